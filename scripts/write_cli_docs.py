@@ -28,13 +28,13 @@ options, which are not repeated below:
 
 {common}
 
-Exit codes: 0 all fine, 1 some photos, pairs or runs failed (counted and named), 2 misuse, 3 what `--fail-on` names, 130
-stopped by Ctrl-C; a command's help says what else they mean. Results go to stdout; progress, errors and the usual next
-step go to stderr. If nobody can read these (a closed pipe, a full disk), the work is done all the same.
+Exit codes: 0 all fine, 1 some photos, pairs or runs failed (counted and named), 2 misuse, 3 a `--fail-on` condition was
+met, 130 stopped by Ctrl-C; a command's help says what else they mean. Results go to stdout; progress, errors and the
+usual next step go to stderr. If nobody can read these (a closed pipe, a full disk), the work is done all the same.
 
-With `--json` a command prints one JSON object: its result or, if it has none to show, why, with the same exit code and
+With `--json` a command prints one JSON object: its result or, if there is none, the error, with the same exit code and
 the same sentence on stderr: `{{"error": {{"code": "dataset", "message": "a sentence"}}}}`. A code keeps its meaning, a
-message may be reworded. Besides [those of photos and files](data.md#codes) there are:
+message may be reworded. Besides the [codes of photos and files](data.md#codes) there are:
 
 {errors}
 """
@@ -42,38 +42,38 @@ _COMMON = ("--config", "--set", "--json")
 _SETTINGS = """
 ## Settings
 
-For `--config FILE` (TOML, sections as tables) and `--set section.key=value`; an option of the command wins over both.
-Without `--config`, `garmentcut.toml` in the working directory is used, and named on stderr. It is looked for nowhere
-else: a folder of photos may come from anybody.
+For `--config FILE` (TOML, sections as tables) and `--set section.key=value`; a command's own options override both.
+Without `--config`, `garmentcut.toml` in the working directory is used, and named on stderr. No other folder is
+searched, because a folder of photos may come from anybody.
 
 """
 _RECIPE_HEAD = """# Recipes
 
 Written by `python scripts/write_cli_docs.py` from the code; do not edit. How to use them: [training](training.md).
 
-A recipe is a TOML file with any of these keys; what it leaves out has the default. `--set section.key=value` wins over
-the file. The whole recipe as used is written to `RUN/recipe.toml`. An augmentation happens with probability `p`; by
-default all are off.
+A recipe is a TOML file with any of these keys; keys that it leaves out have their defaults. `--set section.key=value`
+overrides the file. The complete recipe as used is written to `RUN/recipe.toml`. An augmentation is applied with
+probability `p`; by default all are off.
 """
 
 _SPECIFICATION_HEAD = """# A customer's specification
 
 Written by `python scripts/write_cli_docs.py` from the code; do not edit.
 
-`garmentcut cut PHOTOS --out OUT --spec customer.toml` writes what one customer wants, and nothing else. The repository
-has three in `examples/specs/` to start from: a market place, a web shop, an agency that prints. The file and the names
-it gives are checked before the first photo; a garment that does not fit is a failed row, and leaves no file.
+`garmentcut cut PHOTOS --out OUT --spec customer.toml` writes exactly what one customer wants. The repository has three
+examples in `examples/specs/`: for a marketplace, a web shop and a print agency. The specification and the names that it
+gives are checked before the first photo; a garment that does not fit becomes a failed row without files.
 
-- **Several files of a photo**: one `[[output]]` table each, with any of the sections below (`[output.canvas]`, or
-  `canvas.width_px = 500` within it). What stands outside of them holds for all.
-- **One view**: `[view.Front]`, `[view.FrontRight]` and `[view.Back]` hold keys of `[garment]` for that view alone.
+- **Several files per photo**: one `[[output]]` table each, with any of the sections below (`[output.canvas]`, or
+  `canvas.width_px = 500` within it). Sections outside these tables apply to all.
+- **One view**: `[view.Front]`, `[view.FrontRight]` and `[view.Back]` hold keys of `[garment]` for that view only.
 - **Lengths** are pixels (`1700`) or per cent of the canvas's side (`"85 %"`).
-- **One scale a garment**: photos named `<garment>_<view>` are cut together, at the largest scale at which all of them
-  fit, so that the views match. They should be photos of one size and distance. If one is new or changed, all are cut
+- **One scale per garment**: photos named `<garment>_<view>` are cut together, at the largest scale at which all of them
+  fit, so that the views match. They should have the same size and distance. If one is new or changed, all are cut
   again.
-- **Resampling**: Lanczos' filter for colours, weighted by alpha; nothing is sharpened. A photo that keeps its size
-  keeps its pixels.
-- **Colours** are converted relative colorimetric with black point compensation, at the photo's own depth.
+- **Resampling**: a Lanczos filter for colours, weighted by alpha, without sharpening. A photo that keeps its size keeps
+  its pixels.
+- **Colours** are converted with relative colorimetric intent and black point compensation, at the photo's own depth.
 """
 
 
@@ -99,8 +99,8 @@ def _error_lines() -> Iterator[str]:
         kinds += kind.__subclasses__()
         if "code" in vars(kind) and kind.code not in {*FAILURES, *REFUSALS}:
             yield f"- `{kind.code}`: {(kind.__doc__ or '').partition(chr(10))[0]}"
-    yield "- `not_installed`: A package that an extra of garmentcut brings."
-    yield "- `stopped`: Ctrl-C or SIGTERM came."
+    yield "- `not_installed`: A missing package, which an extra of garmentcut installs."
+    yield "- `stopped`: Stopped by Ctrl-C or SIGTERM."
 
 
 def _option_line(parameter: Any) -> str:

@@ -62,7 +62,7 @@ def test_a_format_goes_by_its_suffixes_too():
             {"output.formats": ["gif"]},
             "^output.formats: 'gif' is not a format; use one of png, mask, webp, tiff, psd, jpeg",
         ),
-        ({"output.formats": ["png", "png"]}, "formats: each format once"),
+        ({"output.formats": ["png", "png"]}, "formats: name each format only once"),
         ({"output.margin_px": "5"}, "set trim too"),
         ({"output.background": "#ff"}, "'#ff' is not a colour such as '#ffffff'"),
         ({"output.background": "#ffffff\n"}, "is not a colour"),
@@ -139,12 +139,12 @@ def test_foreign_files_and_numbers_end_in_a_sentence(tmp_path):
     with pytest.raises(ConfigError, match="nested too deeply"):
         load_config(tmp_path / "deep.toml")
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0")
-    with pytest.raises(ConfigError, match=r"photo\.jpg: no TOML file, for it is not text in UTF-8; save it as such"):
+    with pytest.raises(ConfigError, match=r"photo\.jpg: not a TOML file: it is not UTF-8 text; save it as UTF-8"):
         load_config(tmp_path / "photo.jpg")
     with pytest.raises(ConfigError, match=r"runtime\.threads"):
         load_config(overrides={"runtime.threads": 10**20})
     (tmp_path / "long.toml").write_text(f"[read]\nmax_mb = {'9' * 5000}\n")
-    with pytest.raises(ConfigError, match=r"long\.toml: a number of more digits than any"):
+    with pytest.raises(ConfigError, match=r"long\.toml: a number has more digits than any"):
         load_config(tmp_path / "long.toml")
     for value in ("9" * 5000, "[" * 100_000, f"[{'9' * 5000}]"):
         with pytest.raises(ConfigError, match=r"read\.max_mb") as refused:

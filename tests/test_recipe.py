@@ -82,7 +82,7 @@ def test_a_built_in_recipe_goes_by_its_name(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("base = 'top.toml'\n", "top.toml builds on this recipe itself"),
+        ("base = 'top.toml'\n", "top.toml is itself based on this recipe"),
         ("base = 'cutnett'\n", "cutnett: there is no such file; built in are "),
         ("base = 3\n", "base should be the file or the name of a recipe, not 3"),
         ("base = 'cutnet'\ntraining = 3\n", "training"),

@@ -63,7 +63,7 @@ class ReadConfig:
     """Longest side of a photo, in pixels."""
     max_memory_mb: Annotated[_Count, Field(ge=0)] = 0
     """Memory that one photo may take while it is read, cut and written, in megabytes, estimated from its header. 0:
-    seven tenths of what the machine has, or of what its container or service may use."""
+    70 % of the memory of the machine, or of the limit of its container or service."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -71,12 +71,12 @@ class RuntimeConfig:
     """Where and how the network runs."""
 
     backend: Literal["auto", "openvino", "onnxruntime"] = "auto"
-    """`auto`: ONNX Runtime where it finds an NVIDIA GPU (extra `gpu`), else OpenVINO on the CPU."""
+    """`auto`: ONNX Runtime if it finds an NVIDIA GPU (extra `gpu`), else OpenVINO on the CPU."""
     threads: Annotated[_Count, Field(ge=0, le=1024)] = 0
     """Processor threads for the network; 0: all cores."""
     streams: Annotated[int, Field(ge=0, le=64)] = 0
-    """Photos in the network at a time, the threads shared among them; each holds about 0.4 GB. 0: 2 for a folder, whose
-    other work then fills the gaps, and 1 for a single photo, which is done sooner so."""
+    """Photos in the network at a time, which share the threads; each takes about 0.4 GB. 0: 2 for a folder, whose other
+    work then fills the gaps, and 1 for a single photo, which is then faster."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -87,10 +87,10 @@ class CutConfig:
     effort: Annotated[Literal["fast", "normal"], BeforeValidator(lambda name: "normal" if name == "best" else name)] = (
         "normal"
     )
-    """`fast`: without the refine stage, so that edges are less exact. A model of one network has no `fast`."""
+    """`fast`: without the refine stage, so edges are less exact. A model with a single network has no `fast`."""
     choke_px: Annotated[float, Field(ge=-20, le=20, strict=True)] = 0.0
-    """Moves the edge inwards by so many pixels of the photo, fractions too; below zero outwards. Added to the card's
-    own."""
+    """Moves the edge inwards by this many pixels of the photo, fractions allowed; negative moves it outwards. Added to
+    the card's own value."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -99,40 +99,40 @@ class OutputConfig:
 
     formats: Formats = ("png",)
     background: Color | None = None
-    """`#rrggbb` in sRGB, or a colour's name in CSS, such as `white`: lay the garment on this colour and write no alpha
-    (psd: a layer of it below the photo, a mask stays a mask). None: transparent; jpeg and the preview of psd, which
-    know no transparency, are white."""
+    """`#rrggbb` in sRGB, or a CSS colour name such as `white`: put the garment on this colour and write no alpha (psd:
+    a layer of this colour below the photo; a mask stays a mask). None: transparent; jpeg and the preview of psd, which
+    have no transparency, are white."""
     trim: _Switch = False
     """Crop to the garment; specks are ignored."""
     margin_px: Annotated[_Count, Field(ge=0, le=20_000)] = 0
-    """Pixels kept (or added) around the trimmed garment."""
+    """Margin around the trimmed garment, in pixels; beyond the photo, pixels are added."""
     hidden: Literal["auto", "clear", "keep"] = "auto"
     """`clear`: edge colours cleaned, hidden pixels black. `keep`: the photo's pixels, untouched, under the alpha.
     `auto`: keep for tiff and psd (working files) and for a jpeg with a path and no background, which is then the whole
-    photo and its path; clear for png, webp and other jpeg (final files)."""
+    photo with its path; clear for png, webp and other jpeg (final files)."""
     path: Literal["auto", "none", "editable", "exact"] = "auto"
     """Clipping path in psd, tiff and jpeg. `editable`: within half a pixel (of a photo 1728 pixels high), with few
     knots to move; `exact`: within a quarter of a pixel. `auto`: editable in psd, none elsewhere."""
     each: _Switch = False
-    """Of a photo with several garments on separate mannequins, write each garment into files of its own: `a-1.png`,
-    `a-2.png` ..., from left to right, instead of all into `a.png`."""
+    """If a photo has several garments on separate mannequins, write each to separate files: `a-1.png`, `a-2.png` ...,
+    from left to right, instead of all to `a.png`."""
     quality: Annotated[_Count, Field(ge=1, le=100)] | None = None
-    """Of jpeg, 1 to 100, 95 where not said; its colours are never halved in size. Of webp, which is lossless where not
-    said; its alpha always is."""
+    """Quality of jpeg, 1 to 100, by default 95, without chroma subsampling; and of webp, by default lossless, whose
+    alpha always is."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "OutputConfig":
         if len(set(self.formats)) < len(self.formats):
-            raise ValueError("formats: each format once")
+            raise ValueError("formats: name each format only once")
         if self.margin_px and not self.trim:
-            raise ValueError("margin_px works on a trimmed cutout: set trim too")
+            raise ValueError("margin_px needs a trimmed cutout: set trim too")
         rows = [FORMATS[name] for name in self.formats]
         if self.background is not None and self.hidden == "keep" and not all(row.has_layers for row in rows):
             raise ValueError("background covers the hidden pixels: hidden = 'keep' contradicts it")
         has_path = self.path in ("editable", "exact")
         if has_path and not any(row.has_path for row in rows):
             with_path = listed(name for name, row in FORMATS.items() if row.has_path)
-            raise ValueError(f"path: there is none in {listed(self.formats)}; write {with_path} too")
+            raise ValueError(f"path: {listed(self.formats)} cannot hold one; write {with_path} too")
         opaque = [name for name, row in zip(self.formats, rows, strict=True) if not row.has_alpha]
         if self.hidden == "keep" and opaque and not has_path:
             raise ValueError(f"{opaque[0]} holds no alpha: hidden = 'keep' needs a path, or the cutout would be lost")
@@ -144,16 +144,16 @@ class FolderConfig:
     """How a folder is processed."""
 
     readers: Annotated[_Count, Field(ge=1, le=64)] = 1
-    """Threads that read and decode ahead of the network."""
+    """Threads that read and decode before the network."""
     writers: Annotated[_Count, Field(ge=1, le=64)] = 1
-    """Threads that encode and write behind the network."""
+    """Threads that encode and write after the network."""
     in_flight: Annotated[_Count, Field(ge=1, le=64)] = 1
-    """Photos waiting at most before and behind the network each: bounds the memory."""
+    """Most photos that wait before the network, and after it: limits the memory."""
     accept_risk: Annotated[float, Field(gt=0, lt=1, strict=True)] | None = None
-    """Share of the accepted garments that may fall short of the quality the model was calibrated for. None: what
-    `garmentcut calibrate` was asked for; a model that was not calibrated gives no verdict."""
+    """Share of the accepted garments that may fall short of the quality the model was calibrated for. None: the risk
+    given to `garmentcut calibrate`; a model that was not calibrated gives no verdict."""
     by_verdict: _Switch = False
-    """Write accepted cutouts to `accepted/` and the others to `review/`, below the output folder."""
+    """Write accepted cutouts to `accepted/` and the others to `review/`, in the output folder."""
 
 
 _Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
@@ -164,15 +164,15 @@ class WatchConfig:
     """How `cut --watch` decides that a photo is complete."""
 
     poll_s: Annotated[_Seconds, Field(ge=0.1)] = 2.0
-    """Seconds between two scans of the folders; at least ten times what a scan takes."""
+    """Seconds between two scans of the folders; at least ten times the duration of a scan."""
     debounce_s: _Seconds = 3.0
-    """A photo is taken when its size and time have stayed the same for so many seconds."""
+    """A photo is cut once its size and time have stayed the same for this many seconds."""
     patience_s: _Seconds = 60.0
-    """A photo that cannot be read may still be on its way: it is tried again, ever more rarely, for so many seconds
-    after its last change. Then it has failed, until it changes."""
+    """A photo that cannot be read may still be arriving: it is tried again at growing intervals, for this many seconds
+    after its last change. Then it counts as failed until it changes."""
     garment_s: _Seconds = 60.0
-    """Under `--spec`, whose views of a garment share a scale: a garment is cut when Front, FrontRight and Back are
-    there, or when no more of it has come for so many seconds. Views that come later have all of it cut again."""
+    """With `--spec`, the views of a garment share a scale: a garment is cut when Front, FrontRight and Back are there,
+    or when no more views have arrived for this many seconds. A view that arrives later has the garment cut again."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -183,7 +183,7 @@ class ClusterConfig:
     """Processes that hold the model; each takes `runtime.threads` cores (1 where that is 0), or a GPU. 0: as many as
     the cluster has cores or GPUs for."""
     batch: Annotated[_Count, Field(ge=0, le=1024)] = 0
-    """Photos given to a worker at a time: what is done again if it is killed. 0: 4 on a CPU, 16 on a GPU."""
+    """Photos given to a worker at a time, which are cut again if it is killed. 0: 4 on a CPU, 16 on a GPU."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -320,15 +320,15 @@ def read_tree(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # sig: Windows' editor puts a mark in front
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: no TOML file, for it is not text in UTF-8; save it as such") from error
+        raise ConfigError(f"{path}: not a TOML file: it is not UTF-8 text; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: {error}") from error
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror or error}") from error
     except ValueError as error:
-        raise ConfigError(f"{path}: a number of more digits than any of garmentcut's settings has") from error
+        raise ConfigError(f"{path}: a number has more digits than any setting of garmentcut") from error
     except RecursionError as error:
-        raise ConfigError(f"{path}: nested too deeply to be any of garmentcut's files") from error
+        raise ConfigError(f"{path}: nested too deeply for a file of garmentcut") from error
 
 
 def _parse_value(text: str) -> Any:

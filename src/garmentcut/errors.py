@@ -22,32 +22,32 @@ class Failure(NamedTuple):
 
 
 FAILURES = {
-    "missing": Failure("there is no such file any more"),
-    "unreadable": Failure("no permission, no regular file, an error of the disk or share"),
-    "empty": Failure("a file of no bytes"),
+    "missing": Failure("the file no longer exists"),
+    "unreadable": Failure("no permission, not a regular file, or a disk or share error"),
+    "empty": Failure("the file is empty"),
     "truncated": Failure("the end of the file is missing", is_permanent=True),
-    "damaged": Failure("does not decode", is_permanent=True),
-    "unsupported": Failure("another kind of file, page, depth or colour than is read", is_permanent=True),
-    "color_profile": Failure("its colours cannot be converted by its colour profile", is_permanent=True),
-    "too_large": Failure("over a limit of `read`", is_permanent=True),
+    "damaged": Failure("the file cannot be decoded", is_permanent=True),
+    "unsupported": Failure("a kind of file, page, depth or colour that is not supported", is_permanent=True),
+    "color_profile": Failure("its colour profile cannot convert its colours", is_permanent=True),
+    "too_large": Failure("exceeds a limit of the `read` settings", is_permanent=True),
     "too_small": Failure("too small or too narrow for a studio photo", is_permanent=True),
     "bad_name": Failure("its name cannot be used", is_permanent=True),
     "no_memory": Failure("not enough memory"),
-    "no_garment": Failure("nothing found on it", is_permanent=True),
+    "no_garment": Failure("no garment was found", is_permanent=True),
     "nothing_visible": Failure("the cutout has no visible pixel to trim to or to place", is_permanent=True),
     "does_not_fit": Failure("the garment does not fit its canvas", is_permanent=True),
     "format_limit": Failure("the format cannot hold it", is_permanent=True),
     "no_path": Failure("no clipping path can be drawn around it", is_permanent=True),
-    "changed": Failure("replaced while its garment was cut"),
-    "late_view": Failure("its garment's other views were cut without it, at a scale of their own"),
-    "bad_correction": Failure("its correction is damaged or of another size"),
+    "changed": Failure("the photo was replaced while its garment was cut"),
+    "late_view": Failure("its garment's other views were cut without it, at their own scale"),
+    "bad_correction": Failure("its correction is damaged or has another size"),
     "output_exists": Failure("a file that garmentcut did not write is in the way"),
     "output_is_photo": Failure("its output would replace a photo"),
     "name_taken": Failure("the specification gives two photos one name"),
-    "not_written": Failure("no permission, or an error of the disk or share that the output lies on"),
+    "not_written": Failure("no permission, or an error of the output's disk or share"),
     "kills_run": Failure("it was being read when two runs died", is_permanent=True),
     "worker_killed": Failure("the process that cut it was killed each time"),
-    "internal": Failure("anything else: a fault of garmentcut's"),
+    "internal": Failure("anything else: a bug in garmentcut"),
 }
 """Code of each failure that a row of results.jsonl can tell of, in the order of the work."""
 
@@ -57,36 +57,36 @@ FLAGS = {
     "traces": "faint traces beside the garment",
     "low_contrast": "the garment looks like the background",
     "long_outline": "the outline is ragged or very long",
-    "components": "the garment lies in several pieces",
+    "components": "the garment is in several pieces",
     "holes": "the garment has holes",
     "touches_frame": "the garment touches the frame",
     "pattern": "a strong pattern",
     "stages_disagree": "the stages of the model disagree",
     "foreign": "the photo looks unlike the studio that the model was trained on: do not use its cutout unseen",
     "unlike_training": "unlike the photos that the model was trained on",
-    "color_unlike_views": "another colour than the garment's other views",
-    "length_unlike_views": "another length than the garment's other views",
-    "components_unlike_views": "another number of pieces than the garment's other views",
-    "another_photo": "another photo of the same name was cut before, so this one has a name of its own",
+    "color_unlike_views": "not the colour of the garment's other views",
+    "length_unlike_views": "not the length of the garment's other views",
+    "components_unlike_views": "not as many pieces as in the garment's other views",
+    "another_photo": "another photo of the same name was cut before, so this one got a name of its own",
     "sideways": "the garment lies on its side: turn the photo upright",
-    "rescaled": "the garment was too large or too small in the photo, so that it was cut at another scale",
-    "cut_off": "something thin goes on in the photo where the cutout ends",
+    "rescaled": "the garment was too large or too small in the photo, so it was cut at another scale",
+    "cut_off": "something thin continues in the photo where the cutout ends",
     "moved": "it was moved or renamed since it was cut; its files keep their names",
-    "replaced": "it took the place of a photo of the same name that was cut before",
-    "displaced": "another photo stands in its place now; this one was cut before",
+    "replaced": "it replaced a photo of the same name that was cut before",
+    "displaced": "another photo has taken its place; this one was cut before",
     "profile_dropped": "its colour profile was unusable: read as sRGB",
     "color_converted": "its colours were converted to sRGB",
     "color_approximate": "inks without a usable profile: its colours are approximate",
-    "color_clipped": "values beyond black and white were cut off",
-    "laid_on_white": "its transparent parts were laid on white",
+    "color_clipped": "values beyond black and white were clipped",
+    "laid_on_white": "its transparent parts were flattened onto white",
     "channels_left_out": "saved channels were left out",
     "metadata_left_out": "EXIF, XMP or IPTC was unreadable, or is more than the format holds",
     "sidecar_left": "a sidecar file was not copied",
-    "repaired": "a fault of its file that costs no pixel was passed over",
+    "repaired": "a fault in its file that affects no pixel was ignored",
     "several_garments": "several garments were cut out, together or, with --each, each into files of its own",
     "specks_left_out": "specks outside the garment were left out",
     "too_small_for_canvas": "smaller than specified: it would be enlarged too much",
-    "no_view": "the specification names the view, and the photo's name tells none",
+    "no_view": "the specification uses the view, but the photo's name has none",
     "not_moved": "its files could not be moved to the folder of its verdict",
 }
 """Code of each remark about a photo that was cut."""
@@ -94,12 +94,12 @@ FLAGS = {
 SKIPPED = {
     "camera_raw": "a camera raw file: export it as TIFF or JPEG",
     "other_format": "a format that is not read: save it as PNG, JPEG, TIFF or WebP",
-    "sidecar": "what Lightroom or Capture One keeps beside a photo: it travels with the photo",
-    "no_picture": "no picture by its suffix",
+    "sidecar": "a sidecar file of Lightroom or Capture One: it is copied with its photo",
+    "no_picture": "not an image, by its suffix",
     "link": "a link to a folder: name the folder itself",
     "hidden": "its name begins with a dot",
     "junk": "left by an operating system or a network drive",
-    "cutouts": "the output folder of a run: name it, if its pictures are meant",
+    "cutouts": "the output folder of a run: to cut the images in it, name it",
 }
 """Code of each reason why a file or folder among the photos was not looked at, and what to do about it."""
 
@@ -169,7 +169,7 @@ class GarmentcutError(Exception):
 
 
 class UsageError(GarmentcutError, ValueError, code="usage", exit_code=2):
-    """Something that was given cannot be used: an option, a file, a folder, a model."""
+    """An option, file, folder or model that was given cannot be used."""
 
 
 class ConfigError(UsageError, code="config"):
@@ -181,11 +181,11 @@ class SourceError(UsageError, code="source"):
 
 
 class NoBatchError(SourceError, code="no_batch"):
-    """A folder into which nothing was cut."""
+    """A folder that holds no cutouts of `garmentcut cut`."""
 
 
 class DatabaseError(UsageError, code="database"):
-    """The review's database cannot be used; the message names it, and what to do."""
+    """The review's database cannot be used; the message names it and says what to do."""
 
 
 class ModelError(UsageError, code="model"):
@@ -197,16 +197,16 @@ class DatasetError(UsageError, code="dataset"):
 
 
 class EvaluationError(UsageError, code="evaluation"):
-    """What was asked cannot be measured on these photos."""
+    """The requested figures cannot be measured on these photos."""
 
 
 class TrainingError(UsageError, code="training"):
-    """A training that cannot start or go on; the message says why and what to change."""
+    """A training that cannot start or continue; the message says why and what to change."""
 
 
 # Not named an error: it is no mistake of the caller's, but says what came in the way.
 class TrainingStopped(TrainingError, code="training_stopped", exit_code=1):  # noqa: N818
-    """A training that broke off, and can go on once the problem is fixed."""
+    """A training that was aborted, and can continue once the problem is fixed."""
 
 
 class PhotoError(GarmentcutError, ValueError, code="unsupported"):
@@ -222,11 +222,11 @@ class OutputError(GarmentcutError, ValueError, code="format_limit"):
 
 
 class RunError(GarmentcutError, RuntimeError, code="run"):
-    """A run that cannot go on; what was finished stays finished. The message says what to fix."""
+    """A run that cannot continue; what was finished stays finished. The message says what to fix."""
 
 
 class FolderError(RunError, code="output_folder"):
-    """The output folder can no longer be written: no further photo could be."""
+    """The output folder is no longer writable, so no further photo can be written."""
 
 
 class LockTakenError(RunError, code="lock_taken"):
@@ -234,7 +234,7 @@ class LockTakenError(RunError, code="lock_taken"):
 
 
 class LockLostError(RunError, code="lock_lost"):
-    """The folder, or the lock's file in it, is no longer the one that was taken; the message says what happened."""
+    """The locked folder, or the lock file in it, was removed or replaced; the message says what happened."""
 
 
 class ReviewError(UsageError, code="bad_request"):

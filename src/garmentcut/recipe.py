@@ -29,14 +29,14 @@ class NetworkConfig:
     """What is trained, and what it starts from."""
 
     name: str = "cutnet"
-    """Key of `garmentcut.model.networks.NETWORKS`: `cutnet`, `simple`, `unet` ..."""
+    """A key of `garmentcut.model.networks.NETWORKS`: `cutnet`, `simple`, `unet` ..."""
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments of the network's class, for example `{ size = 256 }`."""
     start: str = "imagenet"
     """`imagenet`: encoder weights from the hub; `scratch`; `default`: the embedded model's, of the same stage; or a
     .safetensors file, of an encoder or of a whole network."""
     frozen_stages: Annotated[int, Field(ge=0, strict=True)] = 0
-    """So many of the encoder's first stages learn nothing; 0: none."""
+    """How many of the encoder's first stages are frozen; 0: none."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -44,36 +44,36 @@ class DataConfig:
     """What the network sees, and what its target is."""
 
     size_hw: tuple[_Count, _Count] = (1728, 1152)
-    """Height and width in pixels of what the network sees: of whole photos the height sets the scale, and the width is
-    padded or cut; of windows, of the windows."""
+    """Height and width in pixels of the network's input: the size of a window, or of a whole photo, which is scaled to
+    the height and padded or cropped to the width."""
     window: Literal["photo", "garment", "edge"] = "photo"
-    """`photo`: the whole of it; `garment`: a window about the middle of the garment; `edge`: a window on its edge, with
-    the segment stage's alpha as fourth channel."""
+    """`photo`: the whole photo; `garment`: a window around the middle of the garment; `edge`: a window on its edge,
+    with the segment stage's alpha as fourth channel."""
     frame_height: _Count = 1728
-    """Of windows: height in pixels that whole photos are brought to, before windows are taken from them."""
+    """For windows: height in pixels to which whole photos are scaled before windows are taken from them."""
     target: Literal["alpha", "alpha >= 128", "alpha > 0"] = "alpha"
     """Soft alpha, or a hard mask made from it."""
     wrong_weight: _Share = 0.0
-    """How often a cutout that was marked wrong (`garmentcut audit`) is learned from, beside the others; 0: never."""
+    """How often a cutout that was marked wrong (`garmentcut audit`) is used, relative to the others; 0: never."""
     rare_views: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
-    """How many times as often photos of rare views (Back, FrontRight, say) are drawn as those of the most common one,
-    at most; 1: all alike."""
+    """Draw photos of rare views (such as Back and FrontRight) at most this many times as often as those of the most
+    common view; 1: all equally often."""
     hard_photos: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
-    """How many times as often photos with a high loss are drawn, at most; those with a low one down to half as often.
-    1: all alike."""
+    """Draw photos with a high loss at most this many times as often, and those with a low loss down to half as often;
+    1: all equally often."""
     synthetic: Annotated[int, Field(ge=0, strict=True)] = 0
-    """Drawn photos of sheer cloth and lace, whose alpha is exact, that are learned from beside the others; so many."""
+    """Number of drawn photos of sheer cloth and lace to add to the training; their alpha is exact."""
     varied: Annotated[int, Field(ge=0, strict=True)] = 0
-    """Drawn photos of mannequins of other makes, other grounds, thin straps and cloth of the skin's colour, that are
-    learned from beside the others; so many."""
+    """Number of drawn photos to add to the training that show other mannequins and backgrounds, thin straps and
+    skin-coloured cloth."""
     composites: Annotated[int, Field(ge=0, strict=True)] = 0
-    """Photos of the training photos' own garments on other grounds and mannequins, that are learned from beside the
-    others; so many."""
+    """Number of photos to add to the training that show the training photos' garments on other backgrounds and
+    mannequins."""
     cache_gb: _NotNegative = 4.0
-    """Scaled photos and alphas kept in memory by each device's process, in gigabytes at most; the others are read from
-    disk each time."""
+    """Most memory, in gigabytes, in which each device's process keeps scaled photos and alphas; the others are read
+    from disk each time."""
     workers: Annotated[int, Field(ge=0, le=256, strict=True)] = 0
-    """Threads that prepare batches ahead of the network; 0: as many as the processor has cores, at most 16."""
+    """Threads that prepare batches for the network; 0: as many as the processor has cores, at most 16."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -81,9 +81,9 @@ class Strength:
     """How often, and how strongly at most."""
 
     p: _Share
-    """Share of the samples that it happens to."""
+    """Share of the samples that it changes."""
     amount: _NotNegative
-    """Largest change, drawn evenly from 0; the unit stands beside each augmentation."""
+    """Largest change; each is drawn uniformly from 0 up to it. The unit is given with each augmentation."""
 
 
 _OFF = Strength(0.0, 0.0)
@@ -94,74 +94,74 @@ class AugmentConfig:
     """Augmentations, drawn for each sample; all off by default. `{ p = 0.5, amount = 0.06 }`."""
 
     shift: Strength = _OFF
-    """Moved by up to `amount` of the frame's sides."""
+    """Shifted by up to `amount` of the frame's sides."""
     zoom: Strength = _OFF
     """Scaled by a factor between 1 / (1 + amount) and 1 + amount."""
     aspect: Strength = _OFF
-    """Width scaled alone, by a factor between 1 / (1 + amount) and 1 + amount: imitates a turned mannequin."""
+    """Only the width scaled, by a factor between 1 / (1 + amount) and 1 + amount: imitates a turned mannequin."""
     rotation: Strength = _OFF
-    """Turned by up to `amount` degrees."""
+    """Rotated by up to `amount` degrees."""
     perspective: Strength = _OFF
     """Corners moved by up to `amount` of the sides."""
     flip: Strength = _OFF
-    """All views but FrontRight mirrored; `amount` is ignored."""
+    """All views except FrontRight mirrored; `amount` is ignored."""
     flip_front_right: Strength = _OFF
     """FrontRight mirrored: it then shows a mannequin turned to the left; `amount` is ignored."""
     brightness: Strength = _OFF
-    """Times a factor between 1 - amount and 1 + amount."""
+    """Multiplied by a factor between 1 - amount and 1 + amount."""
     contrast: Strength = _OFF
-    """About the mean, by a factor between 1 - amount and 1 + amount."""
+    """Scaled around the mean, by a factor between 1 - amount and 1 + amount."""
     saturation: Strength = _OFF
-    """By a factor between 1 - amount and 1 + amount."""
+    """Scaled by a factor between 1 - amount and 1 + amount."""
     hue: Strength = _OFF
-    """Turned by up to `amount` of the colour circle, at most 0.5."""
+    """Rotated by up to `amount` of the colour circle, at most 0.5."""
     gamma: Strength = _OFF
     """Exponent between 1 / (1 + amount) and 1 + amount."""
     white_balance: Strength = _OFF
-    """Red and blue by factors between 1 - amount and 1 + amount."""
+    """Red and blue multiplied by factors between 1 - amount and 1 + amount."""
     noise: Strength = _OFF
-    """Gaussian, standard deviation up to `amount` of full white."""
+    """Gaussian noise, standard deviation up to `amount` of full white."""
     blur: Strength = _OFF
-    """Gaussian, sigma up to `amount` pixels."""
+    """Gaussian blur, sigma up to `amount` pixels."""
     jpeg: Strength = _OFF
-    """JPEG's quantisation, quality down to 100 - amount."""
+    """JPEG quantisation, quality down to 100 - amount."""
     light: Strength = _OFF
     """A smooth light gradient over the frame, up to 1 +- amount."""
     recolor: Strength = _OFF
-    """Only the garment: dyed another colour, folds and prints kept; mixed in up to `amount`."""
+    """Only the garment: dyed another colour, with its folds and prints; blended in up to `amount`."""
     pattern: Strength = _OFF
-    """Only the garment: stripes, checks or dots laid on, their contrast up to `amount`."""
+    """Only the garment: stripes, checks or dots added, with a contrast up to `amount`."""
     background: Strength = _OFF
-    """All but the garment: colour and brightness changed, up to `amount`."""
+    """Everything except the garment: colour and brightness changed, up to `amount`."""
     map_corruption: Strength = _OFF
     """Only the map of an `edge` window: eroded, dilated, blurred, thin parts lost, holes and false positives; `amount`
     is the largest kernel in pixels."""
     paste: Strength = _OFF
-    """Another photo's garment laid over this one's: it takes its place; `amount` is ignored. Needs two photos a
+    """Another photo's garment pasted over this one's, which it replaces; `amount` is ignored. Needs two photos per
     device."""
 
 
 @dataclass(frozen=True, config=STRICT)
 class StagesConfig:
-    """Three networks in turn (`garmentcut.prediction.cutter`); each has the recipe's sections unless it says otherwise.
+    """Three networks in turn (`garmentcut.prediction.cutter`); each uses the recipe's sections, which it may override.
 
-    `[stages.segment.data]`, `[stages.refine.training]` ... All three are given, or none: then one network is trained.
+    `[stages.segment.data]`, `[stages.refine.training]` ... Give all three, or none: then one network is trained.
     """
 
     locate: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of the network that finds the garment in a small copy of the photo."""
+    """Settings of the network that finds the garment in a small copy of the photo."""
     segment: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of the network that says what is garment, at a part of the native size."""
+    """Settings of the network that decides what is garment, at a fraction of the native size."""
     refine: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Of the network that draws the soft edge, at native size."""
+    """Settings of the network that draws the soft edge, at native size."""
     folds: Annotated[int, Field(ge=2, le=10, strict=True)] = 2
-    """Refine learns from maps of photos that the other stages have not seen: so many more networks of these are
-    trained, each on all photos but its share."""
+    """Refine learns from maps of photos that the other stages have not seen. For these maps, this many more networks of
+    each are trained, each without its share of the photos."""
     fold_steps: Annotated[float, Field(gt=0, le=1)] = 0.6
-    """Steps of those networks, as a share of the steps of the networks that are kept."""
+    """Steps of those fold networks, as a share of the final networks' steps."""
     fold_start: str = "imagenet"
-    """What those networks start from where `network.start` has seen photos that they judge: `imagenet`, `scratch`, or a
-    .safetensors file of an encoder."""
+    """Where the weights of `network.start` have seen held-out photos, fold networks start from this instead:
+    `imagenet`, `scratch`, or a .safetensors file of an encoder."""
 
     @model_validator(mode="after")
     def _all_or_none(self) -> "StagesConfig":
@@ -172,7 +172,7 @@ class StagesConfig:
 
 @dataclass(frozen=True, config=STRICT)
 class LossConfig:
-    """Weights of the terms, added up; at least one above 0."""
+    """Weights of the loss terms, which are summed; at least one is above 0."""
 
     bce: _NotNegative = 1.0
     """Binary cross-entropy."""
@@ -181,9 +181,9 @@ class LossConfig:
     focal: _NotNegative = 0.0
     """Focal loss (Lin 2017)."""
     focal_gamma: _NotNegative = 2.0
-    """Its exponent."""
+    """Exponent of the focal loss."""
     lovasz: _NotNegative = 0.0
-    """Lovasz hinge (Berman 2018), the target cut at 0.5."""
+    """Lovasz hinge (Berman 2018), with the target thresholded at 0.5."""
     l1: _NotNegative = 0.0
     """Mean absolute difference of the alphas."""
     laplacian: _NotNegative = 0.0
@@ -191,13 +191,13 @@ class LossConfig:
     gradient: _NotNegative = 0.0
     """L1 between the differences of neighbouring pixels of the alphas."""
     edge_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
-    """Pixels near the target's edge count so many times in cross-entropy, focal and L1; 1: like all others."""
+    """Weight of pixels near the target's edge in cross-entropy, focal loss and L1; 1: like all others."""
     edge_px: _Count = 7
-    """How near: half the width of that band, in pixels; soft pixels belong to it too."""
+    """Half the width of that edge band, in pixels; soft pixels belong to it too."""
     thin_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
-    """Pixels on and near thin parts (straps, ties, fringe) count so many times there; 1: like all others."""
+    """Weight of pixels on and near thin parts (straps, ties, fringe) in the same losses; 1: like all others."""
     thin_px: _Count = 17
-    """How thin: no square of so many pixels fits into them; an even number counts as the next odd one."""
+    """A part is thin if no square with sides of this many pixels fits into it; even numbers are rounded up to odd."""
 
     @model_validator(mode="after")
     def _not_all_zero(self) -> "LossConfig":
@@ -211,22 +211,22 @@ class OptimizerConfig:
     """The optimizer."""
 
     name: Literal["adam", "adamw", "rmsprop", "adadelta", "sgd", "nesterov", "lion", "muon"] = "adamw"
-    """`nesterov`: SGD with Nesterov momentum. `muon`: matrices by Muon, the rest by AdamW."""
+    """`nesterov`: SGD with Nesterov momentum. `muon`: Muon for matrices, AdamW for the rest."""
     lr: _Positive = 2e-3
-    """Learning rate; the schedule's highest."""
+    """Learning rate, at the schedule's peak."""
     weight_decay: _NotNegative = 0.01
-    """Not applied to biases and norms. `adamw`, `lion`, `muon` shrink the weights; the others add to the gradient."""
+    """Not applied to biases and norms. Decoupled in `adamw`, `lion` and `muon`; the others add it to the gradient."""
     momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
-    """SGD's, RMSProp's and Muon's; first beta of Adam's family and of Lion."""
+    """Momentum of SGD, RMSProp and Muon; first beta of the Adam family and of Lion."""
     encoder_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """The encoder learns at this share of the rate; below 1 where its weights are trained already."""
+    """Factor on the encoder's learning rate; below 1 for a pretrained encoder."""
     clip_norm: _NotNegative = 1.0
-    """Gradients longer than this are shortened to it; 0: never."""
+    """Gradients are clipped to this norm; 0: never."""
 
     @model_validator(mode="after")
     def _nesterov_moves(self) -> "OptimizerConfig":
         if self.name == "nesterov" and self.momentum == 0:
-            raise ValueError("nesterov needs momentum above 0; take sgd for none")
+            raise ValueError("nesterov needs momentum above 0; use sgd without momentum")
         return self
 
 
@@ -237,13 +237,14 @@ class ScheduleConfig:
     name: Literal["constant", "step", "cosine", "one_cycle", "triangular", "plateau"] = "cosine"
     """`triangular`: cyclical (Smith 2015)."""
     warmup: _Share = 0.08
-    """Share of the steps in which the rate first climbs from 0, over what the schedule says."""
+    """Share of the steps over which the rate first rises from 0, on top of the schedule."""
     floor: _Share = 0.0
-    """Lowest factor that any schedule falls to; the foot of the triangles."""
+    """Lowest factor of any schedule; the minimum of the triangles."""
     factor: Annotated[float, Field(gt=0, le=1)] = 0.1
-    """`step` and `plateau`: times this each time; `triangular`: the peak times this after each cycle, 1: none."""
+    """`step` and `plateau`: multiplies the rate each time; `triangular`: multiplies the peak after each cycle; 1: no
+    decay."""
     cycles: _Count = 4
-    """`triangular`: cycles in all; `step`: stretches of constant rate in all."""
+    """`triangular`: number of cycles; `step`: number of phases of constant rate."""
     patience: _Count = 3
     """`plateau`: evaluations without gain before the rate falls."""
 
@@ -253,23 +254,23 @@ class TrainingConfig:
     """The training loop."""
 
     steps: _Count = 4000
-    """Optimizer steps in all."""
+    """Total number of optimizer steps."""
     batch: _Count = 6
-    """Photos a step, all devices together."""
+    """Photos per step, over all devices."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    """`auto`: bfloat16 autocast on CUDA, float32 on a CPU; of stages, what a few steps show to be faster."""
+    """`auto`: bfloat16 autocast on CUDA, float32 on a CPU; with stages, whichever is faster in a few trial steps."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile: two minutes of start-up on CUDA. `auto`: on CUDA from 1500 steps up."""
+    """torch.compile, which takes two minutes at the start on CUDA. `auto`: on CUDA, from 1500 steps."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
-    """Decay of the averaged weights, which are what is evaluated and kept; 0: no average."""
+    """Decay of the exponential moving average of the weights, which is evaluated and saved; 0: no average."""
     evaluate_every: _Count = 250
     """Steps between evaluations on the validation photos."""
     save_every: _Count = 100
-    """Steps between savings of the state; it is saved after each evaluation, too."""
+    """Steps between saves of the state; it is also saved after each evaluation."""
     patience: Annotated[int, Field(ge=0, strict=True)] = 0
-    """Evaluations without gain before it stops; 0: never."""
+    """Evaluations without gain before the training stops; 0: never."""
     seed: Annotated[int, Field(ge=0, strict=True)] = 0
-    """Of everything random."""
+    """Seed of all random numbers."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -326,7 +327,7 @@ def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The sections of a recipe, laid over those that it builds on; `above`: the recipes that build on it."""
     path = _found(name, folder=above[-1].parent if above else Path())
     if path in above:
-        raise ConfigError(f"{above[-1]}: base: {path.name} builds on this recipe itself")
+        raise ConfigError(f"{above[-1]}: base: {path.name} is itself based on this recipe")
     tree = read_tree(path)
     base = tree.pop("base", None)
     rename_keys(tree, _OLD_KEYS, where=f"{path}: ")
@@ -357,7 +358,7 @@ def _found(name: Path, *, folder: Path) -> Path:
     if name in known:
         return known[name].resolve()
     if (folder / name).is_dir():
-        raise ConfigError(f"{folder / name}: a folder, not a recipe; a dataset is named by --data")
+        raise ConfigError(f"{folder / name}: a folder, not a recipe; pass a dataset with --data")
     there_are = f"; built in are {', '.join(map(str, known))}" if known else ""
     raise ConfigError(f"{folder / name}: there is no such file{there_are}")
 

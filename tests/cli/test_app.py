@@ -66,7 +66,7 @@ def test_one_dash_before_a_long_name_is_not_taken_for_short_options(words, tmp_p
     monkeypatch.chdir(tmp_path)
     done = run("cut", tmp_path, *words, "--json")
     assert done.exit_code == 2 and "two dashes" in done.stderr
-    assert "two dashes: --" in json.loads(done.stdout)["error"]["message"]
+    assert "need two dashes: --" in json.loads(done.stdout)["error"]["message"]
     assert not list(tmp_path.iterdir())
     assert "two dashes" not in run("cut", "-o", "out", "--", "-trim").stderr
     assert "two dashes" not in run("cut", "h", "--out", "o").stderr  # names of files, not of options

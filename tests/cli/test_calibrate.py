@@ -113,7 +113,7 @@ def test_the_embedded_model_is_not_changed(many_garments):
 
     done = run("default", many_garments, "--out", default_model())
     assert done.exit_code == 2
-    assert "the embedded model is not changed" in done.stderr
+    assert "the embedded model cannot be overwritten" in done.stderr
 
 
 @pytest.fixture

@@ -53,14 +53,14 @@ def run(*args):
         (["PHOTOS", "--out", "OUT", "--format", "gif"], "output.formats"),
         (["PHOTOS", "--out", "OUT", "--format", "gif"], "'gif' is not a format; use one of png, mask,"),
         (["PHOTOS", "--out", "OUT", "--background", "grün"], "is not a colour such as '#ffffff' or white"),
-        (["PHOTOS", "--out", "x/dress.png"], "the name of a file; name a folder, here x, and the format by --format"),
+        (["PHOTOS", "--out", "x/dress.png"], "a file name; give a folder, such as x, and the format with --format"),
         (
             ["PHOTOS", "--out", "OUT", "--config", "AGENCY"],
-            "a customer's specification, not settings; name it by --spec",
+            "a customer's specification, not settings; pass it with --spec",
         ),
-        (["PHOTOS", "--out", "OUT", "--config", "RECIPE"], "a recipe, not settings; it is for garmentcut train"),
+        (["PHOTOS", "--out", "OUT", "--config", "RECIPE"], "a recipe, not settings; pass it to garmentcut train"),
         (["PHOTOS", "--out", "OUT", "--margin", "5"], "set trim too"),
-        (["PHOTOS", "--out", "OUT", "--path", "exact"], "path: there is none in png; write tiff, psd or jpeg too"),
+        (["PHOTOS", "--out", "OUT", "--path", "exact"], "path: png cannot hold one; write tiff, psd or jpeg too"),
         (["PHOTOS", "--out", "OUT", "--format", "psd", "--path", "fine"], "'editable' or 'exact', not 'fine'"),
         (["PHOTOS", "--out", "OUT", "--format", "jpeg", "--quality", "0"], "greater than or equal to 1"),
         (["PHOTOS", "--out", "OUT", "--quality", "80"], "neither jpeg nor webp is written; add --format jpeg"),
@@ -88,7 +88,7 @@ def test_names_that_the_terminal_cannot_show(red_model, tmp_path):
     done = CliRunner(charset="ascii").invoke(app, command)
     assert done.exit_code == 1
     assert "\\nname.jpg: not a PNG" in done.stdout  # on one line, and without a traceback
-    assert done.stderr == "next: fix what is named above and run the same command again\n"
+    assert done.stderr == "next: fix the problems above and run the same command again\n"
 
 
 def test_missing_arguments_exit_2():
@@ -266,8 +266,8 @@ def test_the_market_places_files(tmp_path):
     [
         ("[canvas]\nwidht_px = 5", [], "customer.toml: canvas.widht_px: unknown key; did you mean canvas.width_px?"),
         ("file.name = '{garment}'", [], "to both"),
-        ("", ["--format", "png"], "--spec decides the files: leave --format"),
-        ("", ["--set", "output.trim=true"], "--spec decides the files: leave --format"),
+        ("", ["--format", "png"], "--spec determines the files: leave out --format"),
+        ("", ["--set", "output.trim=true"], "--spec determines the files: leave out --format"),
         ("color.profile = 'none.icc'", [], "color.profile = 'none.icc': No such file"),
     ],
 )
@@ -306,8 +306,8 @@ def _quiet_log():
         ([EXAMPLE, "--watch"], "--watch needs a folder"),
         (["OUT", "--watch"], "must not be the photos' folder"),
         ([EXAMPLE, "--log-format", "xml"], "'xml' is neither text nor json"),
-        ([EXAMPLE, "--metrics-port", "http"], "'http' is no port such as 9464"),
-        ([EXAMPLE, "--metrics-port", "70000"], "'70000' is no port"),
+        ([EXAMPLE, "--metrics-port", "http"], "'http' is neither a port such as 9464"),
+        ([EXAMPLE, "--metrics-port", "70000"], "'70000' is neither a port"),
         ([EXAMPLE, "--metrics-port", "192.0.2.1:9464"], "choose another"),
         ([EXAMPLE, "--set", "watch.poll_s=0"], "watch.poll_s"),
     ],
@@ -407,9 +407,9 @@ def run_cluster(*args):
 @pytest.mark.parametrize(
     ("args", "says"),
     [
-        (["s3://bucket/photos", "--out", "out"], "s3://bucket/photos: URLs are read and written with --ray only"),
-        (["photos", "--out", "s3://bucket/cut"], "s3://bucket/cut: URLs are read and written with --ray only"),
-        (["photos", "--out", "out", "--ray", "--watch"], "--watch and --ray do not go together"),
+        (["s3://bucket/photos", "--out", "out"], "s3://bucket/photos: URLs need --ray"),
+        (["photos", "--out", "s3://bucket/cut"], "s3://bucket/cut: URLs need --ray"),
+        (["photos", "--out", "out", "--ray", "--watch"], "--watch does not work with --ray"),
     ],
 )
 def test_misuse(args, says):

@@ -189,7 +189,7 @@ def test_fail_on_where_no_photo_is_to_be_cut(run, draw):
     ("options", "says"),
     [
         (["--fail-on", "warnings"], "--fail-on: 'warnings' is none of doubtful, foreign, skipped"),
-        (["--fail-on", "skipped", "--watch"], "leave it or --watch out"),
+        (["--fail-on", "skipped", "--watch"], "leave one of them out"),
     ],
 )
 def test_misuse_of_fail_on(run, draw, options, says):

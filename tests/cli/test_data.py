@@ -95,7 +95,7 @@ def test_too_few_garments_for_the_folds(studio_dir):
         (["IN", "CUT", "--out", "IN"], "a folder of its own"),
         (["IN", "CUT", "--out", "SET", "--folds", "1"], "1 folds: give 2 to 100"),
         (["IN", "CUT", "--out", "SET", "--parts", "70"], "such as 70/15/15"),
-        (["IN", "CUT", "--out", "SET", "--parts", "8/2", "--folds", "5"], "give one of them"),
+        (["IN", "CUT", "--out", "SET", "--parts", "8/2", "--folds", "5"], "give only one of them"),
         (["IN", "CUT", "--out", "SET", "--pattern", "<garmet>"], "needs <garment> once"),
         (["IN", "CUT", "--out", "SET", "--set", "read.max_mbs=1"], "did you mean read.max_mb?"),
         (["IN", "CUT", "--out", "FILE"], "cannot be the dataset's folder"),
@@ -119,7 +119,7 @@ def test_a_full_disk_exits_1(studio_dir, monkeypatch):
     monkeypatch.setattr(checks, "write_atomic", full)
     result = run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set", "--folds", 3)
     assert result.exit_code == 1
-    assert "free some space and run again: it goes on where it stopped" in result.stderr
+    assert "free some space and run again: it continues where it stopped" in result.stderr
 
 
 def test_folders_that_cannot_be_read_are_failures_of_their_own(studio_dir, without_rights, monkeypatch):
@@ -172,7 +172,7 @@ def test_what_operating_systems_leave_is_passed_over_and_counted(studio_dir):
     result = run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set", "--folds", 3)
     assert result.exit_code == 0, result.output
     assert "9 pairs: 9 usable, 0 refused" in result.stdout
-    assert "3 left by operating systems (Thumbs.db, ._x.jpg and the like): passed over" in result.stdout
+    assert "3 left by operating systems (Thumbs.db, ._x.jpg and the like): skipped" in result.stdout
 
 
 def test_folders_in_the_wrong_order_are_noticed_before_anything_is_read(studio_dir):

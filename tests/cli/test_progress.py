@@ -115,7 +115,7 @@ def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
         "2 photos of these went with the output folder: cut before, files gone",
         "1 photo was replaced by a new one of the same name",
         "1 file was not looked at: .cr3 1; listed in out/.garmentcut/skipped.jsonl",
-        "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): passed over",
+        "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped",
         "1 damaged line of results.jsonl was set aside in out/.garmentcut/damaged.jsonl",
     ]
 

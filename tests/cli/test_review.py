@@ -55,11 +55,11 @@ def test_options(batch, served, tmp_path):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--token", "short"], "--token: at least 12 characters"),
-        (["--token", "Schlüssel-des-Studios"], "--token: ASCII letters"),
-        (["--token", " with blanks around "], "--token: ASCII letters"),
+        (["--token", "short"], "--token: use at least 12 characters"),
+        (["--token", "Schlüssel-des-Studios"], "--token: use ASCII letters"),
+        (["--token", " with blanks around "], "--token: use ASCII letters"),
         (["--set", "runtime.threds=1"], "did you mean runtime.threads?"),
-        (["--database", "mysql://x/y"], "mysql: not a database known here"),
+        (["--database", "mysql://x/y"], "mysql: not a supported database"),
         (["--host", "203.0.113.7"], "cannot listen on 203.0.113.7:0"),
     ],
 )

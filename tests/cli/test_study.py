@@ -174,7 +174,7 @@ def test_a_failed_run_exits_1_and_is_named(finished, tmp_path, dataset, monkeypa
     args = ["--data", dataset, "--out", tmp_path / "out", "--seed", 0, "--fold", 0]
     done = run("study", study, *args)
     assert done.exit_code == 1
-    assert "failed: faster, seed 0, fold 0: network.start: 'none.safetensors' is no file" in done.stdout
+    assert "failed: faster, seed 0, fold 0: network.start: 'none.safetensors' is not a file" in done.stdout
     assert "No verdict, runs are missing: faster." in done.stdout
     assert (tmp_path / "out/runs/simple/seed0-fold0/scores.jsonl").exists()
 

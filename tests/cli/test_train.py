@@ -131,7 +131,7 @@ def test_learning_from_everything_is_said(dataset, recipe, tmp_path):
         (["RECIPE", "--data", "DATA", "--out", "OUT", "--set", "data.size_hw=[33, 20]"], "needs multiples of 2"),
         (["RECIPE", "--data", "DATA", "--out", "OUT", "--fold", "5"], "it has fold0, fold1"),
         (["RECIPE", "--data", "DATA", "--out", "OUT", "--accelerator", "tpu"], "none of auto, cpu and cuda"),
-        (["RECIPE", "--data", "DATA", "--out", "DATA"], "is not empty, and not a training's"),
+        (["RECIPE", "--data", "DATA", "--out", "DATA"], "is not empty, and not a training's folder"),
         (["RECIPE", "--data", "DATA", "--augmentations", "page.gif"], "a .jpg or a .png"),
     ],
 )
@@ -229,7 +229,7 @@ def test_ctrl_c_saves_and_a_bar_shows_the_way(dataset, recipe, tmp_path, monkeyp
     told = capsys.readouterr().out
     assert end.value.code == 130, shown
     assert "interrupted at step 3 of 4" in told
-    assert "the same command goes on" in told
+    assert "the same command continues" in told
     assert "photos/s" in shown
     assert "step 2: validation Dice" in shown
     again = run(*command, "--json")

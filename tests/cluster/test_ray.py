@@ -105,7 +105,7 @@ def test_a_worker_that_dies_comes_back_and_one_that_cannot_begin_ends_the_run(mo
         rows = list(run_batches(groups, None, assignment, replace(workers, batch=1), {}))
         assert sorted(row.input for row in rows) == ["0", *"2345678"]
         assert "constructor arguments" not in capfd.readouterr().err  # which Ray warns that a restart needs
-        with pytest.raises(RunError, match="no model; run again to go on"):
+        with pytest.raises(RunError, match="no model; run again to continue"):
             list(run_batches(groups, b"", assignment, workers, {}))
 
 

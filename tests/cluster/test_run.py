@@ -121,7 +121,7 @@ def test_a_file_that_is_not_ours_is_replaced_only_if_asked_for(cut_here, places,
     assert row.ok == overwrite
     assert (target.read("c.png") == b"a retoucher's") != overwrite
     if not overwrite:
-        assert row.reason.endswith("c.png is there already and not as garmentcut wrote it; move it or use --overwrite")
+        assert row.reason.endswith("c.png exists already and is not as garmentcut wrote it; move it or use --overwrite")
 
 
 def test_a_cutout_that_somebody_has_worked_on_is_left_alone(cut_here, places):
@@ -243,7 +243,7 @@ def test_a_connection_that_is_lost_ends_the_run_and_the_next_one_goes_on(
     for name, answer in (("init", None), ("cluster_resources", {"CPU": 1}), ("shutdown", None)):
         monkeypatch.setattr(ray, name, lambda answer=answer, **_options: answer)
     ray_whose_batches_raise(ConnectionError("Ray Client is not connected.\nMore ..."))
-    says = r"--ray ray://head:10001: the connection is lost \(Ray Client is not connected\.\); run again to go on"
+    says = r"--ray ray://head:10001: the connection is lost \(Ray Client is not connected\.\); run again to continue"
     monkeypatch.setattr("socket.create_connection", lambda *_arguments: MagicMock())
     with pytest.raises(RunError, match=says), new_run(tmp_path / "out") as run:
         plan = run.plan([str(photos)])
@@ -381,7 +381,7 @@ def test_under_a_specification_photos_of_a_garment_are_cut_together(new_run, pho
 
 
 def test_sorting_by_verdict_is_refused(new_run, tmp_path):
-    with pytest.raises(ConfigError, match=r"folder\.by_verdict sorts folders"):
+    with pytest.raises(ConfigError, match=r"folder\.by_verdict does not work with --ray"):
         new_run(tmp_path / "out", settings={"folder.by_verdict": True})
 
 

@@ -216,7 +216,7 @@ def test_a_file_name_that_is_no_unicode(photos, target):
         (["BUCKET/nowhere"], "no such file or folder"),
         (["BUCKET/texts"], "no photos in s3://"),
         (["BUCKET/out"], "must not be the photos' folder"),
-        (["BUCKET/texts", "PHOTOS"], "give either paths or URLs"),
+        (["BUCKET/texts", "PHOTOS"], "do not mix paths and URLs"),
     ],
 )
 def test_misuse(bucket, photos, inputs, says):

@@ -74,8 +74,8 @@ def test_old_names_in_a_card_are_read():
     ("model", "says"),
     [
         (NETWORK, "no garmentcut card"),
-        (with_card_text(NETWORK, "{"), "no JSON"),
-        (with_card_text(NETWORK, '"é"').replace("é".encode(), b"\xff\xff"), "no JSON"),
+        (with_card_text(NETWORK, "{"), "not JSON"),
+        (with_card_text(NETWORK, '"é"').replace("é".encode(), b"\xff\xff"), "not JSON"),
         (with_card_text(NETWORK, "[]"), "does not know"),
         (with_card_text(NETWORK, '{"name": "from the future", "flux": 1}'), "does not know"),
         (b"\xff\xd8\xff\xe0 a photo", "not an ONNX file"),

@@ -75,7 +75,7 @@ def test_a_truncated_file_is_named(tmp_path, network, keep):
 def test_other_files_are_named(tmp_path):
     (tmp_path / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0" + bytes(1000))
     for name in ("photo.jpg", "nowhere", "."):
-        with pytest.raises(ModelError, match=r"cannot be read|damaged or no safetensors file"):
+        with pytest.raises(ModelError, match=r"cannot be read|damaged or not a safetensors file"):
             load_network(tmp_path / name)
 
 
@@ -88,7 +88,7 @@ def with_spec(path, spec, weights=None):
 @pytest.mark.parametrize(
     ("spec", "says"),
     [
-        (None, "does not say what network it is of"),
+        (None, "does not say which network it belongs to"),
         ({"name": "simple"}, r"another version of garmentcut \(options\)"),
         ({"name": "simpel", "options": {}, "size_hw": [8, 8], "target": "alpha"}, "did you mean simple"),
         (

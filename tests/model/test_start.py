@@ -71,7 +71,7 @@ def test_what_a_start_has_learned_from(tmp_path):
     assert origin_of(str(parent)).trained_on == (UNKNOWN,)  # nobody recorded them
     safetensors.torch.save_file(cutnet().encoder.trunk.state_dict(), tmp_path / "encoder")
     assert origin_of(str(tmp_path / "encoder")) == ("encoder, weights of the encoder", (), "")
-    with pytest.raises(ModelError, match="no file"):
+    with pytest.raises(ModelError, match="not a file"):
         origin_of("nowhere.safetensors")
 
 
@@ -192,7 +192,7 @@ def test_what_does_not_fit(tmp_path):
     assert torch.equal(network.head.weight, before)
     with pytest.raises(ModelError, match=r"is a cutnet, not a simple; set network.name .* to cutnet, \{'encoder'"):
         start_network(build_network("simple"), "simple", path)
-    with pytest.raises(ModelError, match="'imagnet' is no file; give one, or imagenet, scratch or default"):
+    with pytest.raises(ModelError, match="'imagnet' is not a file; give one, or imagenet, scratch or default"):
         start_network(cutnet(), "cutnet", "imagnet")
     safetensors.torch.save_file({"a": torch.ones(1)}, tmp_path / "foreign.safetensors")
     with pytest.raises(ModelError, match=r"foreign.safetensors: not the weights of test_resnet: missing: "):

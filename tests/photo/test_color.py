@@ -117,7 +117,7 @@ def test_the_same_profile_changes_nothing():
 
 
 def test_a_broken_profile():
-    with pytest.raises(PhotoError, match="cannot be turned into the wanted profile"):
+    with pytest.raises(PhotoError, match="cannot be converted to the requested profile"):
         convert_colors(pixels(), b"junk", srgb_profile())
 
 
@@ -133,10 +133,10 @@ def test_targets(tmp_path):
     ("content", "message"),
     [
         (None, "No such file or directory; use keep, sRGB or the file of an RGB profile"),
-        (b"", "no ICC profile"),
-        (b"x" * 4000, "no ICC profile"),
+        (b"", "not an ICC profile"),
+        (b"x" * 4000, "not an ICC profile"),
         (cmyk_profile(), "a profile of CMYK colours"),
-        (rgb_profile()[:300], "colours cannot be turned into it"),
+        (rgb_profile()[:300], "colours cannot be converted to it"),
     ],
 )
 def test_files_that_are_no_target(tmp_path, content, message):

@@ -125,7 +125,7 @@ def animation(format):
         (b"\xff\xd8\xff", "truncated JPEG"),
         (b"RIFF\0\0\0\0WEBP", "damaged WebP"),
         (b"II*\0", "damaged"),
-        (b"MM\0*\0\0\0\x08\xff\xff", "damaged|no picture in it"),
+        (b"MM\0*\0\0\0\x08\xff\xff", "damaged|no image in it"),
     ],
 )
 @pytest.mark.usefixtures("no_decoder")

@@ -199,7 +199,7 @@ def test_saved_with_each_option(cutout, tmp_path):
         ("dress.gif", {}, "no format has the suffix '.gif'; use one of .png"),
         ("dress", {}, "no format has the suffix ''"),
         ("dress.png", {"format": "gif"}, "'gif' is not a format; use one of png, mask, webp, tiff, psd, jpeg"),
-        ("dress.png", {"path": "exact"}, "path: there is none in png; write tiff, psd or jpeg too"),
+        ("dress.png", {"path": "exact"}, "path: png cannot hold one; write tiff, psd or jpeg too"),
         ("dress.jpg", {"hidden": "keep"}, "jpeg holds no alpha: hidden = 'keep' needs a path"),
         ("dress.jpg", {"quality": 101}, "less than or equal to 100"),
         ("dress.png", {"format": "tiff"}, "the suffix says png, the format tiff"),
@@ -209,7 +209,7 @@ def test_saved_with_each_option(cutout, tmp_path):
         ("dress.png", {"background": "blanc"}, "'blanc' is not a colour such as '#ffffff'"),
         ("dress.png", {"background": "#ffffff", "hidden": "keep"}, "contradicts"),
         ("dress.png", {"margins": 5}, "unknown key; did you mean output.margin_px"),
-        ("dress.png", {"formats": ["tiff"]}, "name it by format"),
+        ("dress.png", {"formats": ["tiff"]}, "use format, not formats"),
     ],
 )
 def test_contradictions_write_nothing(cutout, tmp_path, name, options, message):
@@ -223,7 +223,7 @@ def test_what_cannot_be_written_says_why(tmp_path):
     with pytest.raises(OutputError, match="nothing to trim to"):
         empty.save(tmp_path / "dress.png", trim=True)
     long = Cutout(np.zeros((1, 16_384, 3), np.uint8), np.zeros((1, 16_384), np.float32))
-    with pytest.raises(OutputError, match="WebP ends at 16383 pixels a side, this has 16384; use png"):
+    with pytest.raises(OutputError, match="WebP holds 16383 pixels per side, not 16384; use png"):
         long.save(tmp_path / "dress.webp")
     one_way = rgb_profile().replace(b"rTRC", b"xTRC")
     with pytest.raises(PhotoError, match="convert"):

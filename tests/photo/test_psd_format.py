@@ -184,7 +184,7 @@ def test_names_of_any_length():
 @pytest.mark.parametrize("size", [(1, 30_001), (30_001, 1)])
 def test_over_30000_pixels_psb_is_named(size):
     plane = np.zeros(size, np.uint8)
-    with pytest.raises(OutputError, match=r"PSD ends at 30000 pixels a side, .* PSB is not written; use tiff"):
+    with pytest.raises(OutputError, match=r"PSD is limited to 30000 pixels per side, .* PSB is not written; use tiff"):
         psd_bytes([], [plane, plane, plane], [])
 
 
@@ -199,7 +199,7 @@ def test_over_2_gigabytes_psb_is_named(drawn, monkeypatch):
     monkeypatch.setattr(psd_format, "_MOST_BYTES", num_bytes)
     psd_bytes(*drawn, [])
     monkeypatch.setattr(psd_format, "_MOST_BYTES", num_bytes - 1)
-    with pytest.raises(OutputError, match=r"PSD ends at 2 GB, .* PSB is not written; use tiff"):
+    with pytest.raises(OutputError, match=r"PSD is limited to 2 GB, .* PSB is not written; use tiff"):
         psd_bytes(*drawn, [])
 
 

@@ -268,7 +268,7 @@ def test_stray_bytes_behind_a_jpegs_pixels_cost_nothing(junk):
     data = jpeg_photo(quality=90)
     photo = decode_photo(data[:-2] + junk + data[-2:])
     np.testing.assert_array_equal(photo.rgb, decode_photo(data).rgb)
-    assert all("stray bytes behind the pixels passed over" in note for note in photo.notes)
+    assert all("stray bytes after the pixels ignored" in note for note in photo.notes)
 
 
 def test_a_wrong_scan_header_costs_nothing():
@@ -277,7 +277,7 @@ def test_a_wrong_scan_header_costs_nothing():
     wrong = data[: end - 3] + bytes(3) + data[end:]
     photo = decode_photo(wrong)
     np.testing.assert_array_equal(photo.rgb, decode_photo(data).rgb)
-    assert photo.notes == ("a wrong scan header passed over",)
+    assert photo.notes == ("a wrong scan header ignored",)
     both = decode_photo(wrong[:-2] + bytes(9) + wrong[-2:])
     assert len(both.notes) == 2
 
@@ -478,7 +478,7 @@ def test_a_jpeg_that_lacks_only_its_end_is_whole_and_one_that_lacks_pixels_is_no
     data = encoded(pixels, "JPEG", quality=90, **options)
     photo = decode_photo(data[:-2])
     np.testing.assert_array_equal(photo.rgb, decode_photo(data).rgb)
-    assert photo.notes == ("the missing end of the file passed over",)
+    assert photo.notes == ("the missing end of the file ignored",)
     for lost in (3, 10, 200):
         with pytest.raises(PhotoError) as error:
             decode_photo(data[:-lost])

@@ -197,11 +197,11 @@ def test_the_fingerprint_tells_what_decides_the_files(read_page, tmp_path):
         ("file.name = '{sku}'", r"file.name = '\{sku\}': unknown field \{sku\}; fields are \{garment\}"),
         ("file.formats = 'png'", "file.formats: should be a list"),
         ("file.formats = ['gif']", "file.formats: 'gif' is not a format; use one of png, mask"),
-        ("file.formats = ['png', 'png']", "formats: each format once"),
+        ("file.formats = ['png', 'png']", "formats: name each format only once"),
         ("file.quality = 101", "file.quality"),
         ("file.dpi = 0", "file.dpi"),
         ("file.metadata = 'some'", "file.metadata: .*'copyright', not 'some'"),
-        ("file.path = 'exact'", "path: there is none in png"),
+        ("file.path = 'exact'", "path: png cannot hold one"),
         ("canvas.background = '#ffffff'\nfile.hidden = 'keep'", "contradicts"),
     ],
 )

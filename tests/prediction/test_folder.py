@@ -255,7 +255,7 @@ def test_somebody_elses_results_stop_the_run_before_it_starts(red_cutter, draw, 
     draw(tmp_path / "in/a.png")
     (tmp_path / "out").mkdir()
     (tmp_path / "out/results.jsonl").write_text('{"image": "x"}\n')
-    with pytest.raises(SourceError, match="not a row of garmentcut's"):
+    with pytest.raises(SourceError, match="not a garmentcut row"):
         cut(red_cutter, tmp_path / "in", tmp_path / "out")
     assert not (tmp_path / "out/a.png").exists()
 
@@ -435,7 +435,7 @@ def test_an_output_folder_that_vanishes_stops_the_run(red_cutter, draw, tmp_path
         out.rename(tmp_path / "away")
         if makes_it_anew:
             out.mkdir()
-        with pytest.raises(FolderError, match="this is not the folder that the run began in"):
+        with pytest.raises(FolderError, match="this is not the folder that the run started in"):
             assert len(list(rows)) < len(paths)
     assert not out.exists() or not list(out.iterdir())
 
@@ -490,7 +490,7 @@ def test_nothing_is_written_into_what_stands_in_a_vanished_folders_place(red_cut
         plan = folder.plan(find_sources([tmp_path / "in"], out))
         monkeypatch.setattr(StagedFile, "__init__", stage_elsewhere)
         folder.journal.check = check_before
-        with pytest.raises(FolderError, match="this is not the folder that the run began in"):
+        with pytest.raises(FolderError, match="this is not the folder that the run started in"):
             list(folder.cut(plan))
     assert [path for path in out.rglob("*") if path.is_file()] == []
 

@@ -94,7 +94,7 @@ def test_pages_of_an_earlier_longer_sheet_go(tmp_path):
 def test_a_sheet_never_replaces_anything_else(tmp_path):
     folder = write_cutouts(tmp_path / "in", 2)
     before = (folder / "garment-1.png").read_bytes()
-    with pytest.raises(SourceError, match=r"garment-1\.png is there already and no contact sheet"):
+    with pytest.raises(SourceError, match=r"garment-1\.png exists already and is not a contact sheet"):
         ContactSheet(folder, folder / "garment-1.png", SMALL)
     assert (folder / "garment-1.png").read_bytes() == before
     for _ in range(2):  # but itself; and it is no cutout, though it lies among them

@@ -160,7 +160,7 @@ def test_where_there_is_nothing_to_show(tmp_path):
     with pytest.raises(SourceError, match="no cutouts yet"):
         find(tmp_path)
     (tmp_path / "results.jsonl").write_text('{"other": 1}\n')
-    with pytest.raises(SourceError, match="not a row of garmentcut's"):
+    with pytest.raises(SourceError, match="not a garmentcut row"):
         find(tmp_path)
 
 

@@ -170,7 +170,7 @@ def test_tables_of_another_version_are_refused(tmp_path):
 @pytest.mark.parametrize(
     ("url", "reason"),
     [
-        ("mysql://x/y", "not a database known here"),
+        ("mysql://x/y", "not a supported database"),
         ("postgresql://me:secret@127.0.0.1:1/x", "postgresql"),
         ("postgresql://:::/", "not the address of a database"),
     ],

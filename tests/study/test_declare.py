@@ -69,18 +69,18 @@ def test_a_whole_file(study_file):
         (("[settings]", "[setting]"), "setting: unknown key; did you mean settings?"),
         (("seeds = [7]", "seed = [7]"), "tune.seed: unknown key; did you mean seeds?"),
         (('who = "w"', 'whom = "w"'), "whom: unknown key; did you mean who?"),
-        (("seeds = [0, 1]", "seeds = [0, 0]"), "seeds: each once"),
+        (("seeds = [0, 1]", "seeds = [0, 0]"), "seeds: give each only once"),
         (("seeds = [0, 1]", "seeds = []"), "seeds"),
         (("folds = [0, 1]", 'folds = ["a"]'), "folds: Input should be a valid integer, not 'a'"),
-        (("seeds = [7]", "seeds = [1]"), "tune.seeds: 1 is reported on, so nothing may be chosen on it"),
-        (("folds = [2]", "folds = [0]"), "tune.folds: 0 is reported on"),
-        (("folds = [2]", "folds = []"), "variant 'two' is tuned: say on which seeds and folds in [tune]"),
-        (("[variants.one]", "[grid]\noptimizer.lr = [1, 2]\n[variants.one]"), "and not both"),
+        (("seeds = [7]", "seeds = [1]"), "tune.seeds: 1 is in the report, so nothing may be tuned on it"),
+        (("folds = [2]", "folds = [0]"), "tune.folds: 0 is in the report"),
+        (("folds = [2]", "folds = []"), "variant 'two' is tuned: give its seeds and folds in [tune]"),
+        (("[variants.one]", "[grid]\noptimizer.lr = [1, 2]\n[variants.one]"), "a [grid], not both"),
         (("[settings]", 'defaults = ["augmnt"]\n[settings]'), "defaults: 'augmnt' is none of network"),
         (("dice = 0.99", "dice = 99"), "published.0.dice"),
         (
             ("[variants.one]", '[variants.one]\nfirst_pass = { variant = "none" }'),
-            "first_pass.variant: 'none' is no variant of one pass",
+            "first_pass.variant: 'none' is not a one-pass variant",
         ),
         (
             ("[variants.one]", '[variants.one]\nfirst_pass = { variant = "two" }'),
@@ -217,7 +217,7 @@ def test_only_some(variants):
         ),
         (
             "[tune]\nseeds=[9]\nfolds=[9]\n[variants.one]\nrange_test = true\ntune.loss.dice = [1, 2]\n",
-            "do not go together",
+            "exclude each other",
         ),
     ],
 )

@@ -35,14 +35,14 @@ def test_several_processes_join_by_ddp():
 @pytest.mark.parametrize(
     ("devices", "config", "says"),
     [
-        (Devices("cuda"), TrainingConfig(), "1 NVIDIA GPUs are asked for, 0 can be used"),
+        (Devices("cuda"), TrainingConfig(), "1 NVIDIA GPUs requested, 0 available"),
         (Devices("tpu"), TrainingConfig(), "--accelerator 'tpu' is none of auto, cpu and cuda"),
         (Devices("cpu"), TrainingConfig(precision="bfloat16"), "unusably slow on a processor without AMX"),
         (Devices("cpu"), TrainingConfig(compile="on"), "gains nothing on a CPU"),
         (
             Devices("cpu", 2, 2),
             TrainingConfig(batch=6),
-            "training.batch = 6 cannot be shared by 4 devices; near is [48]",
+            "training.batch = 6 cannot be shared by 4 devices; try [48]",
         ),
     ],
 )

@@ -423,7 +423,7 @@ def test_a_long_gradient_is_shortened_and_its_length_returned(fabric, clip_norm,
 
 
 def test_a_size_that_does_not_fit_names_one_that_does(fabric):
-    with pytest.raises(TrainingError, match=r"\[33, 20\]: simple needs multiples of 2; near is \[3[24], 20\]"):
+    with pytest.raises(TrainingError, match=r"\[33, 20\]: simple needs multiples of 2; try \[3[24], 20\]"):
         parts_of(fabric, **{"data.size_hw": [33, 20]})
 
 

@@ -146,7 +146,7 @@ def test_a_folder_of_somebody_elses_is_refused(small_run):
     run.folder.mkdir()
     run.check_resumable()
     (run.folder / "photo.jpg").write_bytes(b"holiday")
-    with pytest.raises(TrainingError, match="is not empty, and not a training's"):
+    with pytest.raises(TrainingError, match="is not empty, and not a training's folder"):
         run.check_resumable()
 
 

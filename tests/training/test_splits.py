@@ -83,8 +83,8 @@ def test_refused_pairs_are_left_out(manifest):
         ("7", None, "no split 'fold7'; it has fold0, fold1, fold2"),
         ("first", None, "no split 'foldfirst'"),
         (None, "test", "no split 'test'"),
-        ("0", "fold1", "give one of them"),
-        ("all", "fold1", "give one of them"),
+        ("0", "fold1", "give only one of them"),
+        ("all", "fold1", "give only one of them"),
     ],
 )
 def test_what_is_not_there_is_named(manifest, fold, validation, says):

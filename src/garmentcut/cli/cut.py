@@ -63,28 +63,28 @@ class _Order(NamedTuple):
 
 @cli.command(cli.CUT, cls=_CutCommand)
 @cli.options(f"""
-    PHOTOS: Photos, or folders of photos with all folders below; with --ray also URLs.
-    --out -o FOLDER: Folder for the cutouts, in which the photos' folders are mirrored; with --ray also a URL.
+    PHOTOS: Photos, or folders, searched with their subfolders; with --ray also URLs.
+    --out -o FOLDER: Folder for the cutouts, which mirrors the photos' folders; with --ray also a URL.
     --effort NAME: fast (without the refine stage) or normal. The default is normal.
-    --choke PIXELS: Move the edge inwards by this many pixels, or fractions; below 0, outwards.
-    --accept-risk SHARE: Share of the accepted garments that may fall short. The default is the model's own.
+    --choke PIXELS: Move the edge inwards by this many pixels, fractions allowed; negative moves it outwards.
+    --accept-risk SHARE: Share of the accepted garments that may fall short. The default is the model's.
 Files to write:
     --format NAME: One of {NAMES}. May be given several times. The default is png.
-    --background COLOR: Lay the garment on this colour, for example '#ffffff' or white; in psd it is a layer below.
+    --background COLOR: Put the garment on this colour, for example '#ffffff' or white; in psd as a layer below it.
     --trim: Crop to the garment; specks are ignored.
-    --margin PIXELS: Keep this many pixels around the garment, with --trim.
-    --each: Write garments on separate mannequins into files of their own: a-1.png, a-2.png ..., from the left.
-    --hidden NAME: What hidden pixels hold: clear, keep (the photo, untouched), or auto (keep in psd and tiff). The
+    --margin PIXELS: With --trim: keep this many pixels around the garment.
+    --each: Write garments on separate mannequins to separate files: a-1.png, a-2.png ..., from the left.
+    --hidden NAME: Content of hidden pixels: clear, keep (the photo, untouched), or auto (keep in psd and tiff). The
         default is auto.
     --path NAME: Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.
-    --quality NUMBER: Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.
-    --spec FILE: A customer's specification (TOML), which decides the files.
+    --quality NUMBER: Quality of jpeg and webp, 1 to 100. The default is 95 for jpeg, and lossless for webp.
+    --spec FILE: A customer's specification (TOML), which determines the files.
     --overwrite: Replace files that garmentcut did not write.
 Running:
-    --watch: Keep running: cut photos as they come into the folders.
+    --watch: Keep running, and cut photos as they arrive in the folders.
     --ray [ADDRESS]: Cut on a Ray cluster: auto, HOST:PORT, or nothing for this machine's cores. See docs/cluster.md.
     --metrics-port [HOST:]PORT: Serve /metrics, /healthz and /readyz here; without HOST, on this machine only.
-    --log-format NAME: Log a line for each photo to stderr: text (the default of --watch) or json.
+    --log-format NAME: Log a line per photo to stderr: text (the default with --watch) or json.
     --fail-on NAME: End with exit code 3 if there are doubtful cutouts (doubtful), photos unlike the model's studio
         (foreign), or files that were not looked at (skipped). May be given several times.
 """)
@@ -116,9 +116,9 @@ def cut(
 ) -> int:
     """Cut the garment out of each photo.
 
-    Photos done before with the same model and options are skipped, so a run that was stopped is started again with the
-    same command. OUT/results.jsonl has a row for each photo. Exit code 0: all fine, or a watch was stopped by SIGTERM,
-    1: some photos failed, 2: misuse, 3: none failed, but there is what --fail-on names.
+    Photos already cut with the same model and options are skipped, so the same command continues a run that was
+    stopped. OUT/results.jsonl has a row for each photo. Exit code 0: all fine, or a watch was stopped by SIGTERM,
+    1: some photos failed, 2: misuse, 3: none failed, but a --fail-on condition was met.
 
     Example: garmentcut cut photos/ -o cutouts/
     """
@@ -129,7 +129,7 @@ def cut(
         if name not in ("doubtful", "foreign", "skipped"):
             cli.fail(f"--fail-on: {name!r} is none of doubtful, foreign, skipped")
     if fail_on and watch:
-        cli.fail("--fail-on is for runs that end: leave it or --watch out")
+        cli.fail("--fail-on does not work with --watch, which does not end: leave one of them out")
     options = {
         "output.formats": tuple(format) if format else None,
         "output.background": background,
@@ -146,11 +146,11 @@ def cut(
     settings = cli.load_settings(config, set, options)
     specification = _specification(spec, settings, options)
     if quality is not None and not {"jpeg", "webp"}.intersection(settings.output.formats):
-        cli.fail("--quality: neither jpeg nor webp is written; add --format jpeg, or leave it out")
+        cli.fail("--quality: neither jpeg nor webp is written; add --format jpeg, or leave --quality out")
     log_format = log_format or ("text" if watch else "")
     order = _Order(settings, specification, overwrite, model, log_format, metrics_port, as_json, tuple(fail_on or ()))
     if ray and settings.output.each:
-        cli.fail("--each works on this machine only; leave it or --ray out")
+        cli.fail("--each does not work with --ray; leave one of them out")
     if ray:
         return _cut_on_cluster(photos, out, order, address=ray)
     return _cut_folder([Path(photo) for photo in photos], Path(out), order, watch=watch)
@@ -159,12 +159,12 @@ def cut(
 def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
     urls = [place for place in places if _URL.match(place)]
     if urls and not ray:
-        cli.fail(f"{urls[0]}: URLs are read and written with --ray only; add it")
+        cli.fail(f"{urls[0]}: URLs need --ray; add it")
     if Path(places[-1]).suffix.lower() in _FILE_SUFFIXES and not Path(places[-1]).is_dir():
         name = cli.shown(Path(places[-1]).parent)
-        cli.fail(f"--out {places[-1]}: the name of a file; name a folder, here {name}, and the format by --format")
+        cli.fail(f"--out {places[-1]}: a file name; give a folder, such as {name}, and the format with --format")
     if ray and watch:
-        cli.fail("--watch and --ray do not go together: run the same --ray command again when photos have come")
+        cli.fail("--watch does not work with --ray: run the same --ray command again when photos have arrived")
 
 
 def _specification(path: Path | None, config: "Config", options: dict[str, Any]) -> "Specification | None":
@@ -176,7 +176,7 @@ def _specification(path: Path | None, config: "Config", options: dict[str, Any])
     specification = read_specification(path)
     is_given = any(key.startswith("output.") and value is not None for key, value in options.items())
     if is_given or config.output != OutputConfig():
-        cli.fail("--spec decides the files: leave --format, --background and the other output options out")
+        cli.fail("--spec determines the files: leave out --format, --background and the other output options")
     return specification
 
 
@@ -304,11 +304,11 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
 def _show(summary: "Summary", *, as_json: bool) -> None:
     out = summary.out_dir
     if summary.counts["gone"]:
-        next_step = "put the output folder back, or make it anew, and run the same command again"
+        next_step = "put the output folder back, or create a new one, and run the same command again"
     elif summary.counts["review"] or summary.counts["doubtful"]:
         next_step = f"{cli.shown('garmentcut', 'review', out)} to look at the doubtful cutouts"
     elif summary.counts["failed"]:
-        next_step = "fix what is named above and run the same command again"
+        next_step = "fix the problems above and run the same command again"
     else:
         next_step = f"{cli.shown('garmentcut', 'sheet', out)} to see all cutouts on one page"
     cli.show(summary.as_dict(), summary.as_text, as_json=as_json, next_step=next_step)
@@ -328,7 +328,7 @@ def _observed(order: _Order) -> Iterator[Monitor]:
             return
         host, _, port = order.metrics_port.rpartition(":")
         if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            no = f"{order.metrics_port!r} is no port such as 9464, nor an address such as 0.0.0.0:9464"
+            no = f"{order.metrics_port!r} is neither a port such as 9464 nor an address such as 0.0.0.0:9464"
             cli.fail(f"--metrics-port: {no}")
         from garmentcut.observe.server import StatusServer
 
@@ -440,7 +440,7 @@ class Summary:
         if text := self.not_looked_at.as_text():
             yield f"{text}; listed in {own}/skipped.jsonl"
         if number := self.not_looked_at.num_junk:
-            yield f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): passed over"
+            yield f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped"
         if number := counts["damaged_lines"]:
             was = "line of results.jsonl was" if number == 1 else "lines of results.jsonl were"
             yield f"{number} damaged {was} set aside in {own}/damaged.jsonl"

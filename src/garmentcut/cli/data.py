@@ -14,22 +14,22 @@ if TYPE_CHECKING:
 @cli.command(cli.TRAIN)
 @cli.options("""
     --out -o FOLDER: The dataset's folder.
-    PHOTOS: Folder of the photos, searched with all folders below; not needed with --from-review.
+    PHOTOS: Folder of the photos, searched with its subfolders; not needed with --from-review.
     CUTOUTS: Folder of the retouchers' cutouts. The default is the PSD files in the first folder.
     --from-review FOLDER: Take the corrections made in this folder with garmentcut review. May be given several times.
-    --with-accepted: With --from-review: take cutouts that were accepted, too.
+    --with-accepted: With --from-review: also take accepted cutouts.
     --pattern PATTERN: How files are named; * stands for anything, / for a folder.
-    --cutout-pattern PATTERN: How cutouts are named, if it is another way than the photos.
+    --cutout-pattern PATTERN: How cutouts are named, if not like the photos.
     --resample: Resample cutouts that have the photo's proportions, but not its size.
-    --accept-unchanged: Use PSD files that garmentcut wrote and nobody changed.
+    --accept-unchanged: Also use PSD files that garmentcut wrote and nobody changed.
     --add: Keep the pairs of earlier runs that are not in these folders.
 Split:
     --folds NUMBER: Split the garments into this many folds. The default is 5.
     --parts A/B/C: Split the garments into train, validation and test instead, for example 70/15/15.
     --seed NUMBER 0..: Seed of the split. The default is 0.
-    --resplit: Split again, though garments change sides.
+    --resplit: Make a new split, in which garments may change sides.
 Running:
-    --workers NUMBER 0..256: Threads; 0 is one for each core.
+    --workers NUMBER 0..256: Number of threads; 0 is one per core.
 """)
 def ingest(
     out: str,
@@ -51,14 +51,13 @@ def ingest(
     set: list[str] | None = None,
     as_json: bool = False,
 ) -> int:
-    """Make a dataset of photos and cutouts: paired by name, checked, split by garment.
+    """Make a dataset from photos and cutouts: pair them by name, check them, split them by garment.
 
-    A cutout is a PNG, WebP or TIFF with alpha, a PSD, a file with a clipping path, or a mask, white on black. A PSD
-    without a photo is searched for one; so one folder is enough for PSDs that garmentcut wrote and a retoucher
-    corrected, or that lie beside their photos. Pairs read before that have not changed are not read again, so a run
-    that was stopped is started again with the same command; garments keep their split when others are added.
-    OUT/manifest.jsonl has a row for each pair, refused ones too. Exit code 0: all fine, 1: some pairs were refused, 2:
-    misuse.
+    A cutout is a PNG, WebP or TIFF with alpha, a PSD, a file with a clipping path, or a mask, white on black. If a PSD
+    has no photo file, its photo is taken from inside it; so one folder is enough for PSDs that garmentcut wrote and a
+    retoucher corrected, or that lie beside their photos. Unchanged pairs are not read again, so the same command
+    continues a run that was stopped; garments keep their split when others are added. OUT/manifest.jsonl has a row for
+    each pair, including refused ones. Exit code 0: all fine, 1: some pairs were refused, 2: misuse.
 
     Example: garmentcut ingest photos/ cutouts/ -o dataset/
 
@@ -69,9 +68,9 @@ def ingest(
     if not out:
         cli.fail("an empty --out, perhaps a variable that is not set; '.' means this folder")
     if photos is None and not from_review:
-        cli.fail("no photos: name their folder, or a folder of cutouts with --from-review")
+        cli.fail("no photos: give their folder, or a folder of cutouts with --from-review")
     if folds is not None and parts is not None:
-        cli.fail("--folds and --parts: give one of them")
+        cli.fail("--folds and --parts: give only one of them")
     from garmentcut.dataset.corrections import ReviewSource
     from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestSummary
     from garmentcut.dataset.split import Scheme
@@ -106,12 +105,12 @@ def ingest(
     return cli.SOME_FAILED if summary.refused else cli.OK
 
 
-@cli.command(cli.TRAIN, stopped="stopped; the photos before are whole")
+@cli.command(cli.TRAIN, stopped="stopped; the photos written so far are complete")
 @cli.options("""
     --out -o FOLDER: Folder for the photos.
     --cutouts FOLDER: Folder for their exact cutouts. By default none are written.
     --seed NUMBER 0..: Draw the garment of this seed. May be given several times.
-    --garments NUMBER 1..: Without --seed: how many to draw, of seeds 0, 1, 2 ...
+    --garments NUMBER 1..: Without --seed: how many garments to draw, with seeds 0, 1, 2 ...
     --height PIXELS 96..12000: Height in pixels; the width is two thirds of it.
 """)
 def studio(
@@ -123,7 +122,7 @@ def studio(
 ) -> None:
     """Draw synthetic studio photos, three views of each garment, whose alpha is known exactly.
 
-    For demonstrations, tests and pre-training. The same seed draws the same photo.
+    They are for demonstrations, tests and pre-training. The same seed always draws the same photo.
 
     Example: garmentcut studio -o photos --cutouts cutouts --garments 10
     """
@@ -225,11 +224,11 @@ def _acceptance_text(card: "ModelCard") -> str:
 
 @cli.command(cli.TRAIN, stopped="stopped; nothing was written")
 @cli.options("""
-    RUN: Folder of a training (its best.safetensors), or a .safetensors file.
+    RUN: Folder of a training run (its best.safetensors), or a .safetensors file.
     --out -o FILE: Model file to write, for example model.onnx.
     --name TEXT: Name on the card. The default is the training's.
-    --training-data TEXT: On the card: what it was trained on, in words.
-    --licence TEXT: On the card: licence of the weights.
+    --training-data TEXT: Description of the training data, for the card.
+    --licence TEXT: Licence of the weights, for the card.
     --folds: Also write RUN/folds/*/model.onnx, which `garmentcut calibrate RUN` uses.
 """)
 def export(
@@ -241,10 +240,10 @@ def export(
     folds: bool = False,
     as_json: bool = False,
 ) -> None:
-    """Turn a trained network into a model file that `garmentcut cut --model` takes.
+    """Turn a trained network into a model file for `garmentcut cut --model`.
 
-    The file takes photos of any size and carries its card. Its alphas are compared with the trained network's; nothing
-    is written if they differ by more than 0.001. All three networks of a model of stages go into one file.
+    The model takes photos of any size, and the file contains its card. Its alphas are compared with the trained
+    network's; nothing is written if they differ by more than 0.001. A model of three stages is one file, too.
 
     Example: garmentcut export runs/mine -o mine.onnx
     """

@@ -47,10 +47,10 @@ def _progress(trials: "Sequence[Trial]") -> AbstractContextManager[Callable[[str
 @cli.command(cli.JUDGE, stopped=_STOPPED)
 @cli.options("""
     MODEL: Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.
-    --against MODEL: Another model, run or folder of folds: what MODEL gains and loses against it, photo by photo.
-    --seen: Go on although the model was trained on these photos; says so in red.
+    --against MODEL: Another model, run or folder of folds to compare with, photo by photo.
+    --seen: Continue although the model was trained on these photos; the output says so in red.
 Files to write:
-    --out -o FOLDER: Folder for scores.jsonl, scores.csv and totals.json. By default none is written.
+    --out -o FOLDER: Folder for scores.jsonl, scores.csv and totals.json. By default they are not written.
     --report FILE: HTML page to write: charts, worst photos, every photo.
     --worst NUMBER 0..1000: How many of the worst photos the page shows.
 """)
@@ -67,11 +67,11 @@ def evaluate(
 ) -> int:
     """Cut a dataset's photos and compare them with the retouchers' cutouts.
 
-    A model file is tried on all usable pairs; a run folder on the photos its training held out; a folder of folds on
-    all photos, each by the model that had not seen it. A model that was trained on one of the photos, or on others of
-    the same garment, is refused. With --against, the difference from another model is given with its interval, and the
-    page shows the largest gains and losses. Every metric is explained in docs/evaluation.md. Exit code 0: all fine, 1:
-    some pairs could not be read, 2: misuse.
+    A model file is tried on all usable pairs; a run folder on the photos that its training held out; a folder of folds
+    on all photos, each with the model that had not seen it. A model that was trained on one of the photos, or on others
+    of the same garment, is refused. --against gives the difference from another model with its interval, and the page
+    shows the largest gains and losses. docs/evaluation.md explains every metric. Exit code 0: all fine, 1: some pairs
+    could not be read, 2: misuse.
 
     Example: garmentcut evaluate default dataset/ --report page.html
     """
@@ -128,8 +128,8 @@ def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") 
 @cli.options("""
     --model RUNS: Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.
     --seen: Continue although the model was trained on these cutouts.
-    --mark NAME=VERDICT: Store a verdict: wrong, right, unsure, or nothing to take it back. May be given several times.
-    --verdicts FILE: Store the verdicts of a file that the page saved.
+    --mark NAME=VERDICT: Store a verdict: wrong, right, unsure, or nothing to remove it. May be given several times.
+    --verdicts FILE: Store the verdicts in a file that the page saved.
 Files to write:
     --out -o FOLDER: Folder for index.html and suspects.jsonl.
     --worst NUMBER 1..1000: How many suspects the page shows.
@@ -145,18 +145,18 @@ def audit(
     worst: int = 40,
     as_json: bool = False,
 ) -> int:
-    """Find cutouts that are wrong: too thin at a side, without their hem, shifted, of another photo.
+    """Find wrong cutouts: too narrow on one side, without their hem, shifted, or of another photo.
 
-    Each cutout is compared with what a model that has never seen it makes of the photo, and with the photo's own edges
-    and colours; where the model doubts itself, less is made of it. OUT/index.html shows the most suspect first; a
-    person decides. Verdicts are kept in the dataset's manifest: `train` leaves out what is wrong (data.wrong_weight),
-    `evaluate` reports with and without it. Exit code 0: all looked at, 1: some pairs could not be read, 2: misuse.
+    Each cutout is compared with the prediction of a model that has never seen it, and with the photo's own edges and
+    colours; differences count less where the model is unsure. OUT/index.html shows the most suspect first; a person
+    decides. Verdicts are kept in the dataset's manifest: `train` leaves out wrong cutouts (data.wrong_weight),
+    `evaluate` reports with and without them. Exit code 0: all checked, 1: some pairs could not be read, 2: misuse.
 
     Example: garmentcut audit dataset/ --model runs/folds -o page/
     """
     if mark or verdicts is not None:
         if model is not None:
-            cli.fail("store verdicts first, then audit: give --mark and --verdicts without --model")
+            cli.fail("store verdicts first, then audit: use --mark and --verdicts without --model")
         return _store(dataset, mark or [], verdicts, as_json=as_json)
     if model is None:
         cli.fail("nothing to do: give --model RUNS to audit, --mark or --verdicts to store verdicts")
@@ -178,7 +178,7 @@ def audit(
         text = render_page(found, pictures, dataset=manifest.folder, models=words)
         write_atomic(out / PAGE_NAME, text.encode("utf-8", "backslashreplace"))
         keep = cli.shown("garmentcut", "audit", dataset)
-        next_step = f"open {out / PAGE_NAME}; {keep} --verdicts FILE keeps verdicts"
+        next_step = f"open {out / PAGE_NAME}; {keep} --verdicts FILE stores verdicts"
     content = {
         "suspects": [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects],
         "failed": found.failures,
@@ -208,7 +208,7 @@ def _audit_text(found: "Audit", out: Path | None) -> str:
         clue = suspect.clues[0].text if suspect.clues else "nothing"
         lines.append(f"{place:3} {suspect.score:5.1f} {suspect.name}: {clue}{f' [{verdict}]' if verdict else ''}")
     lines += [f"failed: {name}: {reason}" for name, reason in found.failures.items()]
-    lines.append(f"page: {out / 'index.html'}" if out else "no page: name a folder by --out")
+    lines.append(f"page: {out / 'index.html'}" if out else "no page: give a folder with --out")
     return "\n".join(lines)
 
 
@@ -216,16 +216,16 @@ def _audit_text(found: "Audit", out: Path | None) -> str:
 @cli.options("""
     MODEL: Model file, run folder, or folder of runs fold0, fold1 ...; 'default' is the embedded model.
     --risk SHARE: Share of the accepted garments that may fall short.
-    --quality DICE: Surface Dice at 2 px under which a photo falls short.
+    --quality DICE: Surface Dice at 2 px below which a photo falls short.
     --confidence SHARE: Probability that the guarantee holds.
-    --seen: Use photos the model was trained on, too; the card then says so.
+    --seen: Also use photos that the model was trained on; the card then says so.
     --edge: Fit only the edge: threshold, steepness and choke of these cutouts.
-    --foreign NUMBER: How many photos from elsewhere to make, half drawn, half composites, so that doubt learns more
-        than the studio; 0: none.
+    --foreign NUMBER: How many photos from elsewhere to make, half drawn, half composites, so that doubt learns from
+        more than the studio; 0: none.
 Files to write:
-    --into FILE: Model file that the result is for; 'default' is the embedded model. The default is MODEL, if it is one
-        model.
-    --out -o FILE: Model file to write; the same as MODEL changes it. By default none is written.
+    --into FILE: Model file that the result is for; 'default' is the embedded model. The default is MODEL, if it is a
+        single model.
+    --out -o FILE: Model file to write; it may be MODEL itself. By default none is written.
 """)
 def calibrate(
     model: str,
@@ -243,11 +243,12 @@ def calibrate(
 ) -> int:
     """Learn how much to doubt a model's cutouts, and which of them nobody needs to check.
 
-    The model cuts photos whose cutouts are known and which it has not seen: best a folder of fold runs, with --into the
-    model that was trained on everything. Doubt is learned, and a threshold found such that, with CONFIDENCE, at most
-    RISK of the accepted garments fall under QUALITY; or it says why not. Exit code 1: nothing can be guaranteed.
+    The model cuts photos that it has not seen and whose cutouts are known. Best give a folder of fold runs, and with
+    --into the model that was trained on everything. The command learns doubt, and finds a threshold such that, with
+    CONFIDENCE, at most RISK of the accepted garments fall below QUALITY, or says why there is none. Exit code 1:
+    nothing can be guaranteed.
 
-    With --edge it learns where this studio's retouchers put the edge: do that before all else.
+    With --edge it learns where this studio's retouchers put the edge: do this first.
 
     Example: garmentcut calibrate runs/folds dataset/ --into final.onnx -o ours.onnx
     """
@@ -264,9 +265,9 @@ def calibrate(
     if out is not None:
         receiver = receiver or _single(tried)
         if receiver is None:
-            cli.fail(f"{tried} holds several models: name the one that gets the result by --into")
+            cli.fail(f"{tried} holds several models: name the one that gets the result with --into")
         if out.resolve() == model_path("default").resolve():
-            cli.fail("the embedded model is not changed; choose another --out")
+            cli.fail("the embedded model cannot be overwritten; choose another --out")
     manifest, splits, code = read_manifest(dataset), split or [], cli.OK
     if not edge:
         _check_kind(tried, manifest, receiver)
@@ -289,7 +290,7 @@ def calibrate(
         write_atomic(out, with_card(model_file, replace(card, **changes)))
     cut = cli.shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
     next_step = f"{cut} to cut with it" if out else "run the same command with --out FILE to write it to a model file"
-    written = f"written: {out}" if out else "nothing was written: name a file by --out"
+    written = f"written: {out}" if out else "nothing was written: give a file with --out"
     cli.show(content, lambda: f"{text}\n{written}", as_json=as_json, next_step=next_step)
     return code
 
@@ -312,7 +313,7 @@ def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> Non
         return
     card = read_model(receiver)[1]
     if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
-        cli.fail(f"{card.label} is another network than those of {model}: their errors guarantee nothing for it")
+        cli.fail(f"{card.label} is a different network from those of {model}: their errors guarantee nothing for it")
 
 
 def _calibrate(

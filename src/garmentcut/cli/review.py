@@ -20,12 +20,12 @@ _MOST_LISTED = 20
 
 @cli.command(cli.CUT)
 @cli.options("""
-    CUTOUTS: Folder that `garmentcut cut` writes, or has written.
+    CUTOUTS: Folder that `garmentcut cut` has written, or is writing.
     --database URL: postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.
-    --token TOKEN: Token that readers must send. By default one is generated when needed.
+    --token TOKEN: Token that clients must send. By default one is generated when needed.
     --open/--no-open: Open the page in the browser.
     --model FILE: Model file. The default is the one that the folder was cut with.
-    --photoshop: Start no server: write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop.
+    --photoshop: Instead of starting a server, write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop.
 """)
 def review(
     cutouts: Path,
@@ -39,11 +39,11 @@ def review(
     config: Path | None = None,
     set: list[str] | None = None,
 ) -> int:
-    """Look through the doubtful cutouts of a folder in the browser: correct them, accept them.
+    """Review a folder's doubtful cutouts in the browser: correct or accept them.
 
-    Every action is stored at once; corrected cutouts take the place of the first ones in CUTOUTS, which `garmentcut
-    cut` may still be writing. `garmentcut ingest --from-review CUTOUTS` makes training pairs of the corrections. Ctrl-C
-    ends it; nothing is lost. Exit code 0: ended, 2: misuse.
+    Every action is stored at once; corrected cutouts replace the first ones in CUTOUTS, to which `garmentcut cut` may
+    still be writing. `garmentcut ingest --from-review CUTOUTS` turns the corrections into training pairs. Ctrl-C ends
+    the server; nothing is lost. Exit code 0: ended, 2: misuse.
 
     Example: garmentcut review cutouts/
 
@@ -65,7 +65,7 @@ def review(
     except KeyboardInterrupt:  # handed on once the server has ended
         pass
     ingest = cli.shown("garmentcut", "ingest", "--from-review", cutouts, "--out", "dataset", "--add")
-    cli.say(f"next: {ingest} to make training pairs of the corrections", err=True)
+    cli.say(f"next: {ingest} to turn the corrections into training pairs", err=True)
     return cli.OK
 
 
@@ -75,8 +75,8 @@ def _write_photoshop_script(cutouts: Path) -> None:
     ingest = cli.shown("garmentcut", "ingest", cutouts / CORRECTED_FOLDER, "--out", "dataset", "--add")
     path, num_psds = write_photoshop_script(cutouts, ingest)
     cli.say(f"{cli.shown(path)}: opens {counted(num_psds, 'doubtful PSD')}")
-    cli.say("next: in Photoshop, choose File > Scripts > Browse and this file, again for each further PSD", err=True)
-    cli.say(f"then: {ingest} to make training pairs of the corrections", err=True)
+    cli.say("next: in Photoshop, open this file with File > Scripts > Browse; repeat it for each PSD", err=True)
+    cli.say(f"then: {ingest} to turn the corrections into training pairs", err=True)
 
 
 @cli.command(cli.CUT)
@@ -91,10 +91,11 @@ def serve(
     config: Path | None = None,
     set: list[str] | None = None,
 ) -> None:
-    """Cut the photos that other programs send over HTTP, in the forms of remove.bg and rembg too.
+    """Cut photos that other programs send over HTTP, also through the interfaces of remove.bg and rembg.
 
-    POST a photo to /cut, or let a client of remove.bg use /v1.0/removebg and one of rembg /api/remove: only its address
-    changes, and its key is the token. Ctrl-C ends it, once what runs is done. Exit code 0: ended, 2: misuse.
+    POST a photo to /cut, or point a client of remove.bg to /v1.0/removebg or one of rembg to /api/remove: only its
+    address changes, and its key is the token. Ctrl-C ends it after the requests in progress. Exit code 0: ended, 2:
+    misuse.
 
     Example: garmentcut serve --port 8000
     """
@@ -113,22 +114,22 @@ def serve(
 
 def _check_token(token: str | None) -> None:
     if token is not None and len(token) < _LEAST_TOKEN_CHARS:
-        cli.fail(f"--token: at least {_LEAST_TOKEN_CHARS} characters, or it is guessed")
+        cli.fail(f"--token: use at least {_LEAST_TOKEN_CHARS} characters, so that it cannot be guessed")
     if token is not None and not re.fullmatch(r"[!-~]+", token):
-        cli.fail("--token: ASCII letters, digits and signs without blanks, or programs send it in different ways")
+        cli.fail("--token: use ASCII letters, digits and symbols without spaces: clients encode others differently")
 
 
-@cli.command(cli.CUT, stopped="stopped; the pages before are whole")
+@cli.command(cli.CUT, stopped="stopped; the pages written so far are complete")
 @cli.options("""
     CUTOUTS: Folder that `garmentcut cut` writes, or any folder of cutouts.
-    --out -o FILE: JPEG or PNG file to write; several pages are numbered _001, _002 ... behind its name.
+    --out -o FILE: JPEG or PNG file to write; several pages get the suffixes _001, _002 ... in their names.
     --doubt-over DOUBT 0..1: Mark cutouts without a verdict above this doubt.
 Files to write:
     --ground NAME: checkerboard, white, a colour such as '#00ff00', or all (checkerboard, white and #ff00aa). The
         default is all. May be given several times: each cutout is shown on all of them, side by side.
-    --columns NUMBER 0..100: Cutouts in a line; 0 is as many as fit.
-    --rows-per-page NUMBER 1..200: Lines on a page.
-    --cell PIXELS 64..4000: Height of a picture in pixels.
+    --columns NUMBER 0..100: Cutouts per row; 0 is as many as fit.
+    --rows-per-page NUMBER 1..200: Rows per page.
+    --cell PIXELS 64..4000: Height of each cutout in pixels.
     --whole: Show the whole frame, not only the garment.
 """)
 def sheet(
@@ -144,11 +145,11 @@ def sheet(
     set: list[str] | None = None,
     as_json: bool = False,
 ) -> int:
-    """Draw a contact sheet of cutouts, with the doubtful marked.
+    """Draw a contact sheet of cutouts and mark the doubtful ones.
 
-    Views of a garment stand side by side. Orange frames are doubtful cutouts, red ones failed, each with its reason in
-    words; a file that cannot be read takes its place with the reason and stops no other. A folder that is still being
-    cut shows what is there. Exit code 0: all fine, 1: some failed, 2: misuse.
+    Views of a garment are side by side. Orange frames mark doubtful cutouts, red ones failed cutouts, each with its
+    reason; a file that cannot be read is shown with its reason and does not stop the others. If the folder is still
+    being cut, the sheet shows the cutouts so far. Exit code 0: all fine, 1: some failed, 2: misuse.
 
     Example: garmentcut sheet cutouts/ -o sheet.jpg
     """

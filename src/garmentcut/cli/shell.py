@@ -37,14 +37,14 @@ _Command = Callable[..., int | None]
 _SHARED = f"""
     --model FILE: Model file. The default is the embedded model.
     --host ADDRESS: Address to listen on. Any other than this machine's own needs a token.
-    --port NUMBER 0..65535: Port to listen on; 0 is any that is free.
+    --port NUMBER 0..65535: Port to listen on; 0 picks a free one.
     --split NAME: Use only this part of the dataset, for example fold0. May be given several times.
     --data DATASET: Folder that `garmentcut ingest` made.
     DATASET: Folder that `garmentcut ingest` made.
 Running:
     --config FILE: TOML file with any of the settings in docs/cli.md. The default is {SETTINGS_NAME} in the working
         directory, if there is one.
-    --set KEY=VALUE: One setting, for example runtime.threads=2. May be given several times.
+    --set KEY=VALUE: A setting, for example runtime.threads=2. May be given several times.
     --minutes MINUTES 0..: Stop after this time; the same command continues.
     --accelerator NAME: auto (a GPU if there is one), cpu or cuda.
     --json: Print the result as JSON.
@@ -97,7 +97,7 @@ class Command(TyperCommand):
         try:
             for name in (arg.partition("=")[0] for arg in args[:end]):
                 if name.startswith("-") and f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
-                    ctx.fail(f"{name}: the name of an option has two dashes: -{name}")
+                    ctx.fail(f"{name}: long options need two dashes: -{name}")
             return super().parse_args(ctx, args)
         except typer.Exit:  # of --help
             raise
@@ -139,7 +139,7 @@ app = typer.Typer(
     name="garmentcut",
     cls=_Root,
     help="Cut garments out of studio photos of dressed mannequins.",
-    epilog="garmentcut COMMAND --help explains a command. Start with: garmentcut cut photos/ -o cutouts/",
+    epilog="Run garmentcut COMMAND --help for help on a command. Start with: garmentcut cut photos/ -o cutouts/",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -150,7 +150,7 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _root(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and stop.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Print the version and exit.")] = False,
 ) -> None:
     if version:
         typer.echo(__version__)  # as help: where it cannot be written, nothing was done
@@ -314,9 +314,9 @@ def load_settings(path: Path | None, settings: list[str] | None, options: dict[s
     if path is not None:
         sections = read_tree(path)
         if isinstance(sections.get("output"), list) or sections.keys() & _OF_SPECIFICATIONS:
-            raise ConfigError(f"{path}: a customer's specification, not settings; name it by --spec")
+            raise ConfigError(f"{path}: a customer's specification, not settings; pass it with --spec")
         if sections.keys() & _OF_RECIPES:
-            raise ConfigError(f"{path}: a recipe, not settings; it is for garmentcut train")
+            raise ConfigError(f"{path}: a recipe, not settings; pass it to garmentcut train")
     given = {key: value for key, value in (options or {}).items() if value is not None}
     return load_config(path, {**dict(map(parse_override, settings or [])), **given})
 

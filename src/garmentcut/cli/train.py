@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from garmentcut.training.run import Run
 
 Show = Callable[["Run", "Event"], None]
-_STOPPED = "broken off at once; the same command goes on from what was last saved"
+_STOPPED = "aborted; the same command continues from the last saved state"
 _LINES_A_RUN, _LONG_RUN_STEPS = 20, 200
 _FINISHED = ("all steps", "no gain")
 _ENDS = {
     "all steps": "finished",
-    "no gain": "finished early, no gain any more,",
-    "time is up": "stopped, the time is up,",
+    "no gain": "finished early, without further gain,",
+    "time is up": "stopped, out of time,",
     "interrupted": "interrupted",
 }
 
@@ -35,14 +35,14 @@ _ENDS = {
 @cli.options("""
     RECIPE: Built-in recipe, such as default, or a TOML file: see docs/recipe.md.
     --out -o FOLDER: Folder for the run: weights, journal, samples. The same folder continues it.
-    --set KEY=VALUE: One option of the recipe, for example training.steps=2000. May be given several times.
-    --fold NUMBER: Fold to hold out; all is one after another, none is to learn from everything. The default is 0.
+    --set KEY=VALUE: A key of the recipe, for example training.steps=2000. May be given several times.
+    --fold NUMBER: Fold to hold out; all trains one run per fold, none learns from everything. The default is 0.
     --validation NAME: Split to hold out, instead of a fold.
     --hours HOURS 0.05..: For a recipe with stages: fit the steps to this time, once.
-    --range-test: Train nothing: find a learning rate, OUT/range_test.svg.
-    --augmentations FILE: Train nothing: draw what the augmentation does on this .jpg or .png.
+    --range-test: Instead of training, find a learning rate and write OUT/range_test.svg.
+    --augmentations FILE: Instead of training, write examples of the augmentation to this .jpg or .png.
 Running:
-    --devices NUMBER 1..: GPUs (or processes on a CPU) of each machine.
+    --devices NUMBER 1..: GPUs (or processes on a CPU) per machine.
     --nodes NUMBER 1..: Machines, started by torchrun or SLURM.
 """)
 def train(
@@ -63,9 +63,9 @@ def train(
 ) -> int:
     """Train a network on a dataset.
 
-    OUT/best.safetensors are the best weights, OUT/journal.jsonl and OUT/tensorboard have every step, OUT/samples shows
-    photos as they are learned. Ctrl-C saves; the same command goes on where a run was stopped or killed. Exit code 0:
-    done, or the minutes are over, 1: it broke off, 2: misuse, 130: interrupted.
+    OUT/best.safetensors has the best weights, OUT/journal.jsonl and OUT/tensorboard log every step, OUT/samples shows
+    predictions during the training. Ctrl-C saves; the same command continues a run that was stopped or killed. Exit
+    code 0: done, or the minutes are over, 1: it broke off, 2: misuse, 130: interrupted.
 
     Example: garmentcut train default --data dataset/ -o runs/ours --hours 8
     """
@@ -134,7 +134,7 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> int:
         suggested = try_rates(run, fabric)
     curve = str(run.folder / RANGE_CURVE_NAME)
     if suggested is None:
-        text, next_step = "the loss never falls, at no learning rate", "look at the recipe's loss and data"
+        text, next_step = "the loss does not fall at any learning rate", "check the recipe's loss and data"
     else:
         text = f"the loss falls fastest at optimizer.lr = {suggested:.2g}"
         next_step = f"train with --set optimizer.lr={suggested:.2g}"
@@ -219,7 +219,7 @@ def _summary_line(row: Mapping[str, Any]) -> str:
         seen = "" if row["held_out"] else ", of photos it was trained on"
         seen += f", {counted(row['met_before'], 'photo')} known to its start" if row.get("met_before") else ""
         line += f"; best mean Dice {row['best']['mean_dice']:.4f} at step {row['best']['step']}{seen}: {row['weights']}"
-    return line if row["ended"] in _FINISHED else f"{line}; the same command goes on"
+    return line if row["ended"] in _FINISHED else f"{line}; the same command continues"
 
 
 def _name(run: "Run", folders: Sequence[Path]) -> str:
@@ -237,19 +237,19 @@ def _planned(event: "Planned") -> str:
     takes = f"{hours} h {minutes} min" if hours else f"{minutes} min"
     if event.hours is not None and event.seconds > 1.1 * event.hours * 3600:
         steps += "; no network takes fewer, so it is more than --hours"
-    return f"all of it will take about {takes} on this machine; steps: {steps}"
+    return f"the whole training will take about {takes} on this machine; steps: {steps}"
 
 
 @cli.command(cli.JUDGE, stopped=_STOPPED)
 @cli.options("""
     STUDY: TOML file of a study, for example one in studies/.
     --out -o FOLDER: Folder for runs and report. The same folder continues where it stopped.
-    --set KEY=VALUE: One option of every recipe, for example data.workers=4. May be given several times.
+    --set KEY=VALUE: A key of every recipe, for example data.workers=4. May be given several times.
     --variant NAME: Run only this variant and the reference. May be given several times.
     --seed NUMBER 0..: Seed, instead of the file's. May be given several times.
     --fold NUMBER 0..: Fold, instead of the file's. May be given several times.
-    --seen: Go on although a variant starts from weights that know held-out photos.
-    --report-only: Train nothing: write the report again.
+    --seen: Continue although a variant starts from weights that have seen held-out photos.
+    --report-only: Instead of training, write the report again.
 """)
 def study(
     study: Path,
@@ -267,9 +267,9 @@ def study(
 ) -> int:
     """Compare trainings: run a study's variants over its seeds and folds, score them, and write OUT/report.html.
 
-    After a stop or a kill, the same command goes on. Several processes of it share the runs. A run that
-    fails is a row with its reason. Exit code 0: done, or the minutes are over, 1: some runs failed, 2: misuse, 130:
-    interrupted.
+    After an interruption, the same command continues. If you start it several times, the processes share the runs. A
+    run that fails becomes a row with its reason. Exit code 0: done, or the minutes are over, 1: some runs failed, 2:
+    misuse, 130: interrupted.
 
     Example: garmentcut study studies/smoke.toml --data dataset/ -o studies/smoke
     """

@@ -74,7 +74,7 @@ class ClusterCutter:
             ConfigError: the options do not fit a cluster.
         """
         if folder.config.folder.by_verdict:
-            raise ConfigError("folder.by_verdict sorts folders; with --ray, go by the rows' verdict instead")
+            raise ConfigError("folder.by_verdict does not work with --ray; use the rows' verdict instead")
         self._folder, self.target = folder, open_storage(out)
         self.results = self.target.url_of(RESULTS)
         self.skipped: list[Skipped] = []
@@ -272,7 +272,7 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
         if type(error) is not ConnectionError:  # Ray's own, once `ray://` is lost; storage has others
             raise
         why = str(error).partition("\n")[0]
-        raise RunError(f"--ray {address}: the connection is lost ({why}); run again to go on") from error
+        raise RunError(f"--ray {address}: the connection is lost ({why}); run again to continue") from error
     finally:
         ray.shutdown()
 
@@ -338,7 +338,7 @@ def run_batches(
         except ray.exceptions.RayError as error:
             num_failed += 1
             if not batch or num_failed > most_failed:
-                raise RunError(f"{_cause_of(error)}; run again to go on") from error
+                raise RunError(f"{_cause_of(error)}; run again to continue") from error
             for job in batch:
                 errors.pop(job.row.input, None)
                 if isinstance(error, ray.exceptions.RayTaskError):

@@ -184,7 +184,7 @@ def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped
     skipped = [] if skipped is None else skipped
     paths = [path for text in inputs if (path := local_path(text)) is not None]
     if paths and len(paths) < len(inputs):
-        raise SourceError("give either paths or URLs: copy the photos into one place, or run once for each")
+        raise SourceError("do not mix paths and URLs: copy the photos into one place, or run once for each")
     if paths:
         return [_local_photo(each) for each in find_sources(paths, target.folder or Path("/nowhere"), skipped=skipped)]
     photos: dict[str, Row] = {}
@@ -259,7 +259,7 @@ def read_photo(photo: Row, limits: ReadConfig) -> bytes:
     try:
         content = open_storage(photo.input).read("")
     except FileNotFoundError as error:
-        raise PhotoError("no such file; it is gone since it was listed", code="missing") from error
+        raise PhotoError("no such file; it was removed after it was listed", code="missing") from error
     check_size(len(content), limits)
     return content
 

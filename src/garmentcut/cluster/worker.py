@@ -138,7 +138,7 @@ class Worker:
                 with suppress(FileNotFoundError):  # or removed since it was listed
                     found = hashlib.sha256(self._target.read(name)).hexdigest()
                     if found not in (*ours.get(name, ()), *job.row.written[name]):
-                        where = f"{self._target.url_of(name)} is there already and not as garmentcut wrote it"
+                        where = f"{self._target.url_of(name)} exists already and is not as garmentcut wrote it"
                         raise OutputError(f"{where}; move it or use --overwrite", code="output_exists")
         except (OutputError, OSError) as error:
             row = failed_row(replace(job.row, written=dict(ours)), error, os_error="not_written")

@@ -1,1 +1,1 @@
-"""From photos and retouchers' cutouts to pairs that a network learns from: `garmentcut ingest`, and the loader."""
+"""Makes training pairs of photos and retouchers' cutouts (`garmentcut ingest`), and feeds them, varied, to training."""

@@ -1,6 +1,6 @@
-"""Augmentations of one whole photo, for `augment`: geometry, light, colour, lens, sensor, JPEG; and what draws them.
+"""Augmentations of one whole photo: geometry, light, colour, lens, sensor, JPEG; and their random numbers.
 
-Photos are `(1, 3, H, W)` float32 in [0, 1], alphas `(1, 1, H, W)`. What nothing happens to comes out bit-equal.
+Photos are `(1, 3, H, W)` float32 in [0, 1], alphas `(1, 1, H, W)`. An augmentation that is off changes no bit.
 """
 
 import io
@@ -20,7 +20,7 @@ from torch import Tensor
 from garmentcut.recipe import AugmentConfig
 
 _Floats = NDArray[np.float64]
-LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in how bright a pixel looks (ITU-R BT.601)
+LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in a pixel's perceived brightness (ITU-R BT.601)
 # Red, green, blue to luma and two colour differences (NTSC's YIQ): hue is the angle in the plane of the latter.
 _TO_YIQ = np.array([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _RED, _GREEN, _BLUE = LUMA

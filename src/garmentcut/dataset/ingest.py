@@ -350,7 +350,7 @@ class IngestSummary:
         lines = [f"{counted(counts['pairs'], 'pair')}: {counts['usable']} usable, {len(self.refused)} refused; "]
         lines[0] += f"{self.num_read} read in {counts['seconds']:.1f} s; {where}"
         if self.num_junk:
-            lines.append(f"{self.num_junk} left by operating systems (Thumbs.db, ._x.jpg and the like): passed over")
+            lines.append(f"{self.num_junk} left by operating systems (Thumbs.db, ._x.jpg and the like): skipped")
         lines += [f"refused {number}: {REFUSING[code]}" for code, number in counts["refused"].items()]
         lines += [f"suspect {number}: {SUSPECT[code]}" for code, number in counts["suspect"].items()]
         lines += [f"{split}: {_line(views)}" for split, views in counts["splits"].items()]

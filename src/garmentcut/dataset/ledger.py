@@ -1,6 +1,6 @@
-"""`ingest.jsonl`, what `garmentcut ingest` has found in each pair so far, and its other files in a dataset's folder.
+"""`ingest.jsonl`, what `garmentcut ingest` has found in each pair so far, and where a dataset's other files lie.
 
-Entries are written as they are found, so that nothing is read twice.
+Entries are written as soon as they are found, so that an interrupted run reads no pair twice.
 """
 
 import errno
@@ -22,7 +22,7 @@ from garmentcut.photo.files import read_regular_file, sha256_of, write_atomic
 
 LEDGER_NAME = "ingest.jsonl"
 ALPHA_FOLDER, PHOTO_FOLDER = "alpha", "photos"
-"""Of targets, and of photos that were taken out of layered documents; in the data set's folder."""
+"""Folders in the dataset, of the targets and of the photos that were taken out of PSDs."""
 _LINE_START = b'{"pair": {'
 
 
@@ -169,7 +169,7 @@ def writing(path: Path) -> Iterator[None]:
     except OSError as error:
         fix = "make the folder writable and run again"
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            fix = "free some space and run again: it goes on where it stopped"
+            fix = "free some space and run again: it continues where it stopped"
         raise RunError(f"{path}: {error.strerror or error}; {fix}") from error
 
 

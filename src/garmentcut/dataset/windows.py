@@ -1,8 +1,8 @@
-"""Training windows for the segment and refine stages: cut out of whole photos by one random homography each.
+"""Training windows for the segment and refine stages: each is cut out of a whole photo by one random homography.
 
-Shift, zoom, aspect, rotation, perspective and mirroring are one resampling of the framed photo, so a window shows what
-really surrounds it: nothing is repeated at its border but where the photo itself ends. Colour is varied later, on the
-device, by `garmentcut.dataset.augment`.
+Shift, zoom, aspect, rotation, perspective and mirroring are one resampling of the framed photo, so pixels are repeated
+only where the photo itself ends. A refine window has segment's alpha, its map, as a fourth channel. Colour is varied
+later, on the device, by `garmentcut.dataset.augment`.
 """
 
 from collections.abc import Sequence

@@ -133,7 +133,7 @@ def read_scores(folder: Path) -> list[PhotoScore]:
             measures = row["measures"] and {_OLD_KEYS.get(key, key): value for key, value in row["measures"].items()}
             scores.append(_SCORE.validate_python({**row, "measures": measures}))
         except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise EvaluationError(f"{path}, line {number}, is not a row of garmentcut's; evaluate again") from error
+            raise EvaluationError(f"{path}, line {number}, is not a garmentcut row; evaluate again") from error
     return scores
 
 

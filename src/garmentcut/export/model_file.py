@@ -1,7 +1,7 @@
 """`garmentcut export`: makes the model file of a run's folder, whether of one network or of three stages.
 
-Of three networks, locate and refine are attached to segment's, and all weights are stored in 16 or 8 bits, which makes
-the file small; it calculates in float32.
+Of three networks, locate and refine are attached to segment's. All weights are stored in 16 or 8 bits, which keeps the
+file small; the networks still calculate in float32.
 """
 
 from dataclasses import replace
@@ -20,7 +20,7 @@ from garmentcut.recipe import STAGES
 
 FOLDS_NAME, MODEL_NAME = "folds", "model.onnx"
 WEIGHTS_NAME = "best.safetensors"
-"""Where a training leaves its weights; of a model of stages, in a folder for each."""
+"""A training writes its weights to this file; a model of stages has one in a folder for each stage."""
 
 
 def export_folder(run: Path, words: dict[str, str]) -> bytes:

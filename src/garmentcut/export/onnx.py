@@ -1,4 +1,4 @@
-"""Turns a network into ONNX with its card, checked against torch's alphas; for `model_file` (`export`) and studies."""
+"""Exports a network to ONNX with its card, and checks that its alphas equal torch's; for `model_file` and studies."""
 
 import copy
 import importlib.util
@@ -99,7 +99,7 @@ def export_network(network: nn.Module, card: ModelCard) -> bytes:
     if not largest <= PARITY_LIMIT:  # nan is not
         listed = ", ".join(f"{runtime} by {difference:.2g}" for runtime, difference in parity.items())
         raise RunError(
-            f"{card.name}: the export's alphas differ from torch's, {listed}; at most {PARITY_LIMIT} is right"
+            f"{card.name}: the export's alphas differ from torch's, {listed}; at most {PARITY_LIMIT} is allowed"
         )
     return with_card(model, replace(card, parity=float(f"{largest:.2g}")))
 

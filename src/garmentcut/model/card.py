@@ -1,4 +1,4 @@
-"""The card inside each model file: what the model is, how to feed it, how good it is; what else a file holds."""
+"""The card inside each model file: what the model is, how to feed it, how good it is; and the file's stage networks."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from garmentcut.errors import ModelError
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 UNKNOWN = "unknown"
-"""Among the photos that a network was trained on: others too, which nobody recorded."""
+"""In a list of the photos that a network was trained on: there were others, which nobody recorded."""
 
 CARD_KEY = "garmentcut.card"
-"""Of the text in an ONNX file that holds the card."""
-# What a card can say is bounded, or a file from anywhere could ask for all memory or hang.
+"""Key of the ONNX metadata entry that holds the card."""
+# What a card can say is bounded; otherwise a malicious file could exhaust the memory or hang.
 _Side = Annotated[int, Field(ge=32, le=4096)]
 _AnySide = Annotated[int, Field(ge=1, le=8192)]
 _Multiple = Annotated[int, Field(ge=1, le=512)]
@@ -251,7 +251,7 @@ def card_of(model: bytes) -> ModelCard:
     """
     text, network = split_card(model)
     if text is None:
-        raise ModelError("has no garmentcut card, so nobody knows how to feed it; use a file that garmentcut made")
+        raise ModelError("has no garmentcut card, so its input is unknown; use a file that garmentcut made")
     card = parse_card(text)
     if hashlib.sha256(network).hexdigest() != card.sha256:
         raise ModelError("is damaged: its network does not match the hash on its card; copy it again")
@@ -267,7 +267,7 @@ def parse_card(text: str | bytes) -> ModelCard:
     try:
         content = from_json(text)
     except ValueError as error:
-        raise ModelError("has a card that is no JSON; update garmentcut, or copy the file again") from error
+        raise ModelError("has a card that is not JSON; update garmentcut, or copy the file again") from error
     try:
         return TypeAdapter(ModelCard).validate_python(_with_new_names(content))
     except ValidationError as error:

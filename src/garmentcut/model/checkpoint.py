@@ -1,6 +1,6 @@
-"""Trained networks on disk, as safetensors with the spec that rebuilds each; and what a training starts from.
+"""Saves and loads trained networks, as safetensors with the spec that rebuilds each; also loads a training's start.
 
-A start is ImageNet's weights, none, the embedded model's, or those of a file.
+The recipe's `network.start` names it: ImageNet's weights, none, the embedded model's, or those of a file.
 """
 
 import json
@@ -96,7 +96,7 @@ def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
     """
     weights, spec = read_weights(path)
     if spec is None:
-        raise ModelError(f"{path} does not say what network it is of; use a file that garmentcut saved")
+        raise ModelError(f"{path} does not say which network it belongs to; use a file that garmentcut saved")
     try:
         network = build_network(spec.name, **spec.options)
     except ModelError as error:
@@ -121,7 +121,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
     except OSError as error:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
-        raise ModelError(f"{path} is damaged or no safetensors file ({error}); copy or save it again") from error
+        raise ModelError(f"{path} is damaged or not a safetensors file ({error}); copy or save it again") from error
     if content is None:
         return weights, None
     return weights, _spec_of(content, path)
@@ -241,7 +241,7 @@ def _path_of(start: str) -> Path:
             ' (base = "finetune"), or set it to a .safetensors file, to imagenet or to scratch'
         )
     if not path.is_file():
-        raise ModelError(f"network.start: {start!r} is no file; give one, or imagenet, scratch or default")
+        raise ModelError(f"network.start: {start!r} is not a file; give one, or imagenet, scratch or default")
     return path
 
 
@@ -259,7 +259,7 @@ def _load_encoder(network: nn.Module, name: str, weights: dict[str, Tensor] | No
         reason = " ".join(str(error).split()) or type(error).__name__
         embedded = " default (the embedded model's)," if name in _EMBEDDED else ""
         raise ModelError(
-            f"{name}: ImageNet's weights are neither here nor to be had from the hub ({reason}); set network.start to"
+            f"{name}: ImageNet's weights are neither cached nor available from the hub ({reason}); set network.start to"
             f"{embedded} scratch, or to a .safetensors file of the encoder's weights"
         ) from error
 

@@ -167,7 +167,7 @@ class PngColor(NamedTuple):
         if self.code_points:
             primaries, transfer, matrix, _ = self.code_points
             if transfer in _HDR:
-                raise PhotoError("an HDR picture (PQ or HLG); export it for standard screens, with sRGB or Display P3")
+                raise PhotoError("an HDR image (PQ or HLG); export it for standard screens, with sRGB or Display P3")
             if primaries in _PRIMARIES and transfer in _TRANSFERS and matrix == 0:
                 return made_profile(_D65, _PRIMARIES[primaries], _TRANSFERS[transfer])
         if self.is_srgb or not self.gamma:  # browsers pass over primaries without a gamma
@@ -202,7 +202,7 @@ def made_profile(white: tuple[float, ...], primaries: tuple[float, ...], transfe
     try:
         profile = bytearray(imagecodecs.cms_profile("rgb", whitepoint=[*white, 1.0], primaries=points, **curve))
     except (imagecodecs.CmsError, ValueError) as error:
-        raise PhotoError("its colours are described by numbers that make no sense", code="color_profile") from error
+        raise PhotoError("the numbers that describe its colours make no sense", code="color_profile") from error
     profile[_DATE] = _FIXED_DATE
     return None if _is_srgb(bytes(profile)) else bytes(profile)
 
@@ -229,7 +229,7 @@ def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
     try:
         out = ImageCms.profileToProfile(dot, ImageCms.createProfile("sRGB"), _open_profile(profile), outputMode="RGB")
     except ImageCms.PyCMSError as error:
-        message = "no background can be laid in its colour profile; convert the photo to sRGB"
+        message = "the background cannot be converted to its colour profile; convert the photo to sRGB"
         raise PhotoError(message, code="color_profile") from error
     assert out is not None  # only an in-place conversion returns None
     red, green, blue = out.tobytes()
@@ -285,13 +285,13 @@ def read_target(name: str, folder: Path, source: str) -> bytes | None:
     except (OSError, ValueError) as error:
         raise ConfigError(f"{place}: {getattr(error, 'strerror', None) or error}; {fix}") from error
     if profile[_IS_PROFILE] != b"acsp":
-        raise ConfigError(f"{place}: no ICC profile; {fix}")
+        raise ConfigError(f"{place}: not an ICC profile; {fix}")
     if (space := profile[16:20].decode("latin-1").strip()) != "RGB":
         raise ConfigError(f"{place}: a profile of {space} colours; {fix}")
     try:
         convert_colors(np.zeros((1, 3), np.uint8), srgb_profile(), profile)
     except PhotoError as error:
-        raise ConfigError(f"{place}: colours cannot be turned into it; use another profile") from error
+        raise ConfigError(f"{place}: colours cannot be converted to it; use another profile") from error
     return profile
 
 
@@ -307,7 +307,7 @@ def convert_colors(rgb: Pixels, profile: bytes | None, target: bytes) -> Pixels:
     try:
         return _transformed(rgb.reshape(-1, 3), profile, target, "rgb").reshape(rgb.shape)
     except (imagecodecs.CmsError, ValueError) as error:
-        message = f"its colours cannot be turned into the wanted profile ({error}); convert it yourself"
+        message = f"its colours cannot be converted to the requested profile ({error}); convert it yourself"
         raise PhotoError(message, code="color_profile") from error
 
 

@@ -60,7 +60,7 @@ def check_size(num_bytes: int, limits: ReadConfig) -> None:
     if num_bytes == 0:
         raise PhotoError("empty file; copy it again", code="empty")
     if num_bytes > limits.max_mb * 1_000_000:
-        message = f"{num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise it if meant"
+        message = f"{num_bytes / 1e6:.0f} MB: over read.max_mb = {limits.max_mb}; raise the limit if intended"
         raise PhotoError(message, code="too_large")
 
 
@@ -311,7 +311,7 @@ class FolderLock:
             what = "replaced by another"
         except OSError as error:
             what = "removed or unmounted" if isinstance(error, FileNotFoundError) else error.strerror or "lost"
-        raise LockLostError(f"this is not the folder that the run began in: it was {what}")
+        raise LockLostError(f"this is not the folder that the run started in: it was {what}")
 
     def _try(self) -> bool:
         descriptor, is_taken = open_regular(str(self.path), os.O_RDWR | os.O_CREAT), False

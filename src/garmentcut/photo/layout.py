@@ -78,15 +78,15 @@ class CanvasSection:
     """The picture that the garment is laid on."""
 
     width_px: _Pixels | None = None
-    """Width in pixels; none: follows from `aspect`, else from the garment and its margins."""
+    """Width in pixels; none: derived from `aspect`, else from the garment and its margins."""
     height_px: _Pixels | None = None
-    """Height in pixels; none: likewise."""
+    """Height in pixels; none: derived likewise."""
     aspect: Annotated[str, Field(pattern=r"^[1-9][0-9]{0,3}:[1-9][0-9]{0,3}$")] | None = None
     """Width to height, such as "3:4". With neither `width_px` nor `height_px` the canvas grows to it."""
     background: Color | None = None
     """`#rrggbb` in sRGB; none: transparent (jpeg: white)."""
     shadow: Literal["off"] = "off"
-    """No shadow is drawn: the only value."""
+    """No shadow is drawn: `off` is the only value."""
 
     @property
     def size_hw(self) -> tuple[int | None, int | None]:
@@ -121,29 +121,29 @@ class GarmentSection:
     """Size and place of the garment; lengths are pixels (`1700`) or per cent of the canvas ("85 %")."""
 
     height: OptionalLength = None
-    """Height of the garment's tallest view; less where its width would not fit. None: as the margins allow."""
+    """Height of the garment's tallest view; smaller if its width would not fit. None: as the margins allow."""
     width: OptionalLength = None
-    """Width of the widest view, likewise; with `height` too, the garment fits into both."""
+    """Width of the widest view, likewise; if `height` is given too, the garment fits into both."""
     margin: OptionalLength = None
-    """Least distance to every side of the canvas. Neither canvas nor size nor margins: the photo's own frame."""
+    """Minimum distance to every side of the canvas. Without canvas, size and margins, the photo keeps its frame."""
     margin_top: OptionalLength = None
-    """On this side, instead of `margin`."""
+    """Overrides `margin` on this side."""
     margin_bottom: OptionalLength = None
-    """Likewise."""
+    """Overrides `margin` on this side."""
     margin_left: OptionalLength = None
-    """Likewise."""
+    """Overrides `margin` on this side."""
     margin_right: OptionalLength = None
-    """Likewise."""
+    """Overrides `margin` on this side."""
     horizontal: Literal["left", "center", "right"] = "center"
-    """Place between the left and the right margin."""
+    """Alignment between the left and the right margin."""
     vertical: Literal["top", "center", "bottom", "baseline"] = "center"
-    """Place between the upper and the lower margin; `baseline`: the hem stands on a line."""
+    """Alignment between the top and the bottom margin; `baseline`: the hem stands on a line."""
     baseline: OptionalLength = None
-    """Height of this line above the canvas' lower edge; takes the place of the lower margin there."""
+    """Height of this line above the canvas's bottom edge; it replaces the bottom margin."""
     resize: Annotated[bool, Field(strict=True)] = True
-    """`false`: pixels stay as photographed; a garment larger than its room is refused."""
+    """`false`: pixels stay as photographed; a garment that is too large for its space is refused."""
     max_enlargement: Annotated[float, Field(ge=0.01, le=8, strict=True)] = 1.0
-    """Most that a photo is enlarged, a factor; a garment that would need more stays smaller, with a note."""
+    """Largest factor by which a photo is enlarged; a garment that would need more stays smaller, with a note."""
 
     @property
     def says_nothing(self) -> bool:

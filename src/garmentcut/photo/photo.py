@@ -234,7 +234,7 @@ class Cutout:
         from garmentcut.photo.write import encode_prepared
 
         if "formats" in output:
-            raise ConfigError("one file has one format: name it by format, not formats")
+            raise ConfigError("one file has one format: use format, not formats")
         settings = {f"output.{key}": value for key, value in output.items()}
         config = load_config(overrides={"output.formats": (format,), **settings})
         return encode_prepared(Preparation(self, config.output, name=name), config.output.formats[0])
@@ -342,10 +342,10 @@ def check_size(
     size = f"{width_px}x{height_px} pixels"
     if max(width_px, height_px) > limits.max_side_px:
         fault = f"a side is over read.max_side_px = {limits.max_side_px}"
-        raise PhotoError(f"{size}: {fault}; raise it if meant", code="too_large")
+        raise PhotoError(f"{size}: {fault}; raise the limit if intended", code="too_large")
     if width_px * height_px > limits.max_megapixels * 1e6:
         fault = f"over read.max_megapixels = {limits.max_megapixels:g}"
-        raise PhotoError(f"{size}: {fault}; raise it if meant", code="too_large")
+        raise PhotoError(f"{size}: {fault}; raise the limit if intended", code="too_large")
     work_bytes = _DEEP_WORK_BYTES if bits > 8 else _WORK_BYTES
     needed = num_bytes + width_px * height_px * (channels * -(-bits // 8) + work_bytes)  # a tenth to spare
     if needed > (limit := memory_limit(limits)):

@@ -366,7 +366,7 @@ def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: I
     """
     (height, width), depth = planes[0].shape, 8 * planes[0].itemsize
     if max(height, width) > _MOST_SIDE_PX:
-        fault = f"PSD ends at {_MOST_SIDE_PX} pixels a side, this is {width}x{height}"
+        fault = f"PSD is limited to {_MOST_SIDE_PX} pixels per side, this is {width}x{height}"
         raise OutputError(f"{fault}, and PSB is not written; use tiff")
     parts = [_HEADER.pack(b"8BPS", 1, len(planes), height, width, depth, RGB), bytes(4)]
     lengths, rows = zip(*map(pack_rows, planes), strict=True)
@@ -374,7 +374,7 @@ def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: I
     parts += [struct.pack(">H", _RLE), *lengths, *rows]
     num_bytes = sum(map(len, parts))
     if num_bytes > _MOST_BYTES:
-        raise OutputError(f"PSD ends at 2 GB, this has {num_bytes / 1e9:.1f}, and PSB is not written; use tiff")
+        raise OutputError(f"PSD is limited to 2 GB, this has {num_bytes / 1e9:.1f}, and PSB is not written; use tiff")
     return b"".join(parts)
 
 

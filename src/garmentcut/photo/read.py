@@ -428,10 +428,10 @@ def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
     scan = jpeg_scan(data)
     if fault == "Invalid SOS parameters for sequential JPEG":  # written by some phones
         end = scan - 2 + int.from_bytes(data[scan - 2 : scan])
-        return data[: end - 3] + b"\0\x3f\0" + data[end:], Note("a wrong scan header passed over", "repaired")
+        return data[: end - 3] + b"\0\x3f\0" + data[end:], Note("a wrong scan header ignored", "repaired")
     if fault == "Premature end of JPEG file" and not data.endswith(_JPEG_END) and _has_all_scans(data):
         # Where pixels are missing too, libjpeg says so once the end is there, but not where a whole scan is missing.
-        return data + _JPEG_END, Note("the missing end of the file passed over", "repaired")
+        return data + _JPEG_END, Note("the missing end of the file ignored", "repaired")
     if fault == "Corrupt JPEG data: bad ICC marker" and (named := data.find(_ICC_MARK, 0, scan)) >= 0:
         data = data[:named] + data[named:scan].replace(_ICC_MARK, bytes(len(_ICC_MARK))) + data[scan:]
         return data, Note("broken colour profile dropped: read as sRGB", "profile_dropped")
@@ -440,7 +440,7 @@ def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
         junk = data[end - num : end]
         # What a fault in the pixels leaves over is packed, and cannot be packed further.
         if num <= _MOST_JUNK_BYTES or len(zlib.compress(junk, 9)) < 0.8 * num:
-            return data[: end - num] + data[end:], Note(f"{num} stray bytes behind the pixels passed over", "repaired")
+            return data[: end - num] + data[end:], Note(f"{num} stray bytes after the pixels ignored", "repaired")
     return None, ""
 
 
@@ -509,7 +509,7 @@ def _size_of_jpeg(data: bytes) -> Size:
         if marker in _FRAME_HEADERS and len(content) >= 6:
             depth, height, width, num_channels = struct.unpack_from(">BHHB", content)
             if marker in _LOSSLESS_FRAMES:
-                raise PhotoError("a lossless JPEG, which few programs read; save it as a usual one, or as PNG or TIFF")
+                raise PhotoError("a lossless JPEG, which few programs read; save an ordinary JPEG, PNG or TIFF")
             if depth != 8:
                 raise PhotoError(f"a JPEG of {depth} bits; save it with 8 bits, or with 16 as PNG or TIFF")
             return Size(width, height, num_channels)

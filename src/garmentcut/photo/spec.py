@@ -50,10 +50,10 @@ class ColorSection:
     """Colour space and depth."""
 
     profile: Annotated[str, Field(min_length=1)] = "keep"
-    """`keep`: the photo's; `sRGB`; or a file that holds an RGB profile, seen from the specification's folder. The last
-    two are embedded."""
+    """`keep`: the photo's; `sRGB`; or a file with an RGB profile, relative to the specification's folder. The last two
+    are embedded."""
     depth: Literal["keep", 8, 16] = "keep"
-    """Bits a channel; jpeg, webp and masks have 8 in any case."""
+    """Bits per channel; jpeg, webp and masks always have 8."""
 
 
 @section(frozen=True, config=STRICT)
@@ -61,22 +61,22 @@ class FileSection:
     """Name, format, and what is written beside the pixels."""
 
     name: str = "{stem}"
-    """Without suffix, below the photo's own folder in OUT; "/" makes more folders. Fields: {garment} and {view} of
-    `<garment>_<view>`, {stem}, and {counter}, which numbers photos that would else share a name, from 1; {counter:03}
-    has at least three digits."""
+    """Name without suffix, in the photo's own folder in OUT; "/" creates subfolders. Fields: {garment} and {view} of
+    `<garment>_<view>`, {stem}, and {counter}, which numbers photos that would otherwise share a name, from 1;
+    {counter:03} has at least three digits."""
     formats: Formats = ("png",)
     quality: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
-    """Of jpeg, 95 where not said, and of webp, which is lossless where not said."""
+    """Quality of jpeg, by default 95, and of webp, by default lossless."""
     dpi: Annotated[float, Field(ge=1, le=10_000)] | None = None
-    """Pixels an inch that the file states; none: the photo's."""
+    """Resolution in pixels per inch that the file states; none: the photo's."""
     metadata: Literal["keep", "none", "copyright"] = "keep"
     """EXIF, XMP and IPTC: all of it, none, or only who made the photo and who owns it (EXIF's artist and copyright,
-    XMP's creator and rights, IPTC's by-line, credit, source and copyright). A psd has the mark by which `garmentcut
-    ingest` knows what was corrected with `keep` only."""
+    XMP's creator and rights, IPTC's by-line, credit, source and copyright). Only with `keep` does a psd have the mark
+    that shows `garmentcut ingest` what was corrected."""
     hidden: Literal["auto", "clear", "keep"] = "auto"
-    """The photo's pixels under the alpha, as `output.hidden`."""
+    """The photo's pixels under the alpha, like `output.hidden`."""
     path: Literal["auto", "none", "editable", "exact"] = "auto"
-    """Clipping path in psd, tiff and jpeg, as `output.path`."""
+    """Clipping path in psd, tiff and jpeg, like `output.path`."""
 
 
 @section(frozen=True, config=STRICT)
@@ -269,7 +269,7 @@ def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
         OutputError: nothing is visible.
     """
     if cutout.garment_box_xyxy is None:
-        raise OutputError("nothing is visible of the garment", code="nothing_visible")
+        raise OutputError("nothing of the garment is visible", code="nothing_visible")
     left, top, right, bottom = cutout.garment_box_xyxy
     return Sighting(view, (bottom - top, right - left))
 
@@ -295,7 +295,7 @@ def deliver(
 
     Raises:
         OutputError: the garment does not fit its canvas, or the format cannot hold it.
-        PhotoError: its colours cannot be turned into the wanted profile.
+        PhotoError: its colours cannot be converted to the requested profile.
     """
     if scales is None:
         scales = shared_scales(specification, [sight_garment(cutout, subject.view)])

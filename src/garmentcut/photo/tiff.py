@@ -113,7 +113,7 @@ def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
         raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
     full = full or inner
     if not full:
-        raise PhotoError("only a thumbnail; export it again" if pages else "no picture in it; export it again")
+        raise PhotoError("only a thumbnail; export it again" if pages else "no image in it; export it again")
     area = max(page.imagewidth * page.imagelength for page in full)
     large = [page for page in full if page.imagewidth * page.imagelength > _THUMBNAIL_SHARE * area]
     if len(large) != 1:
@@ -133,18 +133,18 @@ def _sub_pages(pages: Sequence[tifffile.TiffPage]) -> Iterator[tifffile.TiffPage
 def _refuse_kinds(page: tifffile.TiffPage) -> None:
     kind = _kind_of(page)
     if kind not in _NUM_COLORS or page.samplesperpixel < _NUM_COLORS[kind]:
-        raise PhotoError(f"a TIFF of kind {kind} with {page.samplesperpixel} channels is not read; convert it to RGB")
+        raise PhotoError(f"a {kind} TIFF with {page.samplesperpixel} channels is not supported; convert it to RGB")
     if kind == "SEPARATED" and _tag(page, _INK_SET, 1) != 1:
-        raise PhotoError("a TIFF with inks other than CMYK is not read; convert it to RGB")
+        raise PhotoError("a TIFF with inks other than CMYK is not supported; convert it to RGB")
     if page.compression not in _COMPRESSIONS or (kind == "YCBCR" and page.compression != _JPEG):
         name = str(getattr(page.compression, "name", page.compression))
-        raise PhotoError(f"a {kind} TIFF with compression {name} is not read; save it as RGB with LZW or ZIP")
+        raise PhotoError(f"a {kind} TIFF with compression {name} is not supported; save it as RGB with LZW or ZIP")
     is_float = page.sampleformat == _FLOAT and page.bitspersample in (16, 32, 64)
     is_lab = kind in ("CIELAB", "ICCLAB")  # whose samples are partly signed
     is_integer = (page.sampleformat == _INTEGER or is_lab) and page.bitspersample in ((8, 16) if is_lab else (1, 8, 16))
     if not is_integer and not (is_float and kind in ("MINISWHITE", "MINISBLACK", "RGB")):
         numbers = {1: "integers", 2: "signed integers", 3: "floats"}.get(page.sampleformat, "other numbers")
-        raise PhotoError(f"a TIFF of {page.bitspersample}-bit {numbers} is not read; save it with 8 or 16 bits")
+        raise PhotoError(f"a TIFF of {page.bitspersample}-bit {numbers} is not supported; save it with 8 or 16 bits")
     if page.imagedepth != 1:
         raise PhotoError("a volume, not a photo; save the slice you want as a photo")
 

@@ -114,7 +114,7 @@ def encode_webp(prepared: Preparation) -> bytes:
     """WebP of 8 bits, lossless where no quality is asked for."""
     pixels, metadata = prepared.flat("webp"), prepared.metadata
     if max(pixels.shape[:2]) > _WEBP_MAX_SIDE_PX:
-        raise OutputError(f"WebP ends at {_WEBP_MAX_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}; use png")
+        raise OutputError(f"WebP holds {_WEBP_MAX_SIDE_PX} pixels per side, not {max(pixels.shape[:2])}; use png")
     file, quality = io.BytesIO(), prepared.output.quality
     # `exact` keeps hidden pixels. Lossy, black ones would darken the edge: the encoder may choose their colours.
     packing: dict[str, Any] = {"lossless": True, "quality": 0, "method": 0, "exact": True}

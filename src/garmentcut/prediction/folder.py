@@ -98,13 +98,13 @@ def read_batch(out_dir: Path) -> Batch:
     try:
         content = json_of(read_regular_file(path))
         if content["version"] != _VERSION:
-            raise SourceError(f"{path}: of another version of garmentcut; update it")
+            raise SourceError(f"{path}: written by another version of garmentcut; update it")
         return _BATCH.validate_json(json.dumps(content))  # JSON: a list there is a tuple here
     except (FileNotFoundError, NotADirectoryError) as error:
         if not out_dir.is_dir():
             raise NoBatchError(f"{out_dir}: no such folder") from error
         if (out_dir / RESULTS_NAME).is_file():
-            fix = "run the same `garmentcut cut` again: it writes it, and cuts nothing twice"
+            fix = "run the same `garmentcut cut` again, which writes it and cuts nothing twice"
             raise NoBatchError(f"{path}: no such file; {fix}") from error
         fix = f"run `garmentcut cut PHOTOS --out {out_dir}` first, or name the folder that it wrote"
         raise NoBatchError(f"{out_dir}: nothing was cut into this folder; {fix}") from error

@@ -141,7 +141,7 @@ class Journal:
         # A killed run may leave half a line behind the last whole one.
         self._damaged = [line for line, row in zip(lines[:-1], found[:-1], strict=True) if row is None]
         if self._damaged and not self.rows and not self._aside.parent.is_dir():
-            raise SourceError(f"{self.path}, line 1, is not a row of garmentcut's; move it or choose another --out")
+            raise SourceError(f"{self.path}, line 1, is not a garmentcut row; move it or choose another --out")
 
     @property
     def num_damaged(self) -> int:

@@ -496,7 +496,7 @@ class ContactSheet:
         self.pages = tuple(self._lines)
         others = [path for path in self.pages if path.exists() and not is_contact_sheet(path)]
         if others:
-            raise SourceError(f"{others[0]} is there already and no contact sheet; choose another --out")
+            raise SourceError(f"{others[0]} exists already and is not a contact sheet; choose another --out")
 
     def draw(self) -> Iterator[Cell]:
         """Read all cutouts and write the pages; yields each cell once it is read, without its thumbnail.

@@ -53,7 +53,7 @@ _MOST_LINES = 3000  # before the file is written anew
 _DEATHS_WHILE_READING, _DEATHS = 2, 3
 _MASK_SUFFIX = FORMATS["mask"].suffix
 GUILTY = (
-    "two runs died while it was being read, so it is passed over; make it smaller or give the run more memory, then try"
+    "two runs died while it was being read, so it is skipped; make it smaller or give the run more memory, then try"
     " it again with --overwrite"
 )
 
@@ -214,7 +214,7 @@ class Steps:
             if decision_for(self.run.out_dir, row) != decision:
                 return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-            fix = "free some space and run again: it goes on where it stopped"
+            fix = "free some space and run again: it continues where it stopped"
             raise FolderError(f"{error.filename or self.run.out_dir}: {error.strerror}; {fix}") from error
         if isinstance(error, FileNotFoundError) and not is_again:
             self.run.journal.check()
@@ -260,7 +260,7 @@ class Steps:
             if folded_path(path) in self.plan.originals:
                 raise OutputError(f"{path} is itself one of the photos; choose another --out", code="output_is_photo")
             if not self.run.overwrite and not self.run.journal.is_ours(path, hashes):
-                there = "is there already and not as garmentcut wrote it; move it or use --overwrite"
+                there = "exists already and is not as garmentcut wrote it; move it or use --overwrite"
                 raise OutputError(f"{path} {there}", code="output_exists")
             _, content, new_notes = next(files)
             notes.update(dict.fromkeys(new_notes))

@@ -107,12 +107,12 @@ def _answer_error(request: Request, error: Exception) -> Response:
         case ModelError() | DatabaseError():
             code = error.code
         case DBAPIError():
-            message, code = f"the database does not answer ({reason_of(error)}); {_LOOK}", "database"
+            message, code = f"the database does not respond ({reason_of(error)}); {_LOOK}", "database"
         case OSError():
             status, message = 507, f"a file cannot be read or written: {error.strerror or error}; {_LOOK}"
         case _:
             status, code = 500, "internal"
-            message = f"the server has made a mistake ({type(error).__name__}); its log says more"
+            message = f"the server failed ({type(error).__name__}); its log says more"
     return _refusal(request.url.path, status, message, code, headers=headers, **more)
 
 

@@ -167,10 +167,10 @@ class CutQueue:
                     self._take(upload, part)
         except TimeoutError as error:
             raise ReviewError(
-                "too many photos come at a time, and this one is slow; send it again later", code="queue_full"
+                "too many photos are being sent, and this one is slow; send it again later", code="queue_full"
             ) from error
         except ClientDisconnect as error:
-            raise ReviewError("the photo did not arrive whole", code="unfit") from error
+            raise ReviewError("the photo did not arrive completely", code="unfit") from error
         else:
             upload.is_whole = True
             body = bytes(upload.content)
@@ -400,7 +400,7 @@ async def _read_form(request: Request, body: bytes) -> _Form:
         try:
             return _Form(fields={key: str(value) for key, value in json.loads(body).items()})
         except (ValueError, AttributeError, RecursionError) as error:
-            raise ReviewError("the body is no JSON object") from error
+            raise ReviewError("the body is not a JSON object") from error
 
     async def receive() -> Message:
         return {"type": "http.request", "body": body}
@@ -416,11 +416,11 @@ async def _read_form(request: Request, body: bytes) -> _Form:
 
 def _order_of_removebg(fields: Mapping[str, str], name: str) -> CutRequest:
     if asked := next((key for key in _NOT_DONE if fields.get(key, "").lower() not in _PLAIN), ""):
-        raise ReviewError(f"{asked} is not done here")
+        raise ReviewError(f"{asked} is not supported")
     size, format = fields.get("size", "auto").lower(), fields.get("format", "auto").lower()
     if size not in ("auto", "full", *_SIZES_MP) or format not in _FORMATS:
         wrong = f"format {format!r}" if format not in _FORMATS else f"size {size!r}"
-        raise ReviewError(f"{wrong} is not known here")
+        raise ReviewError(f"{wrong} is not known")
     format = "mask" if fields.get("channels") == "alpha" else _FORMATS[format]
     margin = re.fullmatch(r"(\d{1,4})(px)?", fields.get("crop_margin", "0"))
     if margin is None:
@@ -445,7 +445,7 @@ def _color_of_removebg(text: str) -> str | None:
         color = ImageColor.getrgb(f"#{digits}" if is_hexadecimal else digits)
         red, green, blue, alpha = bytes([*color, 255][:4])  # each from 0 to 255
     except ValueError as error:
-        raise ReviewError(f"bg_color: {text[:40]!r} is no colour") from error
+        raise ReviewError(f"bg_color: {text[:40]!r} is not a colour") from error
     return _opaque("bg_color", (red, green, blue, alpha))
 
 
@@ -458,7 +458,7 @@ def _background_of_rembg(text: str) -> str | None:
 
 def _opaque(what: str, color: tuple[int, ...]) -> str | None:
     if color[3] not in (0, 255):
-        raise ReviewError(f"{what}: a half-transparent background is not done here")
+        raise ReviewError(f"{what}: a semi-transparent background is not supported")
     return "#{:02x}{:02x}{:02x}".format(*color[:3]) if color[3] else None
 
 
@@ -476,19 +476,17 @@ def from_base64(text: str, what: str, *, code: str = "") -> bytes:
 
 def _decoded(data: bytes) -> Photo:
     if not data:
-        raise ReviewError("not a photo: an empty one came", code="not_a_photo")
+        raise ReviewError("not a photo: it is empty", code="not_a_photo")
     try:
         format_of(data)
         return decode_photo(data, limits=_LIMITS)
     except PhotoError as error:
         if error.code == "too_large":  # its words name options, which a caller here cannot change
             most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
-            raise ReviewError(f"too large a photo: at most {most} are accepted here", code="too_large") from error
+            raise ReviewError(f"photo too large: at most {most} are accepted here", code="too_large") from error
         if error.code == "no_memory":
-            raise ReviewError(
-                "too large a photo: it takes more memory than there is for one", code="too_large"
-            ) from error
-        raise ReviewError(f"not a photo that can be read here: {error}", code="not_a_photo") from error
+            raise ReviewError("photo too large: it takes more memory than one photo may", code="too_large") from error
+        raise ReviewError(f"not a photo that can be read: {error}", code="not_a_photo") from error
 
 
 def _shrunk(cutout: Cutout, max_megapixels: float | None) -> Cutout:

@@ -235,7 +235,7 @@ def _url_of(url: str | Path) -> sa.URL:
     if parsed.drivername in ("postgres", "postgresql"):
         return parsed.set(drivername=_POSTGRES_DRIVER)
     if parsed.drivername not in ("sqlite", _POSTGRES_DRIVER):
-        raise DatabaseError(f"{parsed.drivername}: not a database known here; use postgresql:// or sqlite:///")
+        raise DatabaseError(f"{parsed.drivername}: not a supported database; use postgresql:// or sqlite:///")
     return parsed
 
 

@@ -90,7 +90,7 @@ class Access:
             bearer.lower().startswith(_BEARER) and self.accepts_token(bearer[len(_BEARER) :].strip())
         )
         if not (has_token and path in CUT_PATHS) and not self._is_own_host(headers.get("host", "")):
-            raise ReviewError("this name is not the server's; open the address that it printed", code="bad_request")
+            raise ReviewError("the server has another name; open the address that it printed", code="bad_request")
         if self.token and not has_token and not _same(cookie, self.cookie):
             raise ReviewError(
                 "open the link that the server printed: it brings the token; programs send it as X-Api-Key",
@@ -104,12 +104,12 @@ class Access:
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         own = {f"http://{headers.get('host', '')}", f"https://{headers.get('host', '')}"}
         if (origin is not None and origin not in own) or (site is not None and site not in _SAME_ORIGIN):
-            raise ReviewError("from another site; use the page itself", code="forbidden")
+            raise ReviewError("the request comes from another site; use the page itself", code="forbidden")
         is_browser = origin is not None or site is not None
         if path in CUT_PATHS and not is_browser and not self.token:
             return
         if not _same(headers.get(TOKEN_HEADER, ""), self.page_token):
-            raise ReviewError("without the page's token; load the page again", code="forbidden")
+            raise ReviewError("the page's token is missing; reload the page", code="forbidden")
 
     def _is_own_host(self, host: str) -> bool:
         """Whether a host name is one that nobody else can point here, against DNS rebinding."""

@@ -1,4 +1,4 @@
-"""The doubtful cutouts of a batch in Photoshop: a script that opens one PSD after the other and keeps what was done."""
+"""`garmentcut review --photoshop`: a script that opens a batch's doubtful PSDs one by one and saves corrected ones."""
 
 import json
 from importlib.resources import files

@@ -79,7 +79,7 @@ class Tiles:
 
     def _run(self, tile: NDArray[np.uint8]) -> NDArray[np.float32]:
         if not self._room.acquire(blocking=False):
-            raise ReviewError("the smart brush has too much to do; try again in a moment", code="busy")
+            raise ReviewError("the smart brush is busy; try again in a moment", code="busy")
         try:
             with self._turn:
                 mirrored = self._predict(np.ascontiguousarray(tile[:, ::-1]))[:, ::-1]

@@ -92,7 +92,7 @@ class Service(CutService):
             with self.database.read() as session:
                 session.execute(text("SELECT 1"))
         except (SQLAlchemyError, DatabaseError):
-            return "the database does not answer"
+            return "the database does not respond"
         return ""
 
     def close(self) -> None:

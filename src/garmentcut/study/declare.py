@@ -1,4 +1,4 @@
-"""Reads a study's TOML file: the variants it compares, each a recipe, and over which seeds and folds."""
+"""Reads a study's TOML file: the variants that it compares, each a recipe, and the seeds and folds of their runs."""
 
 import itertools
 import json
@@ -34,7 +34,7 @@ _Options = dict[str, Any]
 
 
 class StudyError(EvaluationError):
-    """A study that cannot be run as it is declared; the message names the file, the key and the fix."""
+    """A study that cannot be run as declared; the message names the file, the key and the fix."""
 
     code = "study"
 
@@ -102,7 +102,7 @@ class VariantTable(RecipeSettings):
     @model_validator(mode="after")
     def _can_be_tuned(self) -> "VariantTable":
         if self.range_test and self.tune.by_key:
-            raise ValueError("range_test and tune do not go together; choose one")
+            raise ValueError("range_test and tune exclude each other; choose one")
         words = list(map(words_of, self.listed or ()))
         if doubled := next((text for text in words if words.count(text) > 1), ""):
             raise ValueError(f"tune: two settings read {doubled!r} and cannot be told apart; choose other values")
@@ -165,19 +165,19 @@ class StudyFile:
     @model_validator(mode="after")
     def _fits_together(self) -> "StudyFile":
         if bool(self.variants) == bool(self.grid.by_key):
-            raise ValueError("give [variants.NAME] tables, or a [grid], and not both")
+            raise ValueError("give either [variants.NAME] tables or a [grid], not both")
         for key in ("seeds", "folds", "defaults"):
             if len(set(getattr(self, key))) < len(getattr(self, key)):
-                raise ValueError(f"{key}: each once")
+                raise ValueError(f"{key}: give each only once")
         for section in self.defaults:
             if section not in _DEFAULTS:
                 raise ValueError(f"defaults: {section!r} is none of {', '.join(_DEFAULTS)}")
         tuned = [name for name, variant in self.variants.items() if variant.is_tuned]
         if tuned and not (self.tune.seeds and self.tune.folds):
-            raise ValueError(f"variant {tuned[0]!r} is tuned: say on which seeds and folds in [tune]")
+            raise ValueError(f"variant {tuned[0]!r} is tuned: give its seeds and folds in [tune]")
         for key in ("seeds", "folds") if tuned else ():
             if both := set(getattr(self, key)) & set(getattr(self.tune, key)):
-                raise ValueError(f"tune.{key}: {min(both)} is reported on, so nothing may be chosen on it")
+                raise ValueError(f"tune.{key}: {min(both)} is in the report, so nothing may be tuned on it")
         return self
 
     @model_validator(mode="after")
@@ -190,12 +190,12 @@ class StudyFile:
                 continue
             where = f"variants.{name}.first_pass"
             if first.variant not in self.variants or self.variants[first.variant].first_pass:
-                raise ValueError(f"{where}.variant: {first.variant!r} is no variant of one pass")
+                raise ValueError(f"{where}.variant: {first.variant!r} is not a one-pass variant")
             for table in (variant, self.variants[first.variant]):
                 if table.is_tuned or table.garments:
                     raise ValueError(f"{where}: neither of the two variants can be tuned, or have `garments`")
             if first.dilation_px[0] > first.dilation_px[1]:
-                raise ValueError(f"{where}.dilation_px: the smaller number first")
+                raise ValueError(f"{where}.dilation_px: give the smaller number first")
         return self
 
 

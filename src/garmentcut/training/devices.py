@@ -55,7 +55,7 @@ def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
         raise TrainingError("training.compile = 'on' gains nothing on a CPU; 'auto' compiles on GPUs only")
     if config.batch % (world_size := devices.num * devices.nodes):
         near = max(round(config.batch / world_size), 1) * world_size
-        raise TrainingError(f"training.batch = {config.batch} cannot be shared by {world_size} devices; near is {near}")
+        raise TrainingError(f"training.batch = {config.batch} cannot be shared by {world_size} devices; try {near}")
     return Fabric(
         accelerator="cuda" if cuda else "cpu",
         devices=devices.num,
@@ -143,7 +143,7 @@ def uses_cuda(devices: Devices) -> bool:
         return False
     if devices.num > found:
         raise TrainingError(
-            f"{devices.num} NVIDIA GPUs are asked for, {found} can be used; give fewer --devices, or --accelerator cpu"
+            f"{devices.num} NVIDIA GPUs requested, {found} available; give fewer --devices, or --accelerator cpu"
         )
     return True
 

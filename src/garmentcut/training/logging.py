@@ -203,7 +203,7 @@ def _row(line: bytes, where: str) -> dict[str, Any]:
             return row
     except (ValueError, KeyError, RecursionError):
         pass
-    raise TrainingError(f"{where}, is no row of a training's journal; move the file or choose another --out")
+    raise TrainingError(f"{where}, is not a row of a training's journal; move the file or choose another --out")
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -376,7 +376,7 @@ def check_size(recipe: Recipe, network: nn.Module) -> None:
     if height % multiple or width % multiple:
         near = [max(round(side / multiple), 1) * multiple for side in (height, width)]
         raise TrainingError(
-            f"data.size_hw = [{height}, {width}]: {recipe.network.name} needs multiples of {multiple}; near is {near}"
+            f"data.size_hw = [{height}, {width}]: {recipe.network.name} needs multiples of {multiple}; try {near}"
         )
 
 

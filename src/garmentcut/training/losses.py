@@ -2,7 +2,7 @@
 
 Each term is a pure function of logits and target, both `(N, 1, H, W)`, that returns a scalar: a mean over pixels (or
 one value) per photo, then the mean over the photos. So a photo counts the same in any batch and on any device. Targets
-lie in [0, 1]; a `weight`, `(N, 1, H, W)`, says how much each pixel counts in its photo's mean, None: all the same.
+lie in [0, 1]; `weight`, `(N, 1, H, W)`, says how much each pixel counts in its photo's mean; None: all count the same.
 """
 
 from collections.abc import Callable

@@ -97,7 +97,7 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
         TrainingError: no such fold or split, both are asked for, or one side has no pair; names those there are.
     """
     if fold is not None and validation is not None:
-        raise TrainingError("--fold and --validation contradict each other; give one of them")
+        raise TrainingError("--fold and --validation contradict each other; give only one of them")
     if fold == "none":
         return _all_of(manifest)
     held_out = _held_out(manifest, fold, validation)
@@ -300,7 +300,7 @@ class Run:
         before = self.read()
         if not before:
             if self.folder.is_dir() and any(path.name not in _BEFORE_IT for path in self.folder.iterdir()):
-                raise TrainingError(f"{self.folder} is not empty, and not a training's; choose another --out")
+                raise TrainingError(f"{self.folder} is not empty, and not a training's folder; choose another --out")
             return
         if self.state_path.exists() and (differences := [*self.recipe_differences(), *self._other_data(before)]):
             raise TrainingError(
@@ -477,7 +477,7 @@ def load_state(path: Path, parts: Mapping[str, Any]) -> Progress:
         for name, part in parts.items():
             part.load_state_dict(saved[name])
     except (KeyError, ValueError, RuntimeError, TypeError, AttributeError) as error:
-        raise TrainingError(f"{path} is of another network or optimizer, {_NO_RESUME}") from error
+        raise TrainingError(f"{path} belongs to another network or optimizer, {_NO_RESUME}") from error
     return progress
 
 

@@ -48,7 +48,7 @@ def test_the_second_may_lay_its_own_over_theirs(two, gray):
     accept(anna)
     ben.keys.press("a")
     ben.tab.locator("#conflict-mine").click()
-    ben.message("Press A to store it")
+    ben.message("Press A to save")
     assert ben.item(4)["changed_by"] == "Anna"
     accept(ben)
     ben.message("Corrected and accepted")
@@ -62,7 +62,7 @@ def test_a_decision_without_strokes_is_not_overwritten_either(two):
     anna.keys.press("r")
     anna.stored()
     ben.keys.press("a")
-    ben.message("Your decision was not stored: Rejected by Anna")
+    ben.message("Your decision was not saved: Rejected by Anna")
     ben.shows("#photo-state", "Rejected")
     assert ben.item(4)["state"] == "rejected"
 
@@ -75,7 +75,7 @@ def test_tabs_of_one_browser_keep_their_strokes_apart(edit, open_tab, site):
     second.stroke((40, 500), (80, 500))
     first.tab.reload()
     first.wait(4)
-    first.message("here again")
+    first.message("have been restored")
     assert (first.alpha(*PLACE), first.alpha(*OTHER)) == (255, 0)
 
 
@@ -86,5 +86,5 @@ def test_strokes_of_a_tab_that_is_gone_come_back_in_the_next(edit, open_tab, sit
     first.tab.goto("about:blank")
     first.tab.close()
     second = type(first)(open_tab(context), site).open(4)
-    second.message("here again")
+    second.message("have been restored")
     assert second.alpha(*PLACE) == 255

@@ -102,7 +102,7 @@ def test_unsaved_strokes_survive_a_reload(editor):
     editor.stroke((40, 300), (80, 300))
     editor.tab.reload()
     editor.wait(2)
-    editor.message("Your strokes from before are here again")
+    editor.message("Your earlier strokes have been restored")
     assert editor.alpha(*WALL) == 255
     assert editor.item(2)["has_draft"] is False
     editor.keys.press("z")
@@ -291,10 +291,10 @@ def test_a_page_says_what_was_done_and_what_comes_next(batch, own_site, edit):
         editor.keys.press(key)
     editor.tab.wait_for_url("**/statistics")
     done = editor.tab.locator("#done")
-    expect(done).to_contain_text("2 accepted as they were, 1 corrected, 1 rejected.")
+    expect(done).to_contain_text("2 accepted unchanged, 1 corrected, 1 rejected.")
     expect(done.locator("code")).to_have_text(f"garmentcut ingest --from-review {batch} --out dataset/ --add")
     editor.tab.goto(own_site)
-    expect(editor.tab.locator("#start")).to_have_text("See what was done")
+    expect(editor.tab.locator("#start")).to_have_text("See the summary")
     editor.tab.locator("#start").click()
     expect(done).to_be_visible()
 

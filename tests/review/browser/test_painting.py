@@ -120,7 +120,7 @@ def test_fill_hole_takes_the_soft_edge_along(run):
     assert run("edits", code, rows=rows, x=5, y=5) == [[255] * 11 for _ in range(11)]
     assert run("edits", code, rows=rows, x=0, y=0).startswith("There is no hole here")
     rows[5][:5] = [0] * 5
-    assert run("edits", code, rows=rows, x=5, y=5).startswith("This is no hole: it is open")
+    assert run("edits", code, rows=rows, x=5, y=5).startswith("This is not a hole: it is open")
 
 
 def test_fill_hole_takes_its_soft_ends_along_and_no_sheer_cloth(run):
@@ -141,7 +141,7 @@ def test_keep_part_gives_each_part_its_own_edge(run):
     rows = [row] * 3
     assert run("edits", code, rows=rows, x=2) == [0, 60, 255, 60, 0, 0, 0, 0, 0, 0, 0, 0]
     assert run("edits", code, rows=rows, x=5) == [0, 0, 0, 0, 30, 255, 255, 40, 0, 0, 0, 0]
-    assert run("edits", code, rows=rows, x=0) == "There is no garment here. Click on the part that stays."
+    assert run("edits", code, rows=rows, x=0) == "There is no garment here. Click on the part to keep."
 
 
 def test_a_lasso_has_an_antialiased_edge(run):

@@ -158,7 +158,7 @@ def test_enter_in_a_search_that_finds_nothing_stays(queue):
 def test_start_begins_with_what_the_filters_show(queue):
     expect(queue.locator("#start")).to_have_text("Start with the most doubtful of 4")
     queue.locator("select[name=view]").select_option("Back")
-    expect(queue.locator("#start")).to_have_text("Start with what is shown")
+    expect(queue.locator("#start")).to_have_text("Start with the photos shown")
     queue.locator("#start").click()
     queue.wait_for_url("**/photos/1?view=Back&state=open")
 
@@ -171,7 +171,7 @@ def test_start_says_when_nothing_that_is_shown_is_open(queue):
     queue.locator(".quick button", has_text="Accept").click()
     expect(queue.locator(".card.accepted")).to_have_count(1)
     queue.locator("#start").click()
-    expect(queue.locator("#message")).to_have_text("No photo that the filters show is open.")
+    expect(queue.locator("#message")).to_have_text("None of the photos shown is open.")
 
 
 def test_whatever_has_the_focus_shows_it(queue):

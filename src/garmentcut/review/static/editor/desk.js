@@ -119,13 +119,13 @@ export class Desk extends EventTarget {
     const mine = withDraft(photo.alpha, draft);
     if (samePlane(mine, photo.saved)) return void dropDraft(draft.id, draft.tab);
     const isCurrent = draft.version === photo.item.version;
-    const choice = isCurrent ? "mine" : await chooseVersion("The photo was stored as another version after you painted on it.");
+    const choice = isCurrent ? "mine" : await chooseVersion("Somebody saved another version of the photo after you painted on it.");
     this.clock.start(draft.seconds);
-    this.easel.replace("Strokes from before", mine);
+    this.easel.replace("Earlier strokes", mine);
     if (choice === "theirs") this.easel.undo();
     await this.#keep();
     await dropDraft(draft.id, draft.tab).then(() => this.#keep());
-    if (isCurrent) announce("Your strokes from before are here again.");
+    if (isCurrent) announce("Your earlier strokes have been restored.");
   }
 
   /** Ask whether a photo loaded some time ago is still the same. */
@@ -171,7 +171,7 @@ export class Desk extends EventTarget {
   /** Take a decision back. */
   reopen() {
     if (!this.item || this.#isOpening) return;
-    if (this.item.state === "open") return announce("Nobody has decided on this photo.");
+    if (this.item.state === "open") return announce("There is no decision on this photo to undo.");
     this.#post({ action: "reopen" });
     announce("Open again.");
   }
@@ -219,7 +219,7 @@ export class Desk extends EventTarget {
   }
 
   #keepQuietly(photo) {
-    const tell = () => announce("This browser keeps no drafts: accept before you leave the page.", { urgent: true });
+    const tell = () => announce("This browser cannot keep drafts: accept before you leave the page.", { urgent: true });
     return keepDraft(photo, this.clock.seconds).catch(tell);
   }
 
@@ -248,13 +248,13 @@ export class Desk extends EventTarget {
     if (draft) this.easel.replace("Your strokes", withDraft(theirs, draft));
     if (draft && choice === "theirs") this.easel.undo();
     this.clock.start(letter.seconds);
-    if (!draft) return announce(`Your decision was not stored: ${message} This is how the photo is now.`, { urgent: true });
-    announce(choice === "theirs" ? "This is theirs. Yours is one redo away (Shift+Z)." : "Yours lies over theirs. Press A to store it.");
+    if (!draft) return announce(`Your decision was not saved: ${message} This is the photo as it is now.`, { urgent: true });
+    announce(choice === "theirs" ? "This is theirs. Yours is one redo away (Shift+Z)." : "Your strokes are on top of theirs. Press A to save.");
   }
 
   #tellRefused({ letter, item, message }) {
     const link = { text: "Open it", href: `/photos/${letter.id}${this.query}` };
-    announce(`${item?.name ?? "A photo"} was not stored. ${message}`, { urgent: true, link });
+    announce(`${item?.name ?? "A photo"} was not saved. ${message}`, { urgent: true, link });
   }
 
   #update(item) {

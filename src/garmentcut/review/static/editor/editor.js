@@ -74,7 +74,7 @@ function showItem() {
   const isChanged = desk.photo?.isChanged ?? false;
   const state = item.state === "open" && item.has_draft ? "Open, with draft" : STATES[item.state];
   byId("photo-state").className = `state ${isChanged ? "changed" : item.state}`;
-  byId("photo-state").textContent = isChanged ? "Changed, not stored" : state;
+  byId("photo-state").textContent = isChanged ? "Changed, not saved" : state;
   byId("photo-doubt").textContent = [VERDICTS[item.verdict], item.doubt !== null && `doubt ${percentOf(item.doubt)}`].filter(Boolean).join(" · ");
   byId("doubt-bar").hidden = item.doubt === null;
   byId("doubt-bar").value = item.doubt ?? 0;
@@ -82,7 +82,7 @@ function showItem() {
   byId("position").textContent = `${item.position} of ${item.total}`;
   const heat = byId("heat-button");
   heat.disabled = item.urls.heat === null;
-  heat.title = heat.disabled ? "The model drew no map of its doubt" : "Where the model doubts (H)";
+  heat.title = heat.disabled ? "The model gave no map of its doubt" : "Where the model is unsure (H)";
   byId("failure").hidden = item.urls.alpha !== null;
   byId("failure").textContent = `This photo could not be cut. ${item.reason}`;
   if (document.activeElement !== note) note.value = item.note;
@@ -128,7 +128,7 @@ const COMMANDS = {
   Decide: {
     accept: { keys: ["a"], label: "Accept, with your correction if there is one", run: once(() => desk.decide("accept")) },
     reject: { keys: ["r"], label: "Reject", run: once(() => desk.decide("reject")) },
-    reopen: { keys: ["u"], label: "Take the decision back", run: once(() => desk.reopen()) },
+    reopen: { keys: ["u"], label: "Undo the decision", run: once(() => desk.reopen()) },
     revert: { keys: ["Shift+r"], label: "Back to the first prediction", run: free(revert) },
     note: { keys: ["n"], label: "Write a note; Esc returns to the photo", run: () => note.focus() },
     next: { keys: ["ArrowRight"], label: "Next photo", run: () => desk.step("next") },
@@ -143,18 +143,18 @@ const COMMANDS = {
     "tool-lasso": { keys: ["l"], label: "Lasso: draw around garment", run: () => toolbox.choose("lasso") },
     "tool-polygon": { keys: ["p"], label: "Polygon: click around garment", run: () => toolbox.choose("polygon") },
     "tool-fill": { keys: ["f"], label: "Fill hole: click into it", run: () => toolbox.choose("fill") },
-    "tool-keep": { keys: ["k"], label: "Keep this part: click it, others go", run: () => toolbox.choose("keep") },
+    "tool-keep": { keys: ["k"], label: "Keep this part: click it, others are removed", run: () => toolbox.choose("keep") },
     smaller: { keys: ["["], label: "Smaller brush", run: () => brush.resize(-1) },
     larger: { keys: ["]"], label: "Larger brush", run: () => brush.resize(1) },
     softer: { keys: ["Shift+["], label: "Softer brush", run: () => brush.harden(-1) },
     harder: { keys: ["Shift+]"], label: "Harder brush", run: () => brush.harden(1) },
     close: { keys: ["Enter"], label: "Close the polygon", run: () => toolbox.tool.close() },
-    cancel: { keys: ["Escape"], label: "Give up the stroke or line", run: () => toolbox.tool.cancel() },
+    cancel: { keys: ["Escape"], label: "Cancel the stroke or line", run: () => toolbox.tool.cancel() },
   },
   Edge: {
-    choke: { keys: [","], label: "Whole edge a quarter pixel in", run: free(() => announce(easel.moveEdge(CHOKE_PX))) },
-    spread: { keys: ["."], label: "Whole edge a quarter pixel out", run: free(() => announce(easel.moveEdge(-CHOKE_PX))) },
-    smooth: { keys: ["m"], label: "Smooth the edge", run: free(() => easel.smoothEdge() || announce("The edge is smooth already.")) },
+    choke: { keys: [","], label: "Move the whole edge in by a quarter pixel", run: free(() => announce(easel.moveEdge(CHOKE_PX))) },
+    spread: { keys: ["."], label: "Move the whole edge out by a quarter pixel", run: free(() => announce(easel.moveEdge(-CHOKE_PX))) },
+    smooth: { keys: ["m"], label: "Smooth the edge", run: free(() => easel.smoothEdge() || announce("The edge is already smooth.")) },
     undo: { keys: ["z", "Ctrl+z"], label: "Undo", run: undo },
     redo: { keys: ["Shift+z", "Ctrl+Shift+z", "Ctrl+y"], label: "Redo", run: free(redo) },
   },
@@ -165,7 +165,7 @@ const COMMANDS = {
     "look-outline": { keys: ["o"], label: "Outline", run: () => views.setLook("outline") },
     "look-mask": { keys: ["w"], label: "Mask, black and white", run: () => views.setLook("mask") },
     split: { keys: ["x"], label: "Before/after: photo, prediction, off", run: () => views.split.turn() },
-    heat: { keys: ["h"], label: "Where the model doubts", run: () => views.turnHeat() },
+    heat: { keys: ["h"], label: "Where the model is unsure", run: () => views.turnHeat() },
     loupe: { keys: ["i"], label: "Loupe at the pointer", run: () => (byId("loupe-button").ariaPressed = String(stage.turnLoupe())) },
     "zoom-garment": { keys: ["g"], label: "The garment, as large as it fits", run: () => views.zoom("garment") },
     "zoom-fit": { keys: ["0"], label: "Whole photo", run: () => views.zoom("photo") },
@@ -179,9 +179,9 @@ const COMMANDS = {
   Hand: {
     drag: { shown: ["Space", "drag"], label: "Move the photo" },
     wheel: { shown: ["Wheel"], label: "Zoom where the pointer is" },
-    alt: { shown: ["Alt", "stroke"], label: "The opposite: take away (Ctrl too)" },
-    shift: { shown: ["Shift", "click"], label: "Straight from where the last stroke ended" },
-    pen: { shown: ["Pen"], label: "Pressure sets the size; turned over it erases" },
+    alt: { shown: ["Alt", "stroke"], label: "The opposite: erase (Ctrl too)" },
+    shift: { shown: ["Shift", "click"], label: "Straight line from where the last stroke ended" },
+    pen: { shown: ["Pen"], label: "Pressure sets the size; the eraser end erases" },
   },
 };
 
@@ -205,7 +205,7 @@ function undo() {
 
 function redo() {
   const label = easel.redo();
-  announce(label ? `Again: ${label}` : "There is nothing to do again.");
+  announce(label ? `Redone: ${label}` : "There is nothing to redo.");
 }
 
 function pan({ key }) {
@@ -224,7 +224,7 @@ async function revert() {
   const { photo } = easel;
   const predicted = await photo?.predicted();
   if (!predicted || easel.photo !== photo) return;
-  announce(easel.replace("Back to the prediction", predicted) ? "This is the first prediction again." : "This is the first prediction.");
+  announce(easel.replace("Back to the prediction", predicted) ? "This is the first prediction again." : "This already is the first prediction.");
 }
 
 listen(COMMANDS, Object.fromEntries(LOOKS.map(({ name }) => [`look-${name}`, () => views.setLook(name)])));

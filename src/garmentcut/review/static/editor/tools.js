@@ -152,7 +152,7 @@ class SmartTool extends Tool {
     const coverage = box && cropPlane(this.easel.coverage, box);
     this.cancel();
     if (!box || !coverage || !this.easel.photo) return;
-    if (Math.max(coverage.width, coverage.height) > LONGEST_PX) return announce("That stroke is too long. Go along the edge in pieces.");
+    if (Math.max(coverage.width, coverage.height) > LONGEST_PX) return announce("That stroke is too long. Paint along the edge in several strokes.");
     const hint = path[0].alt ? "subtract" : path[0].shift ? "add" : "auto";
     this.#redraw({ photo: this.easel.photo, box, path, hint }, coverage);
   }
@@ -191,7 +191,7 @@ class SmartTool extends Tool {
       }
     }
     this.easel.stage.touch(box);
-    if (!this.easel.commit("Smart brush", box)) announce("The model sees this edge as it is.");
+    if (!this.easel.commit("Smart brush", box)) announce("The model finds nothing to change here.");
   }
 
   draw(drawing) {
@@ -355,7 +355,7 @@ class ClickTool extends Tool {
     if (!isOn(settled, touch)) return;
     const result = this.edit(settled, Math.floor(touch.x), Math.floor(touch.y));
     if (typeof result === "string") announce(result);
-    else if (!this.easel.replace(this.label, result)) announce("Nothing changes: there is only this component.");
+    else if (!this.easel.replace(this.label, result)) announce("Nothing to remove: there is only this part.");
   }
 }
 
@@ -366,13 +366,13 @@ export class Toolbox extends EventTarget {
   constructor(easel) {
     super();
     this.tools = {
-      brush: new BrushTool(easel, "Alt erases · Shift+click: straight · [ ] size", false),
-      eraser: new BrushTool(easel, "Alt paints garment · Shift+click: straight · [ ] size", true),
+      brush: new BrushTool(easel, "Alt erases · Shift+click: straight line · [ ] size", false),
+      eraser: new BrushTool(easel, "Alt paints garment · Shift+click: straight line · [ ] size", true),
       smart: new SmartTool(easel, "Paint over an edge · Shift: garment · Alt: background"),
       lasso: new LassoTool(easel, "Draw around garment · Alt: around background"),
-      polygon: new PolygonTool(easel, "Click around garment, Enter closes · Alt: background"),
+      polygon: new PolygonTool(easel, "Click around garment, Enter closes it · Alt: background"),
       fill: new ClickTool(easel, "Click into a hole to fill it.", "Fill hole", fillHole),
-      keep: new ClickTool(easel, "Click the part that stays; all others go.", "Keep this part", keepComponent),
+      keep: new ClickTool(easel, "Click the part to keep; all others are removed.", "Keep this part", keepComponent),
     };
     easel.stage.overlay = (drawing) => Object.values(this.tools).forEach((tool) => tool.draw(drawing));
   }

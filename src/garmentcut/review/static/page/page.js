@@ -28,7 +28,7 @@ export function dataOf(id) {
 /** States of a photo, in the order of the page, and what they are called. @type {Record<string, string>} */
 export const STATES = { open: "Open", accepted: "Accepted", corrected: "Corrected", rejected: "Rejected", failed: "Failed" };
 /** Verdicts of the model. @type {Record<string, string>} */
-export const VERDICTS = { review: "Please look", accept: "Model is sure", "": "" };
+export const VERDICTS = { review: "Please check", accept: "Model is sure", "": "" };
 
 /** @param {string} view */
 export function viewName(view) {

@@ -77,7 +77,7 @@ async function ask(path, read, { method = "GET", json, png } = {}) {
   if (png) headers["Content-Type"] = "image/png";
   const request = { method, headers, body: png ?? JSON.stringify(json), signal: AbortSignal.timeout(TIMEOUT_MS) };
   const answer = await fetch(path, request).catch(() => {
-    throw new Unreachable("The server does not answer.");
+    throw new Unreachable("The server does not respond.");
   });
   if ([502, 503, 504].includes(answer.status)) throw new Unreachable("The server is busy.");
   if (!answer.ok) {
@@ -85,7 +85,7 @@ async function ask(path, read, { method = "GET", json, png } = {}) {
     throw new Refusal(answer.status, error ?? `The server answered ${answer.status}.`, item ?? null);
   }
   return read(answer).catch(() => {
-    throw new Unreachable("The server's answer broke off.");
+    throw new Unreachable("The server's answer was cut short.");
   });
 }
 

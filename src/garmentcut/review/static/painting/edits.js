@@ -124,7 +124,7 @@ export function fillHole(plane, x, y) {
   filled[inside[0]] = 255;
   for (const i of inside) {
     const isAtBorder = i % width === 0 || i % width === width - 1 || i < width || i >= width * (height - 1);
-    if (isAtBorder) return "This is no hole: it is open to the background. Close it with the brush first.";
+    if (isAtBorder) return "This is not a hole: it is open to the background. Close it with the brush first.";
     for (const j of [i - 1, i + 1, i - width, i + width]) {
       if (filled[j] >= 128) continue;
       filled[j] = 255;
@@ -168,7 +168,7 @@ const KEPT = 2;
 export function keepComponent(plane, x, y) {
   const { width, height, data } = plane;
   const start = y * width + x;
-  if (data[start] < 128) return "There is no garment here. Click on the part that stays.";
+  if (data[start] < 128) return "There is no garment here. Click on the part to keep.";
   const owner = new Uint8Array(data.length);
   const queue = new Uint32Array(data.length);
   let size = 0;

@@ -7,15 +7,15 @@ import { Filters, Listing, Query } from "./listing.js";
 const COMMANDS = {
   Choose: {
     walk: { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], shown: ["←", "→", "↑", "↓"], label: "Go to another photo", run: ({ key }) => walk(key) },
-    open: { keys: ["Enter"], label: "Open the photo; with none chosen, or in the search, the first", run: open },
+    open: { keys: ["Enter"], label: "Open the photo; in the search, or if none is chosen, the first", run: open },
   },
   Decide: {
     accept: { keys: ["a"], label: "Accept the chosen photo", run: () => decide("accept", focusedCard()) },
     reject: { keys: ["r"], label: "Reject the chosen photo", run: () => decide("reject", focusedCard()) },
-    reopen: { keys: ["u"], label: "Take the decision back", run: () => decide("reopen", focusedCard()) },
+    reopen: { keys: ["u"], label: "Undo the decision", run: () => decide("reopen", focusedCard()) },
   },
   List: {
-    group: { keys: ["g"], label: "Sort by garment, its views together; by doubt", run: () => filters.choose({ sort: query.isByGarment ? "" : "name" }) },
+    group: { keys: ["g"], label: "Sort by garment, with its views together, or by doubt", run: () => filters.choose({ sort: query.isByGarment ? "" : "name" }) },
     search: { keys: ["/"], label: "Search", run: () => byId("search").focus() },
     help: { keys: ["?"], label: "This help" },
   },
@@ -57,8 +57,8 @@ function showBatch({ counts, running }) {
       return part;
     }),
   );
-  const begin = decided ? `Go on with ${open} open` : `Start with the ${knowsDoubt ? "most doubtful" : "first"} of ${open}`;
-  byId("start").textContent = query.isNarrow ? "Start with what is shown" : open ? begin : "See what was done";
+  const begin = decided ? `Continue with ${open} open` : `Start with the ${knowsDoubt ? "most doubtful" : "first"} of ${open}`;
+  byId("start").textContent = query.isNarrow ? "Start with the photos shown" : open ? begin : "See the summary";
 }
 
 /** The filters are others. */
@@ -78,7 +78,7 @@ async function openFirst() {
 /** Decide on a photo without opening it. @param {"accept" | "reject" | "reopen"} action @param {HTMLElement | null} card */
 function decide(action, card) {
   const item = listing.items.find(({ id }) => id === Number(card?.dataset.id));
-  if (!item) return announce("Choose a photo first: arrow keys, or a click.");
+  if (!item) return announce("Choose a photo first, with the arrow keys or a click.");
   if (item.state === "failed") return announce("This photo was not cut: there is nothing to decide.");
   outbox.post({ id: item.id, version: item.version, action });
   if (action !== "reopen") walk("ArrowRight");
@@ -90,7 +90,7 @@ async function start() {
   if (!wanted.get("state")) wanted.set("state", "open");
   const { items } = await askJson(`/api/photos${wanted.search({ limit: "1" })}`);
   if (items[0]) location.assign(`/photos/${items[0].id}${wanted.search()}`);
-  else if (query.isNarrow) announce("No photo that the filters show is open.");
+  else if (query.isNarrow) announce("None of the photos shown is open.");
   else location.assign("/statistics");
 }
 
@@ -146,7 +146,7 @@ outbox.on("sent", ({ item }) => item && listing.update(item));
 for (const kind of ["stale", "refused"]) {
   outbox.on(kind, ({ item, message }) => {
     if (item) listing.update(item);
-    announce(`${item?.name ?? "A photo"} was not stored. ${message}`, { urgent: true });
+    announce(`${item?.name ?? "A photo"} was not saved. ${message}`, { urgent: true });
   });
 }
 listen(COMMANDS);
