@@ -1,4 +1,4 @@
-"""What the corrections after the networks bring on photos that a run's folds have not seen: colours, firmer straps.
+"""What the corrections of the networks' alphas bring on photos that a run's folds have not seen: by colour, of straps.
 
     garmentcut train default --data DATASET --fold none --out RUN && garmentcut export RUN --folds --out RUN/model.onnx
     python benchmarks/colors.py DATASET RUN
@@ -12,6 +12,7 @@ parts kept and right, and the time of a correction by colour.
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,6 @@ from garmentcut.evaluation.intervals import Bootstrap, mean
 from garmentcut.evaluation.metrics import measure
 from garmentcut.evaluation.predict import plan_trials, predict
 from garmentcut.photo.mask import agree_with_colors, dilate, erode
-from garmentcut.prediction.cutter import firmer_straps
 
 Correct = Callable[..., NDArray[np.float32]]
 
@@ -76,8 +76,10 @@ if __name__ == "__main__":
         before: list[Any] = []
         for name, correct in WAYS.items():
             seconds: list[float] = []
-            firmer = firmer_straps if "firmer" in name else uncorrected
-            with patch.multiple(CUTTER, agree_with_colors=timed(correct, seconds), firmer_straps=firmer):
+            with ExitStack() as stack:
+                stack.enter_context(patch(f"{CUTTER}.agree_with_colors", timed(correct, seconds)))
+                if "straps" not in name:
+                    stack.enter_context(patch(f"{CUTTER}.firmer_straps", uncorrected))
                 outcomes = list(predict([trial], manifest, lambda cut: measure(cut.alpha, cut.target)))
             found: list[Any] = [one.found for one in outcomes]
             before = before or found

@@ -23,7 +23,7 @@ from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
 from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.files import map_in_order
-from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dilate, erode, thin_of
+from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dilate, erode, grab_cut, thin_of
 from garmentcut.photo.photo import Cutout, Photo, resize_alpha
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
 from garmentcut.prediction.inputs import PhotoLike, Result, photo_of
@@ -65,7 +65,8 @@ _ROUNDS = 4  # of tiles: each follows a strap by half a tile
 _DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
 _REACH_PX, _RAMP_PX = 6, 3  # how far refine is heard about segment's edge: wholly, and half as much on either side
 _THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: its width, and its alpha at least
-_LEAST_LONG_PX, _MORE_ODDS = 20, np.float32(np.exp(2))  # of thin parts: length, and how many times likelier than seen
+_LEAST_STRAP_PX = 20  # its length
+_FIRMER = np.exp(np.interp(np.arange(256) / 255, (0.1, 0.5), (0, 1.5))).astype(np.float32)  # odds, by segment's levels
 # Of segment's levels, where it decides: a faint haze over the ground is nothing, half-sure cloth is cloth.
 _STEEPER = np.interp(np.arange(256) / 255, (0.25, 0.5, 0.6), (0, 0.5, 1)).astype(np.float32)
 _Alpha = NDArray[np.float32]
@@ -229,7 +230,9 @@ class Stages:
         if self.fast:
             return resize_alpha(seen, (rgb.shape[0], rgb.shape[1]))
         fine = refine_edges(self.refine, rgb, seen, self.sizes.tile_px)
-        return fine if self.foreign else firmer_straps(fine)  # there bits of walls would become firmer, too
+        if self.foreign:  # bits of wall would become firmer, too
+            return fine
+        return firmer_straps(fine, enlarged(seen, (rgb.shape[0], rgb.shape[1])))
 
 
 def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) -> _Alpha:
@@ -241,7 +244,7 @@ def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) ->
         `(h, w)` float32 in [0, 1], reduced; `enlarged` brings it back.
     """
     half = _reduced(rgb, sizes)
-    return agree_with_colors(_alpha_of_reduced(network, half), half, unsure_only=True)
+    return grab_cut(agree_with_colors(_alpha_of_reduced(network, half), half, unsure_only=True), half)
 
 
 def _reduced(rgb: NDArray[np.uint8], sizes: StageSizes) -> NDArray[np.uint8]:
@@ -321,24 +324,19 @@ def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
     return np.asarray(anchor + (fine - anchor) * heard, np.float32)
 
 
-def firmer_straps(fine: _Alpha) -> _Alpha:
-    """Make long thin parts that are half seen somewhere more opaque: networks see straps too faint and too narrow.
+def firmer_straps(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
+    """Raise the alpha of long thin parts that segment sees, too: refine sees straps too faint and too narrow.
 
-    Where the alpha is 0 or 1, it stays.
-
-    Args:
-        fine: `(H, W)` float32 in [0, 1].
-
-    Returns:
-        The same size and range, nowhere less; `fine` itself if it has no thin part.
+    `fine` and `levels` are as for `within_reach`; an alpha of 0 or 1 stays.
     """
     thin = thin_of(fine >= _SEEN)
     if not thin.any():
         return fine
     found = components(thin)
     lengths = (found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]).max(axis=1)
-    straps = (lengths >= _LEAST_LONG_PX) & (counts_in(found, dilate(fine >= 0.5, 2)) > 0)
-    return np.where(found.mask_of(straps), _MORE_ODDS * fine / (1 + (_MORE_ODDS - 1) * fine), fine)
+    straps = (lengths >= _LEAST_STRAP_PX) & (counts_in(found, dilate(fine >= 0.5, 2)) > 0)
+    odds = _FIRMER[levels]
+    return np.where(found.mask_of(straps), odds * fine / (1 + (odds - 1) * fine), fine)
 
 
 def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
