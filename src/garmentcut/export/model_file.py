@@ -129,7 +129,7 @@ def packed(model: bytes, bits: Literal[8, 16]) -> bytes:
         if not is_large or np.abs(weights).max() >= _LARGEST:
             stored.append(tensor)
             continue
-        kept, restoring = (_half if bits == 16 else _quarter)(tensor.name, weights, onnx)
+        kept, restoring = (_as_float16 if bits == 16 else _as_int8)(tensor.name, weights, onnx)
         stored += kept
         nodes += restoring
     graph.CopyFrom(onnx.helper.make_graph([*nodes, *graph.node], graph.name, graph.input, graph.output, stored))
@@ -137,13 +137,13 @@ def packed(model: bytes, bits: Literal[8, 16]) -> bytes:
     return content
 
 
-def _half(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
+def _as_float16(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
     """The tensors that are stored instead of a weight, and the nodes that restore it."""
     half = onnx.numpy_helper.from_array(weights.astype(np.float16), f"{name}.half")
     return [half], [onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT)]
 
 
-def _quarter(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
+def _as_int8(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
     axes = tuple(range(1, weights.ndim))
     scale = np.maximum(np.abs(weights).max(axis=axes, keepdims=True), np.float32(1e-30)) / np.float32(127)
     levels = onnx.numpy_helper.from_array(np.rint(weights / scale).astype(np.int8), f"{name}.levels")

@@ -207,7 +207,7 @@ def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
 def clean_edge_color(rgb: Pixels, alpha: Alpha, *, full_height_px: int | None = None) -> Pixels:
     """Estimate the garment's own colour where background shows through.
 
-    The windows scale with the height of the whole photo, of which `rgb` `(H, W, 3)` may be a part.
+    `rgb` `(H, W, 3)` may be part of a photo; the windows scale with the height of the whole, `full_height_px`.
 
     Returns:
         Like `rgb`, changed only where `0 < alpha < 1`. Composited with `alpha` over a new background, it shows no trace
@@ -305,7 +305,7 @@ def lay_on_canvas(cutout: Cutout, placement: Placement) -> Cutout:
 
     Colours are resampled by a Lanczos filter, weighted by alpha, so that no background reaches the edge. Alpha is
     reduced by a Hamming filter, which does not overshoot: Lanczos would put a faint ghost line around the garment. At
-    its own size every pixel is kept as it is.
+    scale 1 every pixel is unchanged.
 
     Args:
         cutout: must have a visible pixel. If it is clean, hidden pixels are black on the canvas. Else it goes to a

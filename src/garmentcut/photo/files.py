@@ -316,14 +316,14 @@ class FolderLock:
     def _try(self) -> bool:
         descriptor, is_taken = open_regular(str(self.path), os.O_RDWR | os.O_CREAT), False
         try:
-            is_taken = self._locked(descriptor) and self._sign(descriptor)
+            is_taken = self._locked(descriptor) and self._write_holder(descriptor)
         finally:
             if not is_taken:
                 os.close(descriptor)
                 self._drop_claim()
         return is_taken
 
-    def _sign(self, descriptor: int) -> bool:
+    def _write_holder(self, descriptor: int) -> bool:
         """Write the holder into the lock file; False if the file was replaced since it was opened."""
         opened = os.fstat(descriptor)
         try:
@@ -333,7 +333,7 @@ class FolderLock:
             return False
         self._token = secrets.token_hex(8)
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, _signature(self._token))
+        os.write(descriptor, _holder_record(self._token))
         self._descriptor, self._lost = descriptor, ""
         self._known = _identity(self.path.parent.stat()), _identity(opened)
         return True
@@ -367,7 +367,7 @@ class FolderLock:
         except FileExistsError:
             return False
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_signature(""))
+            file.write(_holder_record(""))
         if max(self._claims(), default=0) != number + 1:
             _remove(claim)
             return False
@@ -445,7 +445,7 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _signature(token: str) -> bytes:
+def _holder_record(token: str) -> bytes:
     return json.dumps({"token": token, "host": this_host(), "pid": os.getpid()}).encode()
 
 

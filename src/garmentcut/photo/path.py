@@ -2,7 +2,7 @@
 
 By Adobe's Photoshop File Formats Specification, image resources 2000 to 2998 are the saved paths, and 2999 names the
 one that clips the picture. It does not say how subpaths are combined; psd-tools found out by comparing with Photoshop's
-own pictures: by even-odd fills, whatever fill rule follows the name in 2999.
+own pictures: by even-odd fills, regardless of the fill rule in 2999.
 
 Outlines are drawn as font rasterizers do, by signed-area accumulation: edges are split at pixel borders, so that each
 piece lies in one pixel. A piece that descends by `dy` covers `dy` of every pixel to its right and `dy * (1 - x)` of its

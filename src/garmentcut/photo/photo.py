@@ -281,7 +281,7 @@ def resize_rgb(rgb: NDArray[np.uint8], size_hw: tuple[int, int], *, reducing_gap
 
 
 def resize_alpha(alpha: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Resize an alpha `(H, W)`; when enlarged, hard edges stay one pixel wide, soft and sheer parts as they are.
+    """Resize an alpha `(H, W)`; when enlarged, hard edges stay one pixel wide, soft and sheer parts stay soft.
 
     A cubic filter alone widens an edge by the factor of the enlargement. So the edge is steepened by that factor about
     the middle of the levels on its two sides, and clipped to them: a sheer garment gets a crisp edge too, and its

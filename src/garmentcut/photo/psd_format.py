@@ -122,7 +122,7 @@ class Layer:
 
 @dataclass(eq=False)
 class Document:
-    """A Photoshop document; refuses to unpack far more than a file of its size can honestly hold."""
+    """A Photoshop document; refuses to unpack far more than is plausible for a file of its size."""
 
     size_hw: tuple[int, int]  # of the picture
     mode: int  # Photoshop's colour mode (1 gray, 3 RGB, 4 CMYK, others)
@@ -158,7 +158,7 @@ class Document:
         """Count bytes that are made from the file, such as planes drawn from a few numbers; they take time and memory.
 
         Raises:
-            PhotoError: the sum is far more than the file can honestly hold.
+            PhotoError: the sum is far more than is plausible for the file.
         """
         self.bytes_left -= num_bytes
         if self.bytes_left < 0:

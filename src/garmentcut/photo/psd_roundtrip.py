@@ -243,7 +243,7 @@ def layer_rgb(document: Document, layer: Layer, frame: Box) -> Pixels | None:
 
 
 def _candidates(document: Document, mark: Mark | None) -> Iterator[tuple[Layer, Pixels]]:
-    """Layers that may be the photo, the likeliest first; unpacked one at a time."""
+    """Yield layers that may be the photo, the most likely first; they are unpacked one at a time."""
     leaves = [leaf for leaf in document.leaves if _may_be_photo(document, leaf[0], mark)]
     if mark is not None:
         leaves.sort(key=lambda leaf: not any(part.record.mask_data for part in (leaf[0], *leaf[1])))

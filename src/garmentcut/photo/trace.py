@@ -1,7 +1,7 @@
 """Traces an alpha as a clipping path, for `compose`: its contour at 0.5, in as few smooth curves as possible.
 
-At first, every point of the contour is a knot. Knots are then removed, the least needed first: one curve takes the
-place of two, and may lie no farther from the points than the tolerance. A curve has the contour's directions at its
+At first, every point of the contour is a knot. Knots are then removed, the least needed first: one curve replaces two,
+and may be no farther from the points than the tolerance. A curve has the contour's directions at its
 ends. The lengths of its handles are fitted by least squares, alternating with Newton's method for the curve parameter
 of each point (P. J. Schneider, "An Algorithm for Automatically Fitting Digitized Curves", Graphics Gems, 1990).
 

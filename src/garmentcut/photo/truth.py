@@ -134,7 +134,7 @@ def _choose(places: list[AlphaSource], hints: tuple[str, ...], *, is_unchanged: 
 
 
 def _find_in_picture(data: bytes, limits: ReadConfig) -> tuple[list[AlphaSource], tuple[str, ...]]:
-    """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out, and hints."""
+    """All places in a PNG, JPEG, TIFF or WebP file that say what is cut out, and hints."""
     stored = read_raster(data, limits, all_channels=True)
     hints = ("its Photoshop layers are not read from TIFF",) if stored.has_layers else ()
 
@@ -175,7 +175,7 @@ def _find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
     alpha = to_alpha(color[..., 0])
     black, white = float((alpha <= _NEAR).mean()), float((alpha >= 1 - _NEAR).mean())
     border = np.concatenate([alpha[:_BORDER_PX].ravel(), alpha[-_BORDER_PX:].ravel()])
-    # The mask of a sheer garment is hardly white anywhere, but black all around, as no photo is.
+    # The mask of a sheer garment has little white, but is black all around, which no photo is.
     is_sheer = black >= _LEAST_BLACK and float((border <= _NEAR).mean()) >= _BLACK_BORDER
     if 1 - black - white > _MOST_SOFT * min(black, white) and not is_sheer:
         return []
@@ -221,7 +221,7 @@ def _choose_by_mark(document: Document, mark: Mark) -> CutoutFile:
 
 
 def _find_in_document(document: Document) -> tuple[list[AlphaSource], tuple[str, ...]]:
-    """Everything in a PSD file that says what is cut out: layers and their masks, saved channels, a clipping path."""
+    """All places in a PSD file that say what is cut out: layers and their masks, saved channels, a clipping path."""
     drawn, hints = draw_layers(document)
     found = _saved_channels(document)
     found += _find_in_path(document.resources, document.size_hw, lambda: _merged_rgb(document))

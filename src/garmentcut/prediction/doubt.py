@@ -143,7 +143,7 @@ _SMALL = 1e-3  # added before a logarithm
 class Observation:
     """What was measured of a cutout."""
 
-    maps: Maps  # what lies where
+    maps: Maps  # the maps that were measured
     # `(13,)` float64, in the order of `FEATURES`; without stages, `stage_disagreement` has its least value.
     features: NDArray[np.float64]
     # `(27,)` float64: the mean colours (Y, Cb, Cr) of the garment and of the background; the garment's share of the
@@ -185,7 +185,7 @@ def observe_prediction(prediction: "Prediction") -> Observation | None:
 
 
 def lines_at_border(maps: Maps) -> dict[str, NDArray[np.bool_]]:
-    """The outermost rows and columns of the map's mask, by side, of those sides that lie at the frame's border."""
+    """The outermost row or column of the map's mask for each side that is at the frame's border, by side."""
     mask, (left, top), (height, width) = maps.mask, maps.corner_xy, maps.frame_hw
     lines = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
     touches = (top == 0, top + mask.shape[0] == height, left == 0, left + mask.shape[1] == width)

@@ -66,12 +66,12 @@ _LATE = "its garment's other photos were cut without it, at their own scale; run
 
 @dataclass(frozen=True)
 class Order:
-    """What one run of `cut` was asked for."""
+    """The order for one run of `cut`."""
 
     model: str = ""  # absolute path of the model file; empty: the embedded one
     read: ReadConfig = field(default_factory=ReadConfig)  # bytes, pixels and sides accepted
     output: OutputConfig = field(default_factory=OutputConfig)  # the files, if there is no specification
-    specification: Specification | None = None  # a customer's; decides the files if there is one
+    specification: Specification | None = None  # a customer's; if there is one, it decides the files
     cut: CutConfig = field(default_factory=CutConfig)  # effort and choke
 
 
@@ -88,7 +88,7 @@ _BATCH = TypeAdapter(Batch)
 
 
 def read_batch(out_dir: Path) -> Batch:
-    """What the runs in an output folder were asked for.
+    """Read the orders of the runs in an output folder.
 
     Raises:
         NoBatchError: there is no `batch.json`.
@@ -124,7 +124,7 @@ def earlier_batch(out_dir: Path) -> Batch | None:
 
 
 def record_order(out_dir: Path, options: str, order: Order) -> None:
-    """Record what a run is asked for, by its rows' `options`, beside the orders of earlier runs, atomically.
+    """Add a run's order, under its rows' `options`, to those of earlier runs, atomically.
 
     Raises:
         SourceError: the file there cannot be used; it is kept, because a review knows the batch by its id.
@@ -292,7 +292,7 @@ class FolderCutter:
         return ""
 
     def reopen(self) -> None:
-        """Take the output folder again if it was lost and is back, and read its results anew.
+        """Take the output folder again if it was lost and is back, and reread its results.
 
         Raises:
             FolderError: it is not back, or another run is at work there.
@@ -340,7 +340,7 @@ class FolderCutter:
         )
         written_to = {(out / name).parent for named in plan.todo.values() for name in named.outputs}
         for folder in written_to - self._tidied:
-            with suppress(OSError):  # writing to it will say what is wrong with it
+            with suppress(OSError):  # writing to it will give the reason
                 for one in (folder, *capture_one_folders(folder)):
                     remove_staged(one, self.owner)
             self._tidied.add(folder)

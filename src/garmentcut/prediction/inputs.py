@@ -27,7 +27,7 @@ _LOADING = Lock()
 
 
 def photo_of(source: PhotoLike) -> Photo:
-    """Read a photo in whatever form it comes.
+    """Read a photo in any of the forms of `PhotoLike`.
 
     Args:
         source: files are read by `read_photo`. A PIL image is turned upright; transparent parts are laid on
@@ -127,7 +127,7 @@ def _load_default() -> "Cutter":
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What became of one of many photos."""
+    """The outcome for one of many photos."""
 
     source: PhotoLike = field(repr=False)  # the photo as it was given, perhaps megabytes
     cutout: Cutout | None = None  # None if it failed

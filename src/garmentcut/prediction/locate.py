@@ -42,8 +42,8 @@ _NOT_A_SPECK = 0.01  # of its area: a strap or sleeve end, if it is near
 _NEAR = 0.04  # of the frame's height
 _ON_THE_FRAME = 0.01  # of the side's length: least contact with the frame
 _FRONT_WIDTH, _FRONT_GAP, _FRONT_UNEVEN = 0.37, 0.7, 0.06  # an open vest's fronts: of height, width, height
-_CLOTH = 0.9  # locate's alpha in sure cloth; lace and its gaps stay below
-_NOTHING = 0.1
+_SURE_CLOTH = 0.9  # locate's alpha in sure cloth, at least; lace and its gaps stay below
+_GROUND = 0.1  # locate's alpha in sure background, at most
 _OPAQUE = 0.8, 0.97  # locate's alpha from which cloth is made more opaque, and fully opaque
 _DEEP_PX = 13  # about three pixels of the locate stage; this deep within fully opaque cloth there are no gaps
 _HALF_SEEN = 0.3, 0.5  # the last stage's alpha; below the first it is a gap
@@ -56,7 +56,7 @@ _MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time
 
 _LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # beyond, no mannequin would be recognizable
 _WIDER = 0.5  # of its side, by which a box that is too small is widened
-_GOES_ON = 0.02  # of a crop's side: more garment there than a speck
+_LEAST_CONTACT = 0.02  # of a crop's side: garment at the border that is more than a speck
 _MAYBE = 0.25  # segment's alpha from which refine may still find garment
 _SMALLER, _LARGER = 0.8, 1.15  # factors on the learned sizes, beyond which a photo is also cut at another scale
 _AROUND, _ASPECT = 1.3, 1.5  # of a window: its size over the garment's; height to width, as in studio photos
@@ -141,14 +141,14 @@ def locate(coarse: NDArray[np.float32]) -> Place:
     if not len(found.areas) or found.areas[0] < LEAST_SHARE * coarse.size:
         raise NoGarmentError(NO_GARMENT)
     belongs = _belongs(found)
-    surely, faint = found.mask_of(belongs), components(coarse >= _FAINT)
-    hangs_on = counts_in(faint, surely) > 0
+    certain, faint = found.mask_of(belongs), components(coarse >= _FAINT)
+    touches_sure = counts_in(faint, certain) > 0
     # What touches both belongs to neither: it would join a false positive to the garment.
-    hangs_on_other = counts_in(faint, found.mask_of(~belongs)) > 0
-    garment = surely | faint.mask_of(hangs_on & ~hangs_on_other)
-    other = found.mask_of(~belongs) | faint.mask_of(~hangs_on)
+    touches_other = counts_in(faint, found.mask_of(~belongs)) > 0
+    garment = certain | faint.mask_of(touches_sure & ~touches_other)
+    other = found.mask_of(~belongs) | faint.mask_of(~touches_sure)
     left, top, right, bottom = np.divide(bounding_box(garment) or (0, 0, 0, 0), garment.shape[::-1] * 2).tolist()
-    return Place((left, top, right, bottom), np.where(other, np.float32(0), coarse), coarse, _notes(surely))
+    return Place((left, top, right, bottom), np.where(other, np.float32(0), coarse), coarse, _notes(certain))
 
 
 def sorted_components(mask: NDArray[np.bool_]) -> Components:
@@ -249,8 +249,8 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
     """
     garment_px = float(np.count_nonzero(fine >= 0.5))
     hole_px, speck_px = _LARGEST_HOLE * garment_px, LARGEST_SPECK * garment_px
-    fill = _within(fine < 0.5, coarse >= _CLOTH, fine < 1 - _SOFT_LEVEL, most_px=hole_px)
-    drop = _within(fine >= 0.5, coarse <= _NOTHING, fine > _SOFT_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
+    fill = _within(fine < 0.5, coarse >= _SURE_CLOTH, fine < 1 - _SOFT_LEVEL, most_px=hole_px)
+    drop = _within(fine >= 0.5, coarse <= _GROUND, fine > _SOFT_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
     if fill is None and drop is None:
         return fine
     cleaned = fine.copy()
@@ -326,7 +326,7 @@ def _within(
     candidates = wrong & sure
     if not candidates.any():
         return None
-    # The border of the sure area may cut a component in two; one that goes on beyond that border does not count.
+    # The border of the sure area may cut a component in two; one that continues beyond it does not count.
     found = components(reach & sure)
     beyond = counts_in(found, dilate(reach & ~sure)) > 0
     boxes = found.boxes_xyxy
@@ -457,14 +457,14 @@ def wider_box(box_xyxy: Box, seen: NDArray[np.float32], crop: Crop, frame: Frame
     (height, width), (left, top, right, bottom) = frame.photo_hw, box_xyxy
     lines = seen[:, 0], seen[0], seen[:, -1], seen[-1]
     ends = crop.box_xyxy[0] > 0, crop.box_xyxy[1] > 0, crop.box_xyxy[2] < width, crop.box_xyxy[3] < height
-    goes_on = [
-        float(inside and np.count_nonzero(line >= _MAYBE) >= max(_GOES_ON * len(line), 2))
+    continues = [
+        float(inside and np.count_nonzero(line >= _MAYBE) >= max(_LEAST_CONTACT * len(line), 2))
         for line, inside in zip(lines, ends, strict=True)
     ]
-    if not any(goes_on):
+    if not any(continues):
         return None
     across, down = _WIDER * (right - left), _WIDER * (bottom - top)
-    wider = np.add(box_xyxy, np.multiply(goes_on, (-across, -down, across, down))).clip(0, 1)
+    wider = np.add(box_xyxy, np.multiply(continues, (-across, -down, across, down))).clip(0, 1)
     left, top, right, bottom = wider.tolist()
     return left, top, right, bottom
 

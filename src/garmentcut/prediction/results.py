@@ -52,7 +52,7 @@ _Verdict = Annotated[Verdict, BeforeValidator(lambda value: value if value in ("
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one photo."""
+    """The outcome for one photo."""
 
     input: str  # absolute path of the photo
     place: str = ""  # place of its outputs below the output folder, without suffix
@@ -133,7 +133,7 @@ class Journal:
         self.read()
 
     def read(self) -> None:
-        """Read the rows anew."""
+        """Reread the rows."""
         data = read_regular_file(self.path) if self.path.exists() else b""
         lines = data.split(b"\n")
         found = list(map(read_row, lines))
@@ -260,7 +260,7 @@ def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
     names = dict[Path, frozenset[str]]()
     gone: dict[str, list[Row]] = defaultdict(list)
     for row in rows.values() if sizes else ():
-        if row.input_bytes in sizes and not _stands(row.input, names):
+        if row.input_bytes in sizes and not _exists_by_name(row.input, names):
             gone[row.input_sha256].append(row)
     for source in (source for group in sizes.values() for source in group) if gone else ():
         with suppress(OSError):
@@ -320,11 +320,11 @@ def is_another_at(row: Row, read: Callable[[], bytes]) -> bool:
         return False
     try:
         return bool(is_another_photo(row, *capture_of_file(read())))
-    except (PhotoError, OSError):  # reading it will say why
+    except (PhotoError, OSError):  # reading it will give the reason
         return False
 
 
-def _stands(path: str, names: dict[Path, frozenset[str]]) -> bool:
+def _exists_by_name(path: str, names: dict[Path, frozenset[str]]) -> bool:
     """True if a file exists under exactly this name, not only one that its file system considers the same.
 
     `names` caches the names in each folder.
@@ -377,10 +377,10 @@ def row_of(content: Any) -> Row | None:
     if "flags" not in content:  # an old row, in which only the comparison of views had a fixed wording
         found = (flag for reason in row.reasons for flag, words in VIEW_FLAGS.items() if reason.startswith(words))
         row = replace(row, flags=tuple(found))
-    return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.sidecars, *row.written)) else None
+    return row if all(_is_below(name) for name in (row.place, *row.outputs, *row.sidecars, *row.written)) else None
 
 
-def _stays_below(name: str) -> bool:
+def _is_below(name: str) -> bool:
     """True if a name leads nowhere outside the output folder."""
     # On other systems `S:M` is a folder's name like any other.
     kinds = (PurePosixPath, PureWindowsPath) if os.name == "nt" else (PurePosixPath,)

@@ -174,7 +174,7 @@ def _is_folder(given: Path) -> bool:
         return stat.S_ISDIR(given.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a path with a zero byte
         raise SourceError(f"{given}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from error
-    except OSError:  # reading it will say why
+    except OSError:  # reading it will give the reason
         return False
 
 

@@ -93,7 +93,7 @@ class Steps:
         row = replace(row, written=earlier.written if earlier else {}, flags=flags)
         try:
             changed_ns = 0
-            with suppress(OSError):  # reading it will say why
+            with suppress(OSError):  # reading it will give the reason
                 changed_ns = path.stat().st_mtime_ns  # before reading: a photo replaced meanwhile counts as changed
             if self.run.attempts.find(path).is_guilty and not self.run.overwrite:
                 raise PhotoError(GUILTY, code="kills_run")
@@ -176,7 +176,7 @@ class Steps:
                 photo = work.photo or self._read_again(row)
                 cutout = self._cutout(photo, prediction, row, decision)
                 notes = dict.fromkeys(prediction.notes)
-                cutouts, work = self._apart(cutout, work, notes)
+                cutouts, work = self._split(cutout, work, notes)
                 files = files_of(cutouts, row, self.run.config.output, self.run.specification, work.scales)
                 written = self._stage(files, work, staged, notes)
                 copied = self._stage_sidecars(work, staged, notes)
@@ -238,7 +238,7 @@ class Steps:
         self.run.attempts.go_on(Path(row.input))
         return photo
 
-    def _apart(self, cutout: Cutout, work: Work, notes: dict[str, None]) -> tuple[list[Cutout], Work]:
+    def _split(self, cutout: Cutout, work: Work, notes: dict[str, None]) -> tuple[list[Cutout], Work]:
         """With `output.each`, one cutout per garment, and the work with the names of their files."""
         output = self.run.config.output
         alphas = split_garments(cutout.alpha) if output.each and self.run.specification is None else []

@@ -41,7 +41,7 @@ from garmentcut.prediction.sources import Source, garment_of, sorted_outputs, su
 if TYPE_CHECKING:
     from garmentcut.prediction.cutter import Prediction
 
-_MOST = 3  # reasons; nobody reads more
+_MOST = 3  # reasons; more would not be read
 _AREA_PX = 12  # of the map, on each side: what counts as one place
 _BELOW_THE_WAIST = 0.42  # of the frame's height: a garment that begins lower is worn below the waist
 _INSIDE_PX = 3
@@ -66,9 +66,9 @@ _ABOVE = (
 )
 _BELOW = ((0.12, ("waist on the left", "waist", "waist on the right")), (0.88, _SIDES), (np.inf, _HEM))
 _IS_FOREIGN = Reason(FOREIGN, "unlike the studio this model learned from")
-_LIES = Reason("sideways", "the garment lies on its side: turn the photo upright")
-_LYING = 1.5  # width to height of a garment that lies on its side
-_HEIGHT = 7  # index of the height in the appearance; the width follows
+_SIDEWAYS = Reason("sideways", "the garment lies on its side: turn the photo upright")
+_LYING_ASPECT = 1.5  # width to height of a garment that lies on its side
+_HEIGHT_INDEX = 7  # index of the height in the appearance; the width follows
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 
 
@@ -89,8 +89,8 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
         likely = (model.features[index] for index in np.argsort(-pushes) if pushes[index] > 0)
         found = list(islice(_reasons_in(observation.maps, likely), 1))
     if is_foreign(model, observation.appearance):
-        height, width = observation.appearance[_HEIGHT : _HEIGHT + 2]
-        lying = [_LIES] if width > _LYING * height else []
+        height, width = observation.appearance[_HEIGHT_INDEX : _HEIGHT_INDEX + 2]
+        lying = [_SIDEWAYS] if width > _LYING_ASPECT * height else []
         found = [_IS_FOREIGN, *lying, *(reason for reason in found if reason.flag != "unlike_training")]
     return tuple(dict.fromkeys(found))[:_MOST]
 
@@ -311,7 +311,7 @@ def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tup
 def _differing(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[bool, ...]:
     """Whether colour, length and number of parts of two views differ, in the order of `VIEW_FLAGS`."""
     color = math.hypot((one[_Y] - other[_Y]) / 2, one[_CB] - other[_CB], one[_CR] - other[_CR])
-    length = abs(one[_HEIGHT] - other[_HEIGHT]) / max(one[_HEIGHT], other[_HEIGHT], 1e-9)
+    length = abs(one[_HEIGHT_INDEX] - other[_HEIGHT_INDEX]) / max(one[_HEIGHT_INDEX], other[_HEIGHT_INDEX], 1e-9)
     return color > COLOR_LIMIT, length > LENGTH_LIMIT, one[_COMPONENTS] != other[_COMPONENTS]
 
 

@@ -291,7 +291,7 @@ class Watch:
         except ConfigError as error:
             yield from self._refuse(due, error)
         except (FolderError, OSError) as error:
-            self._take_back(due)
+            self._mark_pending(due)
             self._wait_for_output(_reason_of(error))
 
     def _cut_planned(self, due: list[Source]) -> Iterator[Row]:
@@ -365,7 +365,7 @@ class Watch:
             if arrival := self._arrivals.waiting.get(str(source.path)):
                 yield self._finish(self._folder.refused_row(source, "name_taken", str(error)), arrival)
 
-    def _take_back(self, due: list[Source]) -> None:
+    def _mark_pending(self, due: list[Source]) -> None:
         """Mark photos that failed because nothing could be written as pending, so that they are cut again."""
         rows = self._folder.journal.rows
         for path in {str(source.path) for source in due} & self._arrivals.waiting.keys() & rows.keys():
