@@ -86,8 +86,8 @@ def keeps_hidden(format: str, *, hidden: str, path: str, background: str | None)
 
     Args:
         format: a key of `FORMATS`.
-        hidden: `auto`, `clear` or `keep`, as `OutputConfig.hidden` says.
-        path: as `OutputConfig.path` says.
+        hidden: `auto`, `clear` or `keep`; see `OutputConfig.hidden`.
+        path: see `OutputConfig.path`.
         background: `#rrggbb`; None: transparent.
     """
     row = FORMATS[format]

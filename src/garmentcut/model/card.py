@@ -91,7 +91,7 @@ class DoubtModel:
     """
 
     features: tuple[str, ...]
-    """Names, in the order of the numbers below; `garmentcut.prediction.doubt.FEATURES`, then `unlike`."""
+    """Names, in the order of the numbers below, from `garmentcut.prediction.doubt.FEATURES`, then `unlike`."""
     center: _Numbers
     scale: Annotated[_Numbers, Field(min_length=1)]
     weights: _Numbers
@@ -142,7 +142,7 @@ class Acceptance:
     """What a calibration on a studio's own photos guarantees."""
 
     quality: _Share
-    """Surface Dice at 2 px under which an accepted photo falls short."""
+    """Surface Dice at 2 px below which an accepted photo falls short."""
     confidence: _Share
     """Probability that the guarantee holds, over random draws of the calibration's garments."""
     data: str

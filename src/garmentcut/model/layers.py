@@ -171,7 +171,7 @@ def _separable(channels: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Features of a photo at falling resolution.
+    """Features of a photo at decreasing resolution.
 
     Attributes:
         name: the network's name in timm.

@@ -175,7 +175,7 @@ class PngColor(NamedTuple):
         white, primaries_xy = self.primaries[:2] or _D65, self.primaries[2:] or _PRIMARIES[1]
         if min(white[1], *primaries_xy[1::2]) <= 0 or max(*white, *primaries_xy) > 1:
             return None
-        # 1 / 2.2 stands for sRGB's own curve, which no single number describes (section 13.13).
+        # 1 / 2.2 means sRGB's own curve, which no single number describes (section 13.13).
         is_near = abs(self.gamma - 0.45455) < _NEAR and np.abs(np.subtract(primaries_xy, _PRIMARIES[1])).max() < _NEAR
         try:
             return made_profile(white, primaries_xy, "srgb" if is_near else 1 / self.gamma)
@@ -217,7 +217,7 @@ def srgb_of(rgb: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
 
 
 def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
-    """The sRGB colour `#rrggbb` as 8-bit numbers in `profile`, so that it looks the same there.
+    """Convert the sRGB colour `#rrggbb` to 8-bit levels in `profile`.
 
     Raises:
         PhotoError: the profile can only convert from its colours, not to them.
@@ -265,7 +265,7 @@ def _open_profile(profile: bytes) -> ImageCms.ImageCmsProfile:
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """An ICC profile of sRGB, the same bytes on every call and day."""
+    """An ICC profile of sRGB, always the same bytes."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[_DATE] = _FIXED_DATE
     return bytes(profile)

@@ -36,7 +36,7 @@ _SHARP, _EVEN = Image.Resampling.LANCZOS, Image.Resampling.HAMMING
 _SOLID = np.float32(0.5)  # below this alpha the sharp filter's weights are small differences of large numbers
 _LEAST_WEIGHT = np.float32(1e-4)
 _ROUNDING = 1e-6  # error of quotients
-_MAX_TRIMMED_PIXELS = 100_000_000  # a margin may enlarge a photo, not eat the memory
+_MAX_TRIMMED_PIXELS = 100_000_000  # limits the memory that a margin may take
 
 
 class Preparation:

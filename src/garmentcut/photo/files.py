@@ -80,7 +80,7 @@ def open_regular(path: str, flags: int) -> int:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Content of one of garmentcut's own files in a folder where others write too.
+    """Read one of garmentcut's own files, in a folder where others may write too.
 
     Raises:
         OSError: it cannot be read, or is a pipe or device, which may have no end.

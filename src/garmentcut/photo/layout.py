@@ -171,7 +171,7 @@ class GarmentSection:
 
 
 class Placement(NamedTuple):
-    """A canvas and the box on it that the garment's box fills."""
+    """A canvas, and the box on it that the garment's box fills, in pixels."""
 
     canvas_hw: tuple[int, int]
     box_xyxy: Box

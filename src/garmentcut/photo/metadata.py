@@ -49,7 +49,7 @@ _FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError
 
 
 class Tag(NamedTuple):
-    """A tag's value as stored: its type (TIFF 6.0, section 2), and its bytes in the order of its directory."""
+    """A tag's value as stored: its type (TIFF 6.0, section 2), and its bytes in its directory's byte order."""
 
     kind: int
     data: bytes

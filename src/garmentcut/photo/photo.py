@@ -142,7 +142,7 @@ class Cutout:
         return garment_box(self.alpha)
 
     def rounded_alpha(self) -> Pixels:
-        """Alpha as full-range integers of the photo's depth, `(H, W)`."""
+        """Alpha as full-range integers at the photo's depth, `(H, W)`."""
         rounded: Pixels = np.empty(self.alpha.shape, self.rgb.dtype)
         self._round_alpha(rounded)
         return rounded

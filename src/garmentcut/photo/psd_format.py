@@ -49,7 +49,7 @@ _PSD, _BIG = 1, 2  # versions
 _COLORS_OF_MODE = {0: 1, 1: 1, 2: 1, RGB: 3, CMYK: 4, 8: 1, 9: 3}
 _MULTICHANNEL = 7  # every plane is an ink
 _MOST_NESTED = 64  # Photoshop allows 10 groups within each other
-_MOST_LAYERS, _MOST_PARTS = 8000, 100_000  # Photoshop allows 8000 layers, and gives each some ten parts
+_MOST_LAYERS, _MOST_PARTS = 8000, 100_000  # Photoshop allows 8000 layers, each with about ten parts
 _UNICODE_NAME, _FILL_OPACITY, _DIVIDERS = b"luni", b"iOpa", (b"lsct", b"lsdk")
 _GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; the divider below its lowest layer
 
@@ -179,7 +179,7 @@ class Document:
         return _unpack(int(packed.compression), packed.data, box.size_hw, self.depth)
 
     def merged_plane(self, number: int) -> Pixels:
-        """A plane of the merged picture, as `layer_plane`.
+        """A plane of the merged picture; shape and dtype as for `layer_plane`.
 
         Raises:
             PhotoError: damaged, cut off, or far more than the file can hold.
@@ -264,7 +264,7 @@ def read_document(data: bytes, limits: ReadConfig) -> Document:
 
 
 def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, int], int]:
-    """Mode, depth, size and number of channels."""
+    """Check the header; returns mode, depth, size and number of channels."""
     if len(data) < _HEADER.size:
         raise PhotoError("truncated Photoshop document; copy or save it again", code="truncated")
     _, version, num_channels, height, width, depth, mode = _HEADER.unpack_from(data)

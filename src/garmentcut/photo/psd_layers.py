@@ -110,7 +110,7 @@ def _draw_vector(document: Document, layer: Layer, frame: Box) -> tuple[Alpha | 
     flags = int.from_bytes(data[4:8])
     if flags & _DISABLED:
         return None, (_SWITCHED_OFF,)
-    document.spend(4 * document.size_hw[0] * document.size_hw[1])  # of which the frame may be a small part
+    document.spend(4 * document.size_hw[0] * document.size_hw[1])  # the whole picture, however small the frame
     alpha = draw_path(parse_path(data[8:]), document.size_hw)
     alpha = 1 - alpha if flags & _INVERTED else alpha
     return place(alpha, document.frame.seen_from(frame), frame.size_hw), ()
@@ -150,10 +150,10 @@ class LayerAlpha:
     """The alpha of a layer, or of several layers laid over each other."""
 
     alpha: Alpha  # `(H, W)`, of the box; `draw_layers` returns it for the whole picture
-    leaves: tuple[Layer, ...]  # the layers with pixels that it comes from
+    leaves: tuple[Layer, ...]  # the layers with pixels from which it is made
     box: Box  # outside of it alpha is 0
     is_mask: bool = False  # these layers are opaque, and masks cut them out
-    is_guess: bool = False  # it lies over a backdrop and looks like retouching rather than like a cutout
+    is_guess: bool = False  # it is over a backdrop and looks more like retouching than like a cutout
     is_sum: bool = False  # the alpha was made here from several, and may be changed in place
     notes: tuple[str, ...] = ()  # how it was chosen, in words
 

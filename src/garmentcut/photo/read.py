@@ -211,7 +211,7 @@ def _damaged_png(fault: str) -> PhotoError:
 
 
 def format_of(data: bytes) -> Kind:
-    """The format that a file's content is in.
+    """The format of a file's content.
 
     Raises:
         PhotoError: none of these; the message names what it is.
@@ -298,7 +298,7 @@ def read_raster(data: bytes, limits: ReadConfig, *, all_channels: bool = False) 
 
 
 def read_gray_png(data: bytes, limits: ReadConfig) -> Pixels:
-    """The pixels `(H, W)` of a gray PNG, uint8 or uint16, as stored.
+    """Decode a gray PNG: `(H, W)`, uint8 or uint16, as stored.
 
     Raises:
         PhotoError: another format, or colours; else as `decode_photo`.
@@ -515,7 +515,7 @@ def _size_of_jpeg(data: bytes) -> Size:
 
 
 def _size_of_webp(data: bytes) -> Size:
-    """What the first chunk declares (RFC 9649, section 2)."""
+    """The size that the first chunk declares (RFC 9649, section 2)."""
     match data[12:16]:
         case b"VP8X":
             return Size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1, 4)

@@ -106,7 +106,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Specification:
-    """What a customer wants of each photo."""
+    """The files that a customer wants of each photo."""
 
     outputs: tuple[Output, ...]
 
@@ -197,7 +197,7 @@ class FilledPattern(NamedTuple):
         return f"{self.before}{counter:0{self.num_digits}}{self.behind}" if self.num_digits else self.before
 
     def counter_of(self, name: str) -> int | None:
-        """The number in a name of this form; None: it has another form."""
+        """The counter in a name of this form; None: it has another form."""
         digits = name[len(self.before) : len(name) - len(self.behind)]
         fits = name.startswith(self.before) and name.endswith(self.behind) and re.fullmatch(r"[0-9]{1,9}", digits)
         return int(digits) if fits and self.numbered(int(digits)) == name else None

@@ -188,7 +188,7 @@ def _straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False
     if not is_cmyk:
         rgb = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
         return Colors(np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")), profile=usable_profile(profile)[0])
-    if usable_profile(profile, b"CMYK")[0] is None:  # approximate colours would look like another photo's
+    if usable_profile(profile, b"CMYK")[0] is None:  # with approximate colours, it would seem to be another photo's
         return Colors(None, ("CMYK colours without a usable profile left out",))
     converted = rgb_of_cmyk(to_8_bit(color), profile)
     return Colors(converted.rgb, converted.notes)
@@ -228,7 +228,7 @@ def _find_in_document(document: Document) -> tuple[list[AlphaSource], tuple[str,
     if drawn:
         found.insert(len(found) if drawn.is_guess else 0, _of_layers(document, drawn, hints))
     if not any(place.is_telling for place in found) and document.mode in _READABLE_MODES[:-1]:
-        # The merged picture may be left blank, which says nothing.
+        # The merged picture may be blank, which means nothing.
         found += [place for place in _find_mask_image(_merged_color(document)) if place.is_telling]
     return found, hints
 

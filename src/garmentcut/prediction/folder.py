@@ -284,7 +284,7 @@ class FolderCutter:
             raise FolderError(f"{self.out_dir}: {error}; put it back and run again") from error
 
     def problem(self) -> str:
-        """What became of the output folder, in words; empty: it is still the one that was entered."""
+        """What happened to the output folder, in words; empty: it is still the one that was entered."""
         try:
             self._lock.check()
         except LockLostError as error:
@@ -409,8 +409,8 @@ class FolderCutter:
 
         Args:
             plan: what to do.
-            monitor: gets how long each step takes.
-            is_stopping: once it returns true, no further photo is begun; those under way are finished.
+            monitor: records how long each step takes.
+            is_stopping: once it returns true, no further photo is begun; those in progress are finished.
             hold_back: called with each row that says `failed`; if it returns true, the row is yielded but not recorded.
 
         Raises:
@@ -440,7 +440,7 @@ class FolderCutter:
     def _cut_part(
         self, plan: Plan, steps: Steps, monitor: Monitor, is_stopping: Callable[[], bool], *, is_alone: bool
     ) -> Iterator[Row]:
-        """Rows of the photos of a plan, many under way or, `is_alone`, one at a time."""
+        """Yield the rows of a plan's photos, with many in progress or, if `is_alone`, one at a time."""
         folder = self.config.folder
         # Between the stages a photo is cropped, tiled and cleaned; meanwhile the networks can work on the next one.
         num_predicting = self.cutter.runtime.streams + (self.cutter.stages is not None)

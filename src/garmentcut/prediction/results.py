@@ -61,7 +61,7 @@ class Row:
     status: Literal["ok", "failed", "pending"] = "ok"
     code: str = ""  # why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not, and in old rows
     reason: str = ""  # the same in words
-    notes: tuple[str, ...] = ()  # what had to be changed or left out, and what is worth knowing, in words
+    notes: tuple[str, ...] = ()  # what was changed or left out, and what is worth knowing, in words
     seconds: _Number = 0.0  # of work on this photo, without waiting
     size_hw: tuple[_Count, _Count] | None = None  # of the photo in pixels; None: it could not be read
     model: str = ""  # name and hash of the model

@@ -90,7 +90,7 @@ class Cell:
 
     @property
     def order(self) -> tuple[object, ...]:
-        """A sort key: garments by name with numbers by value (2 before 10), views as they are photographed."""
+        """A sort key: garments by name with numbers by value (2 before 10), views as in `VIEWS`."""
         view = subject_of(PurePosixPath(self.name.removesuffix(_MASK_END))).view
         suffix = self.file.suffix.lower() if self.file else ""
         return _counted(self.garment), [*VIEWS, view].index(view), _counted(self.name), suffix
@@ -275,7 +275,7 @@ def is_contact_sheet(path: Path) -> bool:
 
 @dataclass
 class SheetOptions:
-    """What a sheet shows, and how it looks; all lengths are in pixels.
+    """Content and layout of a sheet; all lengths are in pixels.
 
     Raises:
         ConfigError: a ground is neither `checkerboard` nor a colour.

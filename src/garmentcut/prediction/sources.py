@@ -45,7 +45,7 @@ class Source:
 
 
 class Skipped(NamedTuple):
-    """A file or folder that was not looked at; `code` is a key of `garmentcut.errors.SKIPPED`."""
+    """A file or folder that was skipped; `code` is a key of `garmentcut.errors.SKIPPED`."""
 
     path: str
     code: str
@@ -179,7 +179,7 @@ def _is_folder(given: Path) -> bool:
 
 
 class Named(NamedTuple):
-    """What a photo's outputs are called, relative to the output folder."""
+    """Names of a photo's outputs, relative to the output folder."""
 
     place: str
     outputs: tuple[str, ...]

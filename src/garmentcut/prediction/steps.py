@@ -413,7 +413,7 @@ class Attempt:
     # The photo as it was; if the file has changed since, it is not suspected.
     num_bytes: int = 0
     mtime_ns: int = 0
-    stage: str = ""  # `read`, `work`, or empty: it is not under way
+    stage: str = ""  # `read`, `work`, or empty: it is not in progress
     # Number of runs that died while the photo was being read, or worked on.
     died_reading: int = 0
     died_working: int = 0

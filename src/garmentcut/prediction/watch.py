@@ -89,7 +89,7 @@ class Arrivals:
 
     A photo is stable when scans at least `debounce_s` apart find the same size and time, and no scan between them finds
     others. A stable photo that cannot be read may still be arriving: a copy may pause, and a share may show the size
-    before the content. It is tried again, each time after twice as long, until `patience_s` are over.
+    before the content. It is tried again, each time after twice the pause, until `patience_s` have passed.
 
     Under a specification a garment is cut when all its views are there, or when none has arrived for `garment_s`; if a
     view arrives later, all photos of the garment are cut again, so that they share a scale.
@@ -281,7 +281,7 @@ class Watch:
             self._monitor.health.add_check("output folder", str)  # the folder is no longer held
 
     def _cut(self, due: list[Source]) -> Iterator[Row]:
-        """Cut photos; if the disk is full or the share is gone, wait."""
+        """Cut photos; wait if the disk is full or the share is gone."""
         if not due:
             return
         try:
