@@ -24,7 +24,7 @@ from garmentcut.errors import (
 )
 from garmentcut.photo.read import read_photo
 from garmentcut.prediction.results import FOREIGN, VIEW_FLAGS
-from garmentcut.prediction.verdict import _LIES, _REASONS
+from garmentcut.prediction.verdict import _REASONS, _SIDEWAYS
 
 ROOT = Path(__file__).parents[1]
 CODES_IN_ROWS = {"code", "os_error"}
@@ -59,7 +59,7 @@ def test_every_flag_is_listed():
         *VIEW_FLAGS,
         *noted,
         FOREIGN,
-        _LIES.flag,
+        _SIDEWAYS.flag,
         "moved",
         "replaced",
     } == set(FLAGS)

@@ -5,7 +5,7 @@
 >>> cutter("dress.jpg").save("dress.png")  # doctest: +SKIP
 >>> png = garmentcut.remove("dress.jpg")  # doctest: +SKIP
 
-Names are loaded on first use, so importing the package costs next to nothing.
+Names are loaded on first use, so importing the package takes almost no time.
 """
 
 from importlib import import_module

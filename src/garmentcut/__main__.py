@@ -1,4 +1,4 @@
-"""`python -m garmentcut` is `garmentcut`."""
+"""Runs `garmentcut` for `python -m garmentcut`."""
 
 from garmentcut.cli import main
 

@@ -20,9 +20,9 @@ from garmentcut.naming import FORMATS, NAMES, known_format, listed
 _LOGGER = logging.getLogger("garmentcut")
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-_Count = Annotated[int, Field(strict=True)]  # strict: `true` is not a number, nor "yes" a boolean
+_Count = Annotated[int, Field(strict=True)]  # strict, so that `true` is no number and "yes" no boolean
 _Switch = Annotated[bool, Field(strict=True)]
-_MOST_SHOWN_CHARS = 80  # of a value that is refused
+_MOST_SHOWN_CHARS = 80  # of a refused value in a message
 
 
 def _at_least_one(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -32,7 +32,7 @@ def _at_least_one(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _hexadecimal(color: str) -> str:
-    """`#rrggbb` of a colour as CSS writes it: `#fff`, `white`, `rgb(255, 255, 255)`."""
+    """Convert a CSS colour, such as `#fff`, `white` or `rgb(255, 255, 255)`, to `#rrggbb`."""
     if re.fullmatch(r"#[0-9a-fA-F]{6}", color):
         return color
     from PIL import ImageColor
@@ -41,7 +41,7 @@ def _hexadecimal(color: str) -> str:
         channels = ImageColor.getrgb(color if color.isprintable() else "")
     except ValueError:
         channels = (0, 0, 0, 0)
-    if len(channels) > 3:  # one with an alpha, too
+    if len(channels) > 3:  # also refuses a colour with alpha
         raise ValueError(f"{color!r} is not a colour such as '#ffffff' or white")
     return "#" + bytes(channels).hex()
 
@@ -53,7 +53,7 @@ Formats = Annotated[tuple[Format, ...], AfterValidator(_at_least_one), Field(des
 
 @dataclass(frozen=True, config=STRICT)
 class ReadConfig:
-    """What is refused before any pixel is decoded."""
+    """Limits that are checked before any pixel is decoded."""
 
     max_mb: Annotated[_Count, Field(gt=0)] = 1024
     """Largest photo file, in megabytes (10^6 bytes)."""
@@ -83,7 +83,7 @@ class RuntimeConfig:
 class CutConfig:
     """How garments are cut."""
 
-    # `best`, the mean with the mirrored photo's alpha, gained next to nothing; older batches and settings name it.
+    # `best`, the mean with the mirrored photo's alpha, gained almost nothing; older batches and settings name it.
     effort: Annotated[Literal["fast", "normal"], BeforeValidator(lambda name: "normal" if name == "best" else name)] = (
         "normal"
     )
@@ -200,14 +200,14 @@ class Config:
 
 
 OLD_KEYS = {"watch.settle_s": "watch.debounce_s", "runtime.int8": "every network calculates in float32"}
-"""Settings of earlier versions: what each is called now or, in words, why it is ignored."""
+"""Settings of earlier versions: the present name of each or, in words, why it is ignored."""
 
 Sections = TypeVar("Sections")
 """A frozen dataclass whose fields are sections: `Config`, or a `Recipe`."""
 
 
 def load_config(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Config:
-    """`load_sections` for `Config`; old names are translated, and options that are gone ignored: both are logged."""
+    """`load_sections` for `Config`; old names are translated and removed options ignored, which is logged."""
     if (overrides or {}).get("cut.effort") == "best":
         _LOGGER.warning("cut.effort = best is normal now: a second look at the mirror image gained next to nothing")
     return load_sections(Config, path, overrides, old_keys=OLD_KEYS)
@@ -221,18 +221,18 @@ def load_sections(
     read: Callable[[Path], dict[str, Any]] | None = None,
     old_keys: Mapping[str, str] = MappingProxyType({}),
 ) -> Sections:
-    """Read a TOML file and lay overrides over it.
+    """Read a TOML file and apply overrides.
 
     Args:
-        kind: what to read.
+        kind: the class to read, such as `Config`.
         path: a TOML file with any of the sections and keys of `kind`; None: the defaults.
-        overrides: `{"section.key": value}`; wins over the file. A value given as text is read as TOML if it can be
-            (`true`, `12`, `["png", "mask"]`), else taken as it stands.
-        read: reads the file; `read_tree` by default.
-        old_keys: as for `rename_keys`; each that is used is logged as a warning.
+        overrides: `{"section.key": value}`; takes precedence over the file. A text value is parsed as TOML if possible
+            (`true`, `12`, `["png", "mask"]`), else used as it is.
+        read: function that reads the file; `read_tree` by default.
+        old_keys: as for `rename_keys`; each one in use is logged as a warning.
 
     Raises:
-        ConfigError: the file cannot be read, or a key or value is not known; names the nearest known key.
+        ConfigError: the file cannot be read, or a key or value is unknown; the message names the nearest known key.
     """
     tree = (read or read_tree)(path) if path else {}
     rename_keys(tree, old_keys, where=f"{path}: ")
@@ -252,12 +252,12 @@ def load_sections(
 
 
 def rename_keys(tree: dict[str, Any], old_keys: Mapping[str, str], *, where: str | None = None) -> None:
-    """Give old keys their present names, in place; one that is given under both names keeps the present one's value.
+    """Rename old keys in place; if a key is given under both names, the value of the present one is kept.
 
     Args:
         tree: `{section: {key: value}}`.
-        old_keys: `{"section.old": "section.new"}`; instead of a new name, words say why the key is ignored.
-        where: what a logged line of advice begins with; None: none is logged.
+        old_keys: `{"section.old": "section.new"}`; words instead of a new name say why the key is ignored.
+        where: beginning of the logged warnings; None: nothing is logged.
     """
     for old in old_keys:
         section, _, key = old.partition(".")
@@ -268,7 +268,7 @@ def rename_keys(tree: dict[str, Any], old_keys: Mapping[str, str], *, where: str
 
 
 def _present_name(old: str, old_keys: Mapping[str, str], *, where: str | None = "") -> str:
-    """What an old key is called now; empty: it is ignored."""
+    """The present name of an old key; empty: it is ignored."""
     new, is_gone = old_keys[old], " " in old_keys[old]
     if where is not None:
         _LOGGER.warning("%s%s is %s", where, old, f"ignored: {new}" if is_gone else f"called {new} now")
@@ -276,15 +276,15 @@ def _present_name(old: str, old_keys: Mapping[str, str], *, where: str | None = 
 
 
 def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = "") -> Sections:
-    """Validate sections that have been read already.
+    """Validate sections that have already been read.
 
     Args:
-        kind: what they should be.
+        kind: the class that they should match.
         tree: `{section: {key: value}}`.
-        source: where they come from, for the message.
+        source: where they come from, for the error message.
 
     Raises:
-        ConfigError: a key or value is not known; names the nearest known key.
+        ConfigError: a key or value is unknown; the message names the nearest known key.
     """
     try:
         return TypeAdapter(kind).validate_python(tree)
@@ -306,19 +306,19 @@ def parse_override(text: str) -> tuple[str, str]:
 
 
 def known_keys(kind: type[Any] = Config) -> list[str]:
-    """All keys as `section.key`, in the order of this page."""
+    """All keys as `section.key`, in the order of their definition."""
     sections = TypeAdapter(kind).validate_python({})
     return [f"{section.name}.{key.name}" for section in fields(kind) for key in fields(getattr(sections, section.name))]
 
 
 def read_tree(path: Path) -> dict[str, Any]:
-    """A TOML file as dictionaries.
+    """Read a TOML file as dictionaries.
 
     Raises:
-        ConfigError: it cannot be read, or is no TOML.
+        ConfigError: it cannot be read, or is not TOML.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # sig: Windows' editor puts a mark in front
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # sig: Windows' editor adds a byte order mark
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path}: not a TOML file: it is not UTF-8 text; save it as UTF-8") from error
     except tomllib.TOMLDecodeError as error:
@@ -334,7 +334,7 @@ def read_tree(path: Path) -> dict[str, Any]:
 def _parse_value(text: str) -> Any:
     try:
         tree = tomllib.loads(f"value = {text}")
-    except (ValueError, RecursionError):  # also a number of thousands of digits
+    except (ValueError, RecursionError):  # also for a number of thousands of digits
         return text
     return tree["value"] if len(tree) == 1 else text
 
@@ -349,7 +349,7 @@ def _short(value: Any) -> str:
 
 def explain(error: Any, keys: list[str]) -> str:
     """What one of pydantic's errors says; an unknown key gets the nearest of `keys`, each `section.key` or plain."""
-    where = re.sub(r"\.\d+$", "", ".".join(map(str, error["loc"])))  # of a list's value, which is quoted
+    where = re.sub(r"\.\d+$", "", ".".join(map(str, error["loc"])))  # without the index in a list; the value is quoted
     if error["type"] in {"missing", "missing_argument"}:
         return f"{where} is missing"
     if error["type"] == "value_error":

@@ -1,6 +1,6 @@
-"""All errors, as one small tree, and the stable codes that rows, retries, metrics and exit codes go by.
+"""All errors, in one small tree, and the stable codes on which rows, retries, metrics and exit codes are based.
 
-A message is for people and may be reworded at any time. A code is for programs and never changes its meaning.
+Messages are for people and may be reworded at any time. Codes are for programs and never change their meaning.
 
 >>> PhotoError("truncated PNG; copy or export it again", code="truncated").code
 'truncated'
@@ -10,11 +10,11 @@ from typing import Any, NamedTuple, Self
 
 
 class Failure(NamedTuple):
-    """What a failure's code means.
+    """Meaning of a failure's code.
 
     Attributes:
         meaning: in words, for the documentation.
-        is_permanent: the same photo fails again with the same options, so it is not tried again until one changes.
+        is_permanent: the same photo would fail again with the same options, so it is not retried until either changes.
     """
 
     meaning: str
@@ -49,7 +49,7 @@ FAILURES = {
     "worker_killed": Failure("the process that cut it was killed each time"),
     "internal": Failure("anything else: a bug in garmentcut"),
 }
-"""Code of each failure that a row of results.jsonl can tell of, in the order of the work."""
+"""Codes of the failures in rows of results.jsonl, in the order in which they can occur."""
 
 FLAGS = {
     "soft_edge": "the edge is soft or sheer",
@@ -89,7 +89,7 @@ FLAGS = {
     "no_view": "the specification uses the view, but the photo's name has none",
     "not_moved": "its files could not be moved to the folder of its verdict",
 }
-"""Code of each remark about a photo that was cut."""
+"""Codes of the remarks about photos that were cut."""
 
 SKIPPED = {
     "camera_raw": "a camera raw file: export it as TIFF or JPEG",
@@ -101,11 +101,11 @@ SKIPPED = {
     "junk": "left by an operating system or a network drive",
     "cutouts": "the output folder of a run: to cut the images in it, name it",
 }
-"""Code of each reason why a file or folder among the photos was not looked at, and what to do about it."""
+"""Codes of the reasons why a file or folder among the photos was skipped, and what to do about it."""
 
 
 class Refusal(NamedTuple):
-    """What a request is answered with: HTTP's status, and when the same request may do better; 0: never."""
+    """The answer to a refused request: HTTP status, and seconds after which it may be retried; 0: do not retry."""
 
     status: int
     retry_after_s: int = 0
@@ -120,13 +120,13 @@ REFUSALS = {
     "conflict": Refusal(409),  # somebody else was faster
     "too_large": Refusal(413),
     "not_a_photo": Refusal(415),
-    "unfit": Refusal(422),  # the body is not what it should be
+    "unfit": Refusal(422),  # the body is not valid
     "queue_full": Refusal(429, 10),
     "busy": Refusal(503, 2),
     "not_stored": Refusal(507),
-    "not_settled": Refusal(507),  # stored, but what has become of it could not be read, or its files not be written
+    "not_settled": Refusal(507),  # stored, but the outcome could not be read, or files not written
 }
-"""Code of each refusal of the review's server."""
+"""Codes of the refusals of the review's server."""
 
 
 class Note(str):
@@ -136,8 +136,8 @@ class Note(str):
         flag: a key of `FLAGS`.
     """
 
-    def __new__(cls, text: str, flag: str = "") -> Self:  # a default: copies are made of the text alone
-        """The text, to which the code is tied."""
+    def __new__(cls, text: str, flag: str = "") -> Self:  # default: copies are made from the text only
+        """Create the text and attach the code."""
         note = super().__new__(cls, text)
         note.flag = flag
         return note
@@ -149,15 +149,15 @@ class GarmentcutError(Exception):
     """Any error that garmentcut raises on purpose; the message says what to do about it.
 
     Attributes:
-        code: stable name of the kind of error; of a photo's, one of `FAILURES`.
-        exit_code: what the command line ends with.
+        code: stable name of the kind of error; for a photo, one of `FAILURES`.
+        exit_code: exit code of the command line.
     """
 
     code = "internal"
     exit_code = 1
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0) -> None:
-        """Give a kind of error its codes, where they are not those of its base."""
+        """Set the codes of a subclass, if they differ from those of its base."""
         if code:
             cls.code = code
         cls.exit_code = exit_code or cls.exit_code
@@ -204,7 +204,7 @@ class TrainingError(UsageError, code="training"):
     """A training that cannot start or continue; the message says why and what to change."""
 
 
-# Not named an error: it is no mistake of the caller's, but says what came in the way.
+# Not named an error, because it is not a mistake of the caller's.
 class TrainingStopped(TrainingError, code="training_stopped", exit_code=1):  # noqa: N818
     """A training that was aborted, and can continue once the problem is fixed."""
 
@@ -242,7 +242,7 @@ class ReviewError(UsageError, code="bad_request"):
 
     Attributes:
         code: a key of `REFUSALS`.
-        item: of a conflict, the photo as it now is, for the page.
+        item: in a conflict, the photo's present state, for the page.
     """
 
     def __init__(self, message: str, *, code: str = "", item: dict[str, Any] | None = None) -> None:
@@ -257,11 +257,11 @@ def counted(number: int, unit: str) -> str:
 
 
 def code_of(error: BaseException, *, os_error: str = "unreadable") -> str:
-    """The code, one of `FAILURES`, of whatever went wrong with a photo.
+    """The code, one of `FAILURES`, for an exception about a photo.
 
     Args:
         error: any exception.
-        os_error: what an error of the file system means where this one came from.
+        os_error: code for an error of the file system.
     """
     if isinstance(error, GarmentcutError):
         return error.code if error.code in FAILURES else "internal"

@@ -1,7 +1,6 @@
-"""What files are called: a studio's photos by garment and view, and outputs by the table of formats.
+"""Names of files: a studio's photos by garment and view, and outputs by the table of formats.
 
-Options, settings, writers and specifications go by that table. A new format is a new row and the function that it
-names.
+Options, settings, writers and specifications use that table. A new format needs a new row and the function in it.
 """
 
 import hashlib
@@ -16,24 +15,24 @@ from garmentcut.errors import DatasetError
 
 
 class FileFormat(NamedTuple):
-    """A format, how it is named on disk, and what it can hold."""
+    """A format, its suffixes, and what it can hold."""
 
-    # The first is written, and no two formats write the same; a user may ask for the format by any.
+    # The first is written, and is different for each format; users may name the format by any of them.
     suffixes: tuple[str, ...]
-    encoder: str  # `module:function` that gives a file's content of a `garmentcut.photo.compose.Preparation`
+    encoder: str  # `module:function` that encodes a `garmentcut.photo.compose.Preparation`
     media_type: str  # for a browser
-    bits: Literal[8, 16] = 8  # most it holds of a channel
-    has_alpha: bool = True  # a reader finds the whole alpha in it
+    bits: Literal[8, 16] = 8  # maximum per channel
+    has_alpha: bool = True  # it holds the whole alpha
     has_path: bool = False  # it holds a clipping path
-    has_layers: bool = False  # a background is a layer of its own, or there is none: it hides nothing
-    # A retoucher goes on in it, so where nothing else is asked for, the photo's pixels under the alpha are kept.
+    has_layers: bool = False  # a background hides nothing: it is a separate layer, or there is none
+    # A working format for retouchers, so by default the photo's pixels under the alpha are kept.
     keeps_hidden: bool = False
-    # What it holds of a photo's metadata: the fields of `garmentcut.photo.photo.Metadata`.
+    # The metadata that it can hold: fields of `garmentcut.photo.photo.Metadata`.
     carries: frozenset[str] = frozenset({"profile", "dpi", "exif", "xmp"})
 
     @property
     def suffix(self) -> str:
-        """What is put behind a photo's stem."""
+        """The suffix that is appended to a photo's stem."""
         return self.suffixes[0]
 
 
@@ -64,10 +63,10 @@ NAMES = ", ".join(FORMATS)
 
 
 def known_format(name: str) -> str:
-    """The name of the format that somebody means by it or by a suffix, in capitals or not: `jpg`, `.TIF`.
+    """The name of the format for its name or one of its suffixes, in any case: `jpg`, `.TIF`.
 
     Raises:
-        ValueError: there is none; the message names them all.
+        ValueError: there is none; the message names all formats.
     """
     meant = name.lower().removeprefix(".")
     for format, row in FORMATS.items():
@@ -77,58 +76,58 @@ def known_format(name: str) -> str:
 
 
 def listed(names: Iterable[str]) -> str:
-    """Names as a sentence has them: `tiff, psd or jpeg`."""
+    """Join names as in a sentence: `tiff, psd or jpeg`."""
     *first, last = names
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def keeps_hidden(format: str, *, hidden: str, path: str, background: str | None) -> bool:
-    """Whether a file holds the photo's pixels under the alpha, or clean edge colours and black.
+    """Whether a file keeps the photo's pixels under the alpha, instead of clean edge colours and black.
 
     Args:
         format: a key of `FORMATS`.
-        hidden: `auto`, `clear` or `keep`, as `OutputConfig.hidden` says.
-        path: as `OutputConfig.path` says.
+        hidden: `auto`, `clear` or `keep`; see `OutputConfig.hidden`.
+        path: see `OutputConfig.path`.
         background: `#rrggbb`; None: transparent.
     """
     row = FORMATS[format]
     if hidden != "auto":
         return hidden == "keep"
-    if not row.has_alpha:  # a photo and the path that clips it
+    if not row.has_alpha:  # a whole photo with a clipping path
         return row.has_path and background is None and path not in ("auto", "none")
     return row.keeps_hidden and (row.has_layers or background is None)
 
 
-VIEWS = ("Front", "FrontRight", "Back")  # the views that are known
+VIEWS = ("Front", "FrontRight", "Back")  # the known views
 DEFAULT_PATTERN = "<garment>_<view>"
 
 _FIELD = re.compile(r"(<\w*>|\*)")
-_GAP = "[-_ ]?"  # FrontRight is also front_right, front-right, front right
+_GAP = "[-_ ]?"  # FrontRight may also be front_right, front-right, front right
 _WORDS = {view: re.findall("[A-Z][a-z]+", view) for view in VIEWS}
 _KNOWN_VIEW = "|".join(_GAP.join(_WORDS[view]) for view in sorted(VIEWS, key=len, reverse=True))  # the longest first
-_ANY_VIEW = r"[^\W\d_][^\W_]*"  # begins with a letter: IMG_0001 names no view
+_ANY_VIEW = r"[^\W\d_][^\W_]*"  # begins with a letter, so that IMG_0001 has no view
 _UNSAFE = re.compile(r"[^\w.() +-]|^\.|[. ]$")
 _MAX_NAME_BYTES = 120
 
 
 @dataclass(frozen=True)
 class Key:
-    """What a file's name says."""
+    """The garment and view in a file's name."""
 
-    garment: str  # as spelt in the name
-    view: str = ""  # likewise, but known ones as in `VIEWS`; empty: the name holds none
+    garment: str  # as spelled in the name
+    view: str = ""  # likewise, but known ones as in `VIEWS`; empty: none
 
     @property
     def folded(self) -> tuple[str, str]:
-        """The same for names that differ in case only."""
+        """A key that is the same for names that differ only in case."""
         return self.garment.casefold(), self.view.casefold()
 
 
 class NamePattern:
-    """How files are named.
+    """A pattern of file names.
 
-    `<garment>` and `<view>` stand for themselves, `*` for as little as possible of anything, all else for itself,
-    without case. A pattern with `/` reads that many folders above the file too. The suffix is no part of it.
+    `<garment>` and `<view>` match these parts, `*` as little as possible of anything, all else itself, in any case. A
+    pattern with `/` also matches that many folders above the file. The suffix is not part of it.
 
     >>> NamePattern("<garment>_<view>").read(PurePosixPath("a/12_34_frontright.png"))
     Key(garment='12_34', view='FrontRight')
@@ -138,7 +137,7 @@ class NamePattern:
         """Compile a pattern.
 
         Raises:
-            DatasetError: an unknown field, `<garment>` missing, or a field twice.
+            DatasetError: a field is unknown or given twice, or `<garment>` is missing.
         """
         self.text = text
         fields = _FIELD.findall(text)
@@ -146,13 +145,13 @@ class NamePattern:
             raise DatasetError(f"pattern {text!r}: needs <garment> once, <view> at most once, and no other field")
         self.has_view = "<view>" in fields
         self._num_parts = text.count("/") + 1
-        # A known view anywhere wins: a_front_right is a's FrontRight, not a view "right" of a_front.
+        # Known views take precedence: a_front_right is a's FrontRight, not a view "right" of a_front.
         self._expressions = [self._compiled(view) for view in (_KNOWN_VIEW, _ANY_VIEW)]
 
     def read(self, path: PurePosixPath) -> Key | None:
-        """The garment and view in a path's name; None: the name does not fit."""
+        """The garment and view in a path's name; None: it does not match."""
         parts = path.with_suffix("").parts[-self._num_parts :]
-        stem = unicodedata.normalize("NFC", "/".join(parts))  # macOS hands names over decomposed
+        stem = unicodedata.normalize("NFC", "/".join(parts))  # macOS decomposes names
         for expression in self._expressions:
             if found := expression.fullmatch(stem):
                 fields = found.groupdict()
@@ -167,7 +166,7 @@ class NamePattern:
 
 
 def safe_name(name: str) -> str:
-    """A name that every file system takes; a changed one ends in a hash of the name, so that no two become alike."""
+    """A name that every file system accepts; a changed one ends in a hash of the old one, so that all stay distinct."""
     safe = _UNSAFE.sub("_", name)
     if safe == name and len(safe.encode()) <= _MAX_NAME_BYTES:
         return name

@@ -1,6 +1,6 @@
-"""Recipes: all options of `garmentcut train` on one page, validated, read from TOML files.
+"""Recipes: all options of `garmentcut train`, read from TOML files and validated.
 
-A new experiment is a new file. A recipe may build on another one, `base = "cutnet"`, and then says only what differs.
+A new experiment is a new file. A recipe may build on another one (`base = "cutnet"`) and then states only differences.
 """
 
 import json
@@ -16,7 +16,7 @@ from garmentcut.errors import ConfigError
 
 _BUILT_IN = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "recipes")  # in a wheel; in a clone
 _OLD_KEYS = {"loss.rim_weight": "loss.edge_weight", "loss.rim_px": "loss.edge_px"}
-"""Names of keys until November 2026, and what they are called now."""
+"""Old names of keys, until November 2026, and their present names."""
 
 _Share = Annotated[float, Field(ge=0, le=1)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -288,7 +288,7 @@ class Recipe:
 
 
 STAGES = ("locate", "segment", "refine")
-"""In the order of their work."""
+"""In the order in which they run."""
 
 
 def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
@@ -306,25 +306,25 @@ def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
 
 
 def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = None) -> Recipe:
-    """Read a recipe, and the ones that it builds on.
+    """Read a recipe and the recipes that it builds on.
 
-    A file may have one key above its sections, `base`: another recipe's file, from this one's folder, or the name of a
-    built-in recipe. What the file does not say is as there; a key that is a table, such as `network.options`, is
-    replaced as a whole.
+    A file may have one key above its sections, `base`: the file of another recipe, relative to this one's folder, or
+    the name of a built-in recipe. Keys that are left out are as there; a key that is a table, such as
+    `network.options`, is replaced as a whole.
 
     Args:
         path: a TOML file, or the name of a built-in recipe such as `cutnet`; None: the defaults.
         overrides: see `garmentcut.config.load_sections`.
 
     Raises:
-        ConfigError: there is no such file or recipe, recipes build on each other in a circle, or a key or value is not
-            known; names the nearest known key.
+        ConfigError: there is no such file or recipe, recipes build on each other in a circle, or a key or value is
+            unknown; the message names the nearest known key.
     """
     return load_sections(Recipe, path, overrides, read=_read_recipe, old_keys=_OLD_KEYS)
 
 
 def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The sections of a recipe, laid over those that it builds on; `above`: the recipes that build on it."""
+    """The sections of a recipe, merged over those that it builds on; `above`: the recipes that build on it."""
     path = _found(name, folder=above[-1].parent if above else Path())
     if path in above:
         raise ConfigError(f"{above[-1]}: base: {path.name} is itself based on this recipe")
@@ -339,7 +339,7 @@ def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
 
 
 def _laid_over(below: dict[str, Any], tree: dict[str, Any], depth: int = 2) -> dict[str, Any]:
-    """Sections laid over others: keys, `depth` tables deep, take the place of those below; stages have sections too."""
+    """Merge sections over others, `depth` tables deep; below `stages` one deeper, because stages have sections too."""
     merged = dict(below)
     for key, value in tree.items():
         lower = merged.get(key)
@@ -350,7 +350,7 @@ def _laid_over(below: dict[str, Any], tree: dict[str, Any], depth: int = 2) -> d
 
 
 def _found(name: Path, *, folder: Path) -> Path:
-    """A recipe's file, seen from a folder, or else the built-in one of that name."""
+    """A recipe's file, relative to a folder, or else the built-in recipe of that name."""
     if (folder / name).is_file():
         return (folder / name).resolve()
     built_in = next((place for place in _BUILT_IN if place.is_dir()), None)
@@ -364,7 +364,7 @@ def _found(name: Path, *, folder: Path) -> Path:
 
 
 def recipe_toml(recipe: Recipe) -> str:
-    """The whole recipe, defaults too, as TOML that `load_recipe` reads back equal."""
+    """The whole recipe, with defaults, as TOML from which `load_recipe` reads an equal one."""
     parts = []
     for section, keys in asdict(recipe).items():
         parts += [f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in keys.items()), ""]
@@ -373,7 +373,7 @@ def recipe_toml(recipe: Recipe) -> str:
 
 def _toml(value: Any) -> str:
     if isinstance(value, str | bool):
-        # A TOML basic string escapes as JSON does, but for DEL.
+        # A TOML basic string escapes as JSON does, except for DEL.
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"

@@ -109,7 +109,7 @@ def test_an_output_that_somebody_worked_on_is_not_replaced(review, png):
 
 
 def test_a_photo_decided_on_while_it_is_cut_is_finished_again(review, cut_batch, gray, png, monkeypatch):
-    alpha, finish = None, Steps._apart
+    alpha, finish = None, Steps._split
 
     def correct_first(self, cutout, work, notes):
         nonlocal alpha
@@ -117,7 +117,7 @@ def test_a_photo_decided_on_while_it_is_cut_is_finished_again(review, cut_batch,
             alpha = correct(review, gray, png)
         return finish(self, cutout, work, notes)
 
-    monkeypatch.setattr(Steps, "_apart", correct_first)
+    monkeypatch.setattr(Steps, "_split", correct_first)
     folder = cut_batch(formats=("png", "mask"))
     np.testing.assert_array_equal(alpha_in(folder / "a_Front.png"), alpha)
     np.testing.assert_array_equal(alpha_in(folder / "a_Front_mask.png"), alpha)

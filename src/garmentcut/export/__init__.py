@@ -1,1 +1,1 @@
-"""From a training's run folder to a model file that gives the same alphas: `garmentcut export`."""
+"""`garmentcut export`: makes a model file, with the same alphas, from a training's run folder."""

@@ -1,7 +1,7 @@
-"""`garmentcut export`: makes the model file of a run's folder, whether of one network or of three stages.
+"""`garmentcut export`: makes a model file from a run's folder, of one network or of three stages.
 
-Of three networks, locate and refine are attached to segment's. All weights are stored in 16 or 8 bits, which keeps the
-file small; the networks still calculate in float32.
+Of three networks, locate and refine are attached to segment's file. All weights are stored in 16 or 8 bits, which keeps
+the file small; the networks still compute in float32.
 """
 
 from dataclasses import replace
@@ -20,15 +20,15 @@ from garmentcut.recipe import STAGES
 
 FOLDS_NAME, MODEL_NAME = "folds", "model.onnx"
 WEIGHTS_NAME = "best.safetensors"
-"""A training writes its weights to this file; a model of stages has one in a folder for each stage."""
+"""File to which a training writes its weights; a model with stages has one in a folder for each stage."""
 
 
 def export_folder(run: Path, words: dict[str, str]) -> bytes:
-    """The content of a model file of a trained run: its folder, or a .safetensors file; `words` are fields of the card.
+    """The content of a model file for a run's folder, or for a .safetensors file; `words` are fields of the card.
 
     Raises:
-        ModelError: the weights cannot be read, or the training has not come so far.
-        RunError: a network cannot be exported, or its export answers differently.
+        ModelError: the weights cannot be read, or the training is not finished.
+        RunError: a network cannot be exported, or its export gives other results.
     """
     if not (run / STAGES[-1] / WEIGHTS_NAME).exists():
         if (run / FOLDS_NAME).is_dir():
@@ -38,10 +38,10 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
 
 
 def export_folds(run: Path) -> dict[Path, bytes]:
-    """Export the folds of a run of stages, by the model file's path; they judge the photos that each has held out.
+    """Export the folds of a run with stages, by the model file's path; each judges the photos that it has not seen.
 
-    A fold of an older run has no refine network: it gets that of the whole, which has learned from all photos, but from
-    maps of networks that had not seen them. Its card lists what the other two stages have learned from.
+    A fold of an older run has no refine network and gets the whole run's, which was trained on all photos, but on maps
+    from networks that had not seen them. Its card lists what the other two stages were trained on.
 
     Raises:
         ModelError, RunError: as `export_folder`.
@@ -57,13 +57,13 @@ def export_folds(run: Path) -> dict[Path, bytes]:
     return found
 
 
-_ASPECT = 1.5  # height to width of a studio photo; it bounds how large wide photos may become
+_ASPECT = 1.5  # height to width of a studio photo, which limits how large wide photos become
 
 
 def _of_stages(weights: dict[str, Path], words: dict[str, str], learned_by: tuple[str, ...] = STAGES) -> bytes:
-    """Join the networks of three stages; the card lists what `learned_by` have learned from.
+    """Join the networks of three stages; the card lists what the stages in `learned_by` were trained on.
 
-    The locate stage's weights are kept in 8 bits, for it only finds a box; the others' in 16.
+    The locate stage's weights are stored in 8 bits, because it only finds a box; the others' in 16.
     """
     exported = {name: _exported(path, words) for name, path in weights.items()}
     cards = {name: card_of(model) for name, (model, _) in exported.items()}
@@ -108,15 +108,15 @@ def _exported(weights: Path, words: dict[str, Any]) -> tuple[bytes, NetworkSpec]
     return export_network(network, card), spec
 
 
-_LEAST_VALUES = 64  # biases and constants stay as they are: they weigh nothing
+_LEAST_VALUES = 64  # smaller tensors, such as biases, stay as they are
 _LARGEST = float(np.finfo(np.float16).max)
 
 
 def packed(model: bytes, bits: Literal[8, 16]) -> bytes:
-    """Round an ONNX file's large weights to 16 or 8 bits; nodes behind them make them float32 again when it is loaded.
+    """Round an ONNX file's large weights to 16 or 8 bits; nodes after them convert them back to float32.
 
-    16 bits: float16, rounded by a two-thousandth of itself at most. 8 bits: whole numbers times a scale for each output
-    channel, rounded by a 254th of that channel's largest weight at most.
+    16 bits: float16, with a rounding error of at most 1/2000 of the weight. 8 bits: integers times a scale for each
+    output channel, with a rounding error of at most 1/254 of that channel's largest weight.
     """
     import onnx
 
@@ -129,7 +129,7 @@ def packed(model: bytes, bits: Literal[8, 16]) -> bytes:
         if not is_large or np.abs(weights).max() >= _LARGEST:
             stored.append(tensor)
             continue
-        kept, restoring = (_half if bits == 16 else _quarter)(tensor.name, weights, onnx)
+        kept, restoring = (_as_float16 if bits == 16 else _as_int8)(tensor.name, weights, onnx)
         stored += kept
         nodes += restoring
     graph.CopyFrom(onnx.helper.make_graph([*nodes, *graph.node], graph.name, graph.input, graph.output, stored))
@@ -137,13 +137,13 @@ def packed(model: bytes, bits: Literal[8, 16]) -> bytes:
     return content
 
 
-def _half(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
-    """Tensors that are stored instead of a weight, and the nodes that make it of them."""
+def _as_float16(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
+    """The tensors that are stored instead of a weight, and the nodes that restore it."""
     half = onnx.numpy_helper.from_array(weights.astype(np.float16), f"{name}.half")
     return [half], [onnx.helper.make_node("Cast", [half.name], [name], to=onnx.TensorProto.FLOAT)]
 
 
-def _quarter(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
+def _as_int8(name: str, weights: NDArray[np.float32], onnx: Any) -> tuple[list[Any], list[Any]]:
     axes = tuple(range(1, weights.ndim))
     scale = np.maximum(np.abs(weights).max(axis=axes, keepdims=True), np.float32(1e-30)) / np.float32(127)
     levels = onnx.numpy_helper.from_array(np.rint(weights / scale).astype(np.int8), f"{name}.levels")

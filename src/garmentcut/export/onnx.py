@@ -1,4 +1,4 @@
-"""Exports a network to ONNX with its card, and checks that its alphas equal torch's; for `model_file` and studies."""
+"""Exports a network to ONNX with its card, and checks that its alphas match torch's; for `model_file` and studies."""
 
 import copy
 import importlib.util
@@ -31,14 +31,14 @@ _FACTS = (
 
 
 def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> ModelCard:
-    """The card that goes with a trained network.
+    """The card for a trained network.
 
-    The spec's `facts` fill the card's fields of the same name, those in `_FACTS`. A training's own facts do where these
-    are missing: `data` and `num_trained_on` say what it was trained on, `dice` is its score. `words` are further fields
-    of the card; they win.
+    The spec's `facts` in `_FACTS` fill the card's fields of the same name. If they are missing, a training's own facts
+    do: `data` and `num_trained_on` for what it was trained on, `dice` for its score. `words` are further fields of the
+    card, which take precedence.
 
     Raises:
-        RunError: a fact is of another type than the card's field.
+        RunError: a fact has another type than the card's field.
     """
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     options = "".join(f", {key} {value}" for key, value in spec.options.items())
@@ -72,14 +72,14 @@ def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> Mode
 
 
 PARITY_LIMIT = 1e-3
-"""Largest difference of alpha from torch's that an export may have."""
+"""Largest permitted difference between an export's alpha and torch's."""
 
 _OPSET = 18  # the oldest that torch's exporter writes
-_EXAMPLE_PX = 96  # least side of the photo that torch traces the network with
+_EXAMPLE_PX = 96  # least side of the photo with which torch traces the network
 
 
 def export_network(network: nn.Module, card: ModelCard) -> bytes:
-    """Export a network, which is left as it is, and prove that the file gives the same alphas: the card's `parity`.
+    """Export a network, which is not changed, and verify that the file gives the same alphas (the card's `parity`).
 
     Returns:
         Content of an ONNX file, opset 18: float32 `x` (n, 3, h, w), sRGB in [0, 1] -> float32 logits `y` (n, 1, h, w),
@@ -96,7 +96,7 @@ def export_network(network: nn.Module, card: ModelCard) -> bytes:
     except RunError as error:
         raise RunError(f"{card.name}: {error}") from error
     largest = float(np.max(list(parity.values())))
-    if not largest <= PARITY_LIMIT:  # nan is not
+    if not largest <= PARITY_LIMIT:  # also catches nan
         listed = ", ".join(f"{runtime} by {difference:.2g}" for runtime, difference in parity.items())
         raise RunError(
             f"{card.name}: the export's alphas differ from torch's, {listed}; at most {PARITY_LIMIT} is allowed"
@@ -121,20 +121,20 @@ def _onnx_of(network: nn.Module, card: ModelCard) -> bytes:
                 dynamo=True,
                 verbose=False,
             )
-    except Exception as error:  # every stage of the exporter raises its own
+    except Exception as error:  # every stage of the exporter has errors of its own
         raise RunError(f"{card.name}: torch cannot export it for photos of any size: {_root_of(error)}") from error
     return _bare(program.model_proto)
 
 
 def _root_of(error: BaseException) -> str:
-    """The original error, which torch wraps in advice."""
+    """The message of the original error, which torch wraps in advice."""
     while error.__cause__:
         error = error.__cause__
     return " ".join(str(error).split())[:300]
 
 
 def _bare(model: Any) -> bytes:
-    """The file without the stack traces and guessed shapes that torch leaves in it, for debugging."""
+    """The file without the stack traces and guessed shapes that torch leaves in it for debugging."""
     del model.graph.value_info[:], model.graph.metadata_props[:]
     for value in (*model.graph.input, *model.graph.output):
         for place, name in ((0, "n"), (2, "h"), (3, "w")):
@@ -160,7 +160,7 @@ def _quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-_LEAST_PX = 64  # of the smaller of the two sizes
+_LEAST_PX = 64  # least side of the smaller of the two sizes
 
 Floats = NDArray[np.float32]
 Run = Callable[[Floats], Floats]
@@ -169,11 +169,11 @@ Run = Callable[[Floats], Floats]
 def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[str, float]:
     """Largest difference of alpha between a network (evaluation mode, float32, CPU) and its file, by runtime.
 
-    Photos: noise and a synthetic studio photo, at the card's working size and, both in one batch, at a small size of
-    another aspect. A difference is nan if either has such alphas.
+    The photos are noise and a synthetic studio photo, at the card's working size and, as one batch, at a small size of
+        another aspect ratio. A difference is nan if either alpha has nan.
 
     Raises:
-        RunError: a runtime cannot load or run the file, or the network not take a size; says which and why.
+        RunError: a runtime cannot load or run the file, or the network cannot take a size; says which and why.
     """
     runs: dict[str, Run] = {}
     for name in filter(importlib.util.find_spec, _RUNTIMES):
@@ -192,7 +192,7 @@ def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[st
 
 @contextmanager
 def _explained(what: str) -> Iterator[None]:
-    """Raise `RunError`, with `what` failed, from whatever a runtime or a network raises: each has errors of its own."""
+    """Raise `RunError`, which says `what` failed, for any error of a runtime or network; each has errors of its own."""
     try:
         yield
     except Exception as error:
@@ -218,7 +218,7 @@ def _alpha_of(logits: Floats, card: ModelCard) -> NDArray[np.float64]:
 
 
 def _openvino(model: bytes, card: ModelCard) -> Run:
-    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells Google of every start
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it reports every start to Google
     import openvino
 
     core = openvino.Core()

@@ -1,1 +1,1 @@
-"""Networks, what they start from, and the card that travels in each model file."""
+"""Networks, the weights that they start from, and the card in each model file."""

@@ -1,4 +1,4 @@
-"""The card inside each model file: what the model is, how to feed it, how good it is; and the file's stage networks."""
+"""The card inside each model file: how to run the model, and how good it is; also the file's stage networks."""
 
 import hashlib
 import json
@@ -18,11 +18,11 @@ from garmentcut.errors import ModelError
 _Float = TypeVar("_Float", np.float32, np.float64)
 
 UNKNOWN = "unknown"
-"""In a list of the photos that a network was trained on: there were others, which nobody recorded."""
+"""In a list of the photos that a network was trained on: there were others, which were not recorded."""
 
 CARD_KEY = "garmentcut.card"
 """Key of the ONNX metadata entry that holds the card."""
-# What a card can say is bounded; otherwise a malicious file could exhaust the memory or hang.
+# Values on a card are limited; otherwise a malicious file could exhaust the memory or hang.
 _Side = Annotated[int, Field(ge=32, le=4096)]
 _AnySide = Annotated[int, Field(ge=1, le=8192)]
 _Multiple = Annotated[int, Field(ge=1, le=512)]
@@ -41,7 +41,7 @@ _OLD_FEATURES = {
     "parts": "components",
     "two_looks": "stage_disagreement",
 }
-"""Names in cards that were written until November 2026, and what they are called now."""
+"""Names in cards that were written until November 2026, and their present names."""
 _OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number", "too_long"}
 
 
@@ -60,22 +60,22 @@ class Score:
 
 @dataclass(frozen=True, config=_STRICT)
 class StageSizes:
-    """What the networks of a model of three stages see; see `garmentcut.prediction.cutter`.
+    """Input sizes of the networks of a model with three stages; see `garmentcut.prediction.cutter`.
 
     The file's own network is the segment stage's; the other two are attached to it.
     """
 
     locate_hw: tuple[_Side, _Side] = (384, 256)
-    """Height and width in pixels of the small copies that the locate stage learned from; the height sets the scale."""
+    """Height and width in pixels of the small copies for the locate stage's training; the height sets the scale."""
     segment_reduction: Annotated[int, Field(ge=1, le=8)] = 2
-    """How many of the frame's pixels, each way, are one of the segment stage's."""
+    """Factor by which the frame is reduced, each way, for the segment stage."""
     margin_px: Annotated[int, Field(ge=0, le=4096)] = 96
-    """What the segment stage sees around the garment's box, in pixels of the frame."""
+    """Margin around the garment's box that the segment stage sees, in pixels of the frame."""
     tile_px: Annotated[int, Field(ge=64, le=1024, multiple_of=8)] = 192
     """Side of the refine stage's tiles, in pixels of the frame."""
     garment_px: tuple[_Pixels, _Pixels] = (0.0, 0.0)
-    """Least and largest garment that was learned: root of its box's area, in pixels of the frame. A smaller or larger
-    one is scaled to that, as far as the photo's own pixels go. Zeros: not known, never scaled."""
+    """Smallest and largest training garment: square root of its box's area, in pixels of the frame. Smaller or larger
+    ones are scaled to these sizes, as far as the photo's own pixels go. Zeros: not known, never scaled."""
     locate: str = ""
     """Architecture of the locate stage's network, in words."""
     refine: str = ""
@@ -84,14 +84,14 @@ class StageSizes:
 
 @dataclass(frozen=True, config=_STRICT)
 class DoubtModel:
-    """doubt = sigmoid(bias + weights · (features - center) / scale): a logistic regression on a share.
+    """doubt = sigmoid(bias + weights · (features - center) / scale): a logistic regression of a share.
 
     The last feature compares the cutout with the training photos: `unlike` is the log of the Mahalanobis distance of
     its appearance (colours, size, place) from theirs, sqrt((appearance - mean)ᵀ precision (appearance - mean)).
     """
 
     features: tuple[str, ...]
-    """Names, in the order of the numbers below; `garmentcut.prediction.doubt.FEATURES`, then `unlike`."""
+    """Names, in the order of the numbers below, from `garmentcut.prediction.doubt.FEATURES`, then `unlike`."""
     center: _Numbers
     scale: Annotated[_Numbers, Field(min_length=1)]
     weights: _Numbers
@@ -99,16 +99,16 @@ class DoubtModel:
     appearance_mean: _Numbers
     appearance_precision: tuple[_Numbers, ...]
     limits: _Numbers
-    """Of each feature: where the tenth of the photos begins that shows most of it; beyond, it is a reason."""
+    """90 % quantile of each feature among the photos; a feature beyond it is a reason."""
     foreign_distance: _Finite | None = None
-    """Mahalanobis distance beyond which a photo is foreign: about one in eighty of the training photos' lies
-    there. None: not known."""
+    """Mahalanobis distance beyond which a photo is foreign, as about one in eighty of the training photos is. None: not
+    known."""
     data: str = ""
     """What it was learned from, in words."""
     num_photos: int = 0
     num_garments: int = 0
     rank_correlation: float | None = None
-    """Spearman's, of doubt with 1 - surface Dice at 2 px, each photo by a model that had not seen its garment."""
+    """Spearman's, of doubt and 1 - surface Dice at 2 px, each photo by a model that had not seen its garment."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "DoubtModel":
@@ -121,42 +121,42 @@ class DoubtModel:
 
 @dataclass(frozen=True, config=_STRICT)
 class Threshold:
-    """Up to which doubt photos are accepted, for one guaranteed risk."""
+    """The doubt up to which photos are accepted, for one guaranteed risk."""
 
     risk: _Share
     """Of the accepted garments, at most this share has a photo that falls short."""
     max_doubt: _Share | None = None
-    """None: these photos cannot guarantee it."""
+    """None: the calibration cannot guarantee the risk."""
     reason: str = ""
-    """Why not."""
+    """Why it cannot."""
     num_accepted: int = 0
-    """Garments of the calibration at or under the threshold."""
+    """Garments of the calibration at or below the threshold."""
     num_short: int = 0
-    """Of which fall short."""
+    """How many of these fall short."""
     share_accepted: tuple[_Share, _Share, _Share] | None = None
-    """Of all garments of the calibration, with its 95 % interval: share, low, high."""
+    """Share of all garments of the calibration, with its 95 % interval: share, low, high."""
 
 
 @dataclass(frozen=True, config=_STRICT)
 class Acceptance:
-    """What was guaranteed on a studio's own photos."""
+    """What a calibration on a studio's own photos guarantees."""
 
     quality: _Share
-    """Surface Dice at 2 px under which an accepted photo falls short."""
+    """Surface Dice at 2 px below which an accepted photo falls short."""
     confidence: _Share
-    """Probability that the guarantee holds, over draws of the calibration's garments."""
+    """Probability that the guarantee holds, over random draws of the calibration's garments."""
     data: str
     """The photos, and whether the model had seen them."""
     num_photos: int
     num_garments: int
     risk: _Share
-    """Which of the thresholds holds where nothing else is asked for."""
+    """Risk of the threshold that is used by default."""
     thresholds: tuple[Threshold, ...] = field(default=())
 
     def threshold_of(self, risk: float) -> Threshold | None:
-        """The threshold of the largest guaranteed risk up to `risk`; else one that says why there is none.
+        """The threshold for the largest guaranteed risk up to `risk`; else one that says why there is none.
 
-        A threshold that guarantees less risk guarantees this one too. None: no threshold was sought for so little risk.
+        A threshold that guarantees a lower risk guarantees this one too. None: none was sought for so low a risk.
         """
         fitting = sorted((one for one in self.thresholds if one.risk <= risk + 1e-9), key=lambda one: -one.risk)
         guaranteed = [one for one in fitting if one.max_doubt is not None]
@@ -165,7 +165,7 @@ class Acceptance:
 
 @dataclass(frozen=True, config=_STRICT)
 class ModelCard:
-    """Everything a caller must know to run a model and to judge it."""
+    """Everything that is needed to run a model and to judge it."""
 
     name: str
     network: str
@@ -177,49 +177,49 @@ class ModelCard:
     input_name: str
     output_name: str
     input_scale: Annotated[float, Field(gt=0, le=1000)]
-    """8-bit RGB times this is the network's input."""
+    """The network's input is 8-bit RGB times this factor."""
     convention: str
     """The target it was trained on: `alpha`, `alpha > 0` or `alpha >= 128`."""
     training_data: str
     licence: str
     edge_bias: _Number = 0.0
-    """Logit at which alpha is 0.5: above zero moves the edge inwards."""
+    """Logit at which alpha is 0.5; values above zero move the edge inwards."""
     edge_gain: Annotated[float, Field(gt=0, le=1000)] = 1.0
-    """alpha = sigmoid(edge_gain * (logit - edge_bias)): above one makes the soft edge narrower."""
+    """alpha = sigmoid(edge_gain * (logit - edge_bias)); values above one make the soft edge narrower."""
     choke_px: Annotated[float, Field(ge=-64, le=64)] = 0.0
-    """Moves the finished edge inwards, in pixels of the photo; below zero outwards. A studio's own, found by
-    `garmentcut calibrate`."""
+    """Moves the finished edge inwards, in pixels of the photo; below zero outwards. Found by `garmentcut calibrate` for
+    a studio."""
     stages: StageSizes | None = None
-    """Of a model of three stages; `working_size_hw` is then the frame that photos are brought to. None: one network
+    """For a model with three stages; `working_size_hw` is then the frame to which photos are scaled. None: one network
     sees the whole photo."""
     sees_map: bool = False
-    """The network's input has a fourth channel, the alpha of the stage before it, 8 bits like the others."""
+    """The network's input has a fourth channel, the previous stage's alpha, with 8 bits like the others."""
     scores: tuple[Score, ...] = field(default=())
     trained_on: tuple[str, ...] = ()
-    """First 12 hex digits of the SHA-256 of each photo it was trained on, those before its start too; `unknown` among
-    them: others as well, which nobody recorded."""
+    """First 12 hex digits of the SHA-256 of each photo it was trained on, including those of the weights it started
+    from; `unknown`: there were others, which were not recorded."""
     trained_hashes: str = ""
     """Perceptual hashes of garments it was trained on (`garmentcut.dataset.split`), as far as known; base64."""
     started_from: str = "not stated"
     """What its training started from, in words."""
     parity: float | None = None
-    """Largest difference of its alpha from torch's that the export found."""
+    """Largest difference between its alpha and torch's that the export found."""
     doubt: DoubtModel | None = None
-    """How it tells what its cutouts are worth; None: it cannot."""
+    """Estimates the quality of its cutouts; None: it cannot."""
     acceptance: Acceptance | None = None
-    """Which of them are accepted; written by `garmentcut calibrate`."""
+    """Which cutouts are accepted; written by `garmentcut calibrate`."""
     sha256: str = ""
-    """Of the network without the card; filled in by `with_card`."""
+    """SHA-256 of the network without the card; filled in by `with_card`."""
 
     def stage_card(self, stage: str) -> "ModelCard":
-        """A card that runs one of the three stages by itself: `locate`, `segment` or `refine`."""
+        """A card to run one of the three stages by itself: `locate`, `segment` or `refine`."""
         is_last = stage == "refine"
         plain: dict[str, Any] = {} if is_last else {"edge_bias": 0.0, "edge_gain": 1.0}
         return replace(self, name=f"{self.name}, {stage} stage", stages=None, sees_map=is_last, **plain)
 
     @property
     def label(self) -> str:
-        """The name and the first digits of the hash, which distinguish two trainings of one recipe."""
+        """The name and the first digits of the hash, which distinguish two trainings of the same recipe."""
         return f"{self.name}@{self.sha256[:8]}"
 
 
@@ -246,8 +246,8 @@ def card_of(model: bytes) -> ModelCard:
     """The card inside an ONNX file's content.
 
     Raises:
-        ModelError: not an ONNX file, no card, a card this version does not know, or a network that is not the one the
-            card was written for (a damaged download, say).
+        ModelError: not an ONNX file, no card, a card this version does not know, or a network that does not match the
+            card (a damaged download, for example).
     """
     text, network = split_card(model)
     if text is None:
@@ -259,10 +259,10 @@ def card_of(model: bytes) -> ModelCard:
 
 
 def parse_card(text: str | bytes) -> ModelCard:
-    """A card from its JSON text; names of older versions are translated.
+    """Parse a card's JSON text; names of older versions are translated.
 
     Raises:
-        ModelError: not JSON, or a card this version does not know; names the key.
+        ModelError: not JSON, or a card this version does not know; the message names the key.
     """
     try:
         content = from_json(text)
@@ -279,10 +279,10 @@ def parse_card(text: str | bytes) -> ModelCard:
 
 
 def _with_new_names(content: Any) -> Any:
-    """A card's content with the names that are written today.
+    """A card's content with old names replaced by present ones.
 
     Raises:
-        ModelError: it is of a model that this version cannot run.
+        ModelError: this version cannot run the card's model.
     """
     if not isinstance(content, dict):
         return content
@@ -304,7 +304,7 @@ def read_model(path: Path) -> tuple[bytes, ModelCard]:
     """A model file's content and its card.
 
     Raises:
-        ModelError: missing, or as `card_of`; names the file.
+        ModelError: missing, or as `card_of`; the message names the file.
     """
     try:
         model = path.read_bytes()
@@ -320,14 +320,14 @@ def read_model(path: Path) -> tuple[bytes, ModelCard]:
 # the base install: the file is one protobuf message (onnx.proto3, `ModelProto`), whose field 14, `metadata_props`,
 # holds pairs of text. Two messages written one after the other are one merged message, so a pair is just appended.
 _METADATA_PROPS = 14
-# No fields of ONNX, whose numbers end below 30: every reader passes over them, and keeps them.
+# Not fields of ONNX, whose numbers are below 30; every reader skips them, and keeps them.
 _ATTACHMENTS = {"locate": 1001, "refine": 1002}
 _VARINT, _LENGTH = 0, 2
 _FIXED_BYTES = {1: 8, 5: 4}
 
 
 def split_card(model: bytes) -> tuple[bytes | None, bytes]:
-    """The card's text, the last one where there are several, None if there is none; and all other bytes as they were.
+    """The card's text (of several, the last; None if there is none), and all other bytes unchanged.
 
     Raises:
         ModelError: not an ONNX file.
@@ -351,15 +351,15 @@ def with_card_text(network: bytes, text: str) -> bytes:
 def with_stage(model: bytes, stage: str, network: bytes) -> bytes:
     """An ONNX file's content with the network of `locate` or `refine` attached, in place of an earlier one.
 
-    It stands in a field that ONNX does not have. Protobuf's readers pass over such a field, so to every tool the file
-    stays the network it was (docs/decisions/007-locate-then-cut.md).
+    It is stored in a field that ONNX does not have. Protobuf readers skip such a field, so for every tool the file
+    stays the same network (docs/decisions/007-locate-then-cut.md).
     """
     rest = [field_bytes for number, _, field_bytes in _fields(model) if number != _ATTACHMENTS[stage]]
     return b"".join([*rest, _length_delimited(_ATTACHMENTS[stage], network)])
 
 
 def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:
-    """The network of one stage inside the content of a file of three.
+    """The network of one stage in the content of a file that holds three.
 
     Raises:
         ModelError: it is not there, or this is not an ONNX file.

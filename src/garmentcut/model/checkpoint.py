@@ -1,6 +1,6 @@
-"""Saves and loads trained networks, as safetensors with the spec that rebuilds each; also loads a training's start.
+"""Saves and loads trained networks as safetensors, with the spec that rebuilds each; loads a training's start weights.
 
-The recipe's `network.start` names it: ImageNet's weights, none, the embedded model's, or those of a file.
+The recipe's `network.start` names these: ImageNet's, random ones, the embedded model's, or those of a file.
 """
 
 import json
@@ -23,14 +23,14 @@ from garmentcut.model.networks import build_network
 from garmentcut.photo.files import write_atomic
 
 _KEY = "garmentcut.network"
-_OLD_FACTS = {"trained_prints": "trained_hashes"}  # names until November 2026, and what they are called now
-_NAMED_KEYS = 3  # of each kind; a wrong file misses hundreds
+_OLD_FACTS = {"trained_prints": "trained_hashes"}  # old names, until November 2026, and present ones
+_NAMED_KEYS = 3  # of each kind; in a wrong file, hundreds are missing
 _STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=_STRICT)
 class NetworkSpec:
-    """What builds a network again, how it was trained, and what else is known of it."""
+    """What is needed to rebuild a network, how it was trained, and what else is known about it."""
 
     name: str
     """Key of `garmentcut.model.networks.NETWORKS`."""
@@ -41,13 +41,13 @@ class NetworkSpec:
     target: str
     """What it was trained on: `alpha`, `alpha >= 128` or `alpha > 0`."""
     facts: dict[str, Any] = field(default_factory=dict)
-    """Anything else that JSON can hold: recipe, scores, hashes of the photos. `garmentcut.export.onnx` says which of
-    them go on to the model's card."""
+    """Anything else that JSON can hold: recipe, scores, hashes of the photos. `garmentcut.export.onnx` defines which of
+    them go on the model's card."""
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="ignore"))
 class _Facts:
-    """What others read of a spec's facts, by the types that they rely on."""
+    """The facts of a spec that other modules read, with the types that they rely on."""
 
     trained_on: tuple[str, ...] = ()
     trained_hashes: str = ""
@@ -72,8 +72,8 @@ class _Facts:
 def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: bool = False) -> None:
     """Write a network's weights and its spec atomically, usually as `.safetensors`.
 
-    The network is bare, neither compiled nor wrapped for several devices. With `half`, weights are stored as float16,
-    half the size, rounded by a thousandth of themselves at most.
+    The network must be neither compiled nor wrapped for several devices. With `half`, weights are stored as float16, at
+    half the size, with a rounding error of at most a thousandth.
 
     Raises:
         ModelError: the disk is full, the folder cannot be written, and so on.
@@ -144,7 +144,7 @@ def _spec_of(content: str, path: Path) -> NetworkSpec:
 
 @dataclass(frozen=True)
 class Mismatch:
-    """Where two sets of weights differ; false if nowhere, a sentence as text."""
+    """The differences of two sets of weights; false if there are none; as text, a sentence."""
 
     missing: tuple[str, ...]  # keys of the network that the weights lack
     unexpected: tuple[str, ...]  # keys of the weights that the network lacks
@@ -153,7 +153,7 @@ class Mismatch:
     @classmethod
     def between(cls, own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> "Mismatch":
         """Compare a network's own state with weights that are given for it."""
-        # Older files lack a batch norm's counter, which only one without momentum reads.
+        # Older files lack a batch norm's counter, which is only read if the norm has no momentum.
         missing = tuple(key for key in own if key not in given and not key.endswith("num_batches_tracked"))
         misshapen = tuple(
             f"{key} {tuple(given[key].shape)} for {tuple(tensor.shape)}"
@@ -176,10 +176,10 @@ def _some(keys: tuple[str, ...]) -> str:
 
 
 class Origin(NamedTuple):
-    """Where the weights of a start come from."""
+    """The origin of start weights."""
 
     words: str  # for the card
-    trained_on: tuple[str, ...] = ()  # as the card's: what the network has learned from already
+    trained_on: tuple[str, ...] = ()  # as on the card: what the weights have already learned from
     trained_hashes: str = ""  # likewise
 
 
@@ -192,11 +192,11 @@ def default_weights(stage: str) -> Path:
 
 
 def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
-    """Load the weights that a training starts from into a network, and say what was loaded, a sentence each.
+    """Load the weights that a training starts from into a network; returns what was loaded, in sentences.
 
-    The network, which `build_network` made by this name, is changed in place, or left as it is when an error is raised.
-    `start` is `imagenet`, `scratch`, `default/STAGE`, or the path of a .safetensors file: of a whole network that
-    `save_network` wrote, or else of the encoder, in the keys that its source (timm, torchvision) gives them.
+    The network, made by `build_network` with this name, is changed in place, or left unchanged if an error is raised.
+    `start` is `imagenet`, `scratch`, `default/STAGE`, or the path of a .safetensors file: a whole network that
+    `save_network` wrote, or else an encoder, with the keys of its source (timm, torchvision).
 
     Raises:
         ModelError: the weights do not fit, or cannot be read or fetched, the network has no encoder, and so on.
@@ -212,7 +212,7 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
 
 
 def origin_of(start: str) -> Origin:
-    """What a start has already learned from.
+    """What the weights of a start have already learned from.
 
     Raises:
         ModelError: the file is not there, or cannot be used.
@@ -270,7 +270,7 @@ def _load_whole(
     if spec.options.get("in_channels", 3) in range(getattr(network, "in_channels", 3)):
         weights = widened(weights, network.state_dict())
     mismatch = Mismatch.between(network.state_dict(), weights)
-    # Parts that add nothing until they have learned: without them, the network is the one in the file.
+    # Parts that add nothing until they are trained; without them, the network is the one in the file.
     neutral: tuple[str, ...] = getattr(network, "neutral_parts", ())
     fresh = tuple(key for key in mismatch.missing if key.startswith(neutral))
     missing = tuple(key for key in mismatch.missing if key not in fresh)
@@ -285,10 +285,10 @@ def _load_whole(
 
 
 def widened(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Fill up convolutions whose input has more channels than the weights know.
+    """Widen the weights of convolutions whose input now has more channels.
 
-    New channels stand behind the old ones, and their weights are 0: the network gives what it gave, whatever is in
-    them, until it learns better. All weights are returned.
+    New channels follow the old ones with weights of 0, so the network's output stays the same, whatever they contain,
+    until it is trained. All weights are returned.
     """
     fitted = dict(weights)
     for key, tensor in weights.items():

@@ -1,4 +1,4 @@
-"""Our own networks, each a recipe's network by its name.
+"""garmentcut's own networks, by their names in a recipe.
 
 * `cutnet`, for whole photos: pretrained encoder, U-shaped decoder, raw pixels at the edge;
 * `segment`, for the locate and segment stages: pretrained encoder, light decoder; no exact edge;
@@ -16,14 +16,14 @@ from garmentcut.model.layers import Decoder, Encoder, PhotoNetwork, conv_norm_re
 
 
 class CutNet(PhotoNetwork):
-    """Where the garment is comes from far away, where its edge runs from the pixels at hand.
+    """Decides by wide context where the garment is, and by nearby pixels where its edge is.
 
-    `encoder`: features at strides 2 to 32. `context`: the coarsest of them learn what stands elsewhere in the frame.
-    `decoder`: back to stride 2, joining the encoder's features and, last, the photo itself, unshuffled so that all its
-    pixels are there. `head`: four logits a position, shuffled to one a pixel. `detail`: these corrected at full size.
+    `encoder`: features at strides 2 to 32. `context`: adds what is elsewhere in the frame to the coarsest of them.
+    `decoder`: back to stride 2, joining the encoder's features and, last, the photo's own pixels, unshuffled. `head`:
+    four logits per position, shuffled to one per pixel. `detail`: corrects these at full size.
 
-    `context` and `detail` add to what they are given, and start at adding nothing: a network trained without them
-    becomes one with them, and gives the same logits until it learns better (`neutral_parts`).
+    `context` and `detail` add to their input, at first nothing, so they can be added to a network trained without them:
+    its logits stay the same until it is trained further (`neutral_parts`).
 
     At 1152x1728, on OpenVINO, in seconds of processor time (all threads together, Zen 3), the encoder's included:
 
@@ -34,15 +34,15 @@ class CutNet(PhotoNetwork):
     | `light = true` | 44 | 3.25 M | 0.73 |
 
     Args:
-        encoder: timm's name; its features must halve at every step.
-        channels: of the decoder's blocks, coarse to fine; as many as the encoder halves, but once.
+        encoder: its name in timm; its features must halve at every step.
+        channels: of the decoder's blocks, coarse to fine; one fewer than the encoder has halvings.
         context: let the coarsest features see the whole frame; see `Context`.
         detail: correct the logits at full size; see `Detail`.
-        light: a decoder of depthwise-separable convolutions: two thirds of the time; its accuracy is not measured yet.
-        in_channels: of the input; 3 for photos.
+        light: a decoder of depthwise-separable convolutions, in two thirds of the time; accuracy not measured yet.
+        in_channels: channels of the input; 3 for photos.
 
     Raises:
-        ModelError: an option that does not fit.
+        ModelError: an option does not fit.
     """
 
     neutral_parts = ("context.", "detail.")
@@ -61,7 +61,7 @@ class CutNet(PhotoNetwork):
         self.in_channels, self.multiple_of = in_channels, trunk.strides[-1]
         deep, skips = trunk.channels[-1], trunk.channels[-2::-1]
         if trunk.strides[0] == 4:
-            skips = [*skips, 0]  # nothing but the photo at stride 2
+            skips = [*skips, 0]  # only the photo at stride 2
         skips[-1] += 4 * in_channels
         if len(channels) != len(skips) or min(channels) < 1:
             wanted = f"{len(skips)} numbers above 0, one for each halving of {encoder} but the first"
@@ -81,15 +81,15 @@ class CutNet(PhotoNetwork):
         return self.detail(logits, x) if self.detail else logits
 
     def load_encoder(self, weights: Mapping[str, Tensor] | None = None) -> str:
-        """Let the encoder start from trained weights; see `Encoder.load`."""
+        """Load trained weights into the encoder; see `Encoder.load`."""
         return self.encoder.load(weights)
 
 
 class Context(nn.Module):
-    """Adds to each position what stands 6 and 12 positions away, and the mean of the whole frame.
+    """Adds to each position features from 6 and 12 positions away, and the mean of the whole frame.
 
-    What EfficientNet-Lite0 says of a position depends on at most 425 pixels to each side, and a studio photo is 1728
-    high: shoulder and hem never meet there. Twelve positions at stride 32 are 384 pixels more. Depthwise, on 128
+    A feature of EfficientNet-Lite0 depends on at most 425 pixels on each side, but a studio photo is 1728 pixels high,
+    so no feature sees both shoulder and hem. Twelve positions at stride 32 add 384 pixels. Depthwise, on 128
     channels: 0.3 GFLOP. (The idea is that of atrous spatial pyramid pooling, Chen 2017, arXiv 1706.05587.)
     """
 
@@ -111,8 +111,8 @@ class Context(nn.Module):
 class Detail(nn.Module):
     """Corrects logits at full size from a 5x5 neighbourhood of logits and pixels.
 
-    A pixel shuffle's four logits of a 2x2 square come from four filters that do not know of each other, and the photo
-    has been through two convolutions at half size; here every pixel is treated alike. 1.5 GFLOP at 1152x1728.
+    The four logits that a pixel shuffle puts into a 2x2 square come from four independent filters, and the photo has
+    only passed through two convolutions at half size; here every pixel is treated alike. 1.5 GFLOP at 1152x1728.
     """
 
     def __init__(self, in_channels: int = 3, width: int = 8) -> None:
@@ -126,7 +126,7 @@ class Detail(nn.Module):
 
 
 def _joined(features: Sequence[Tensor], x: Tensor, num_blocks: int) -> list[Tensor]:
-    """What the decoder joins, coarse to fine; at stride 2 all the photo's pixels, `(N, 4 in_channels, H/2, W/2)`."""
+    """The decoder's skips, coarse to fine; at stride 2 with all the photo's pixels, `(N, 4 in_channels, H/2, W/2)`."""
     pixels = functional.pixel_unshuffle(x, 2)
     skips = list(features[::-1])
     finest = [torch.cat([skips.pop(), pixels], dim=1)] if len(skips) == num_blocks else [pixels]
@@ -138,17 +138,17 @@ _NORM_MOMENTUM = 0.03  # batches of 8 windows are noisy
 
 
 class SegmentNet(PhotoNetwork):
-    """Encoder, top-down decoder (Lin 2017, arXiv 1612.03144) to half of its input's size, bilinear from there.
+    """An encoder, and a top-down decoder (Lin 2017, arXiv 1612.03144) to half of the input's size, then bilinear.
 
-    Features are added, not joined, and each addition is followed by one 3x3 convolution. No pixel shuffle: four
-    independent filters print a grid on sheer cloth.
+    Features are added, not joined, and each addition is followed by a 3x3 convolution. There is no pixel shuffle, whose
+    four independent filters would print a grid on sheer cloth.
 
     Args:
         encoder: its features halve at every step from stride 2 on.
         width: channels of the decoder, an even number; half of it at stride 2.
 
     Raises:
-        ModelError: an option that does not fit.
+        ModelError: an option does not fit.
     """
 
     def __init__(self, encoder: str = "tf_efficientnet_lite0", width: int = 64) -> None:
@@ -184,12 +184,12 @@ class SegmentNet(PhotoNetwork):
         return logits
 
     def load_encoder(self, weights: Mapping[str, Tensor] | None = None) -> str:
-        """Let the encoder start from trained weights; see `Encoder.load`."""
+        """Load trained weights into the encoder; see `Encoder.load`."""
         return self.encoder.load(weights)
 
 
 class _Context(nn.Module):
-    """What the coarsest features lack: positions further away, and the mean of the whole window."""
+    """Context that the coarsest features lack: positions farther away, and the mean of the whole window."""
 
     def __init__(self, channels: int, out: int) -> None:
         super().__init__()
@@ -204,14 +204,14 @@ class _Context(nn.Module):
         return seen + seen.mean(dim=(2, 3), keepdim=True)  # type: ignore[no-any-return]
 
 
-_LEAST_ALPHA = 0.01  # of the map, whose logit the answer starts from
+_LEAST_ALPHA = 0.01  # of the map, to whose logit the correction is added
 
 
 class RefineNet(PhotoNetwork):
-    """A small U-net (Ronneberger 2015) whose features are added, which corrects the logit of the map it is given.
+    """A small U-Net (Ronneberger 2015) with added skips, which corrects the logit of the map in its input.
 
-    Its last convolution starts at zero, so before it has learned anything it answers with its map. 10,100 multiply-adds
-    a pixel with the default widths.
+    Its last convolution starts at zero, so an untrained network returns its map. 10,100 multiply-adds per pixel with
+    the default widths.
 
     Args:
         widths: channels at full, half, quarter and eighth size.

@@ -1,4 +1,4 @@
-"""Building blocks of networks: `PhotoNetwork`, which checks and normalises its input, encoders of timm, decoders."""
+"""Building blocks of networks: `PhotoNetwork`, which checks and normalises its input; encoders from timm; decoders."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
@@ -19,17 +19,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class PhotoNetwork(nn.Module):
-    """Photos in, logits of the same size out; a subclass writes `logits`.
+    """Maps photos to logits of the same size; a subclass implements `logits`.
 
     Args:
-        mean: Subtracted from each channel of the photo, which is in [0, 1]; ImageNet's by default.
-        std: What the channels are then divided by.
+        mean: subtracted from each channel of the photo, which is in [0, 1]; ImageNet's by default.
+        std: by which the channels are then divided.
     """
 
-    in_channels: int = 3  # Of a photo: 3, or more where maps travel with it
+    in_channels: int = 3  # Of a photo: 3, or more if maps come with it
     multiple_of: int = 1  # Both sides of a photo must be a multiple of this
     min_side: int = 1  # Both sides must be at least this, in pixels
-    min_training_photos: int = 1  # Photos a training step needs: 2 where a batch norm sees but one value of each photo
+    min_training_photos: int = 1  # Photos a training step needs: 2 if a batch norm sees one value per photo
     mean: Tensor
     std: Tensor
 
@@ -42,18 +42,18 @@ class PhotoNetwork(nn.Module):
         """Logits of photos.
 
         Args:
-            photos: float32 (or what autocast makes of it) (N, in_channels, H, W), sRGB in [0, 1].
+            photos: (N, in_channels, H, W) float32, or what autocast makes of it, sRGB in [0, 1].
 
         Returns:
             float32 (N, 1, H, W).
 
         Raises:
-            ValueError: the photos are of another type or shape, or have sides that the network cannot take.
+            ValueError: the photos have another dtype or shape, or sides that the network cannot take.
         """
         return self.logits(self.normalize(photos)).float()
 
     def normalize(self, photos: Tensor) -> Tensor:
-        """Check photos, then bring them to the range that the network is trained in.
+        """Check photos, then scale them to the range in which the network is trained.
 
         Raises:
             ValueError: as `forward`.
@@ -62,9 +62,9 @@ class PhotoNetwork(nn.Module):
         return (photos - self.mean) / self.std
 
     def check(self, photos: Tensor) -> None:
-        """Refuse photos that the network would misread: says what is wanted; raises as `forward`."""
+        """Refuse photos that the network would misread; raises as `forward`."""
         if torch.compiler.is_exporting():
-            return  # sizes are unknowns then, and `if` would freeze them
+            return  # sizes are symbolic then, and `if` would fix them
         shape, multiple = tuple(photos.shape), self.multiple_of
         if photos.ndim != 4 or shape[1] != self.in_channels:
             raise ValueError(f"expected photos of shape (N, {self.in_channels}, H, W), not {shape}")
@@ -85,7 +85,7 @@ class PhotoNetwork(nn.Module):
 
 
 def check_option(name: str, value: object, known: Sequence[object]) -> None:
-    """Refuse the value of an option that a network does not know.
+    """Refuse an unknown value of a network's option.
 
     Raises:
         ValueError: `value` is not one of `known`.
@@ -95,12 +95,12 @@ def check_option(name: str, value: object, known: Sequence[object]) -> None:
 
 
 class Decoder(nn.Module):
-    """Blocks that each double the resolution and join the features found there.
+    """Blocks that each double the resolution and join the features at that scale.
 
     Args:
-        channels: of the coarsest features, then of each block's result.
+        channels: channels of the coarsest features, then of each block's output.
         joined: channels of what each block joins.
-        light: blocks of `LightBlock` rather than `Block`.
+        light: use `LightBlock` instead of `Block`.
     """
 
     def __init__(self, channels: Sequence[int], joined: Sequence[int], *, light: bool) -> None:
@@ -110,7 +110,7 @@ class Decoder(nn.Module):
         self.blocks = nn.ModuleList(kind(deep, skip, out) for deep, skip, out in widths)
 
     def forward(self, deep: Tensor, skips: Sequence[Tensor]) -> Tensor:
-        """Coarsest features `(N, C, H, W)` and what to join, coarse to fine -> the finest, `(N, C', H', W')`."""
+        """Coarsest features `(N, C, H, W)` and skips, coarse to fine -> the finest features, `(N, C', H', W')`."""
         for block, skip in zip(self.blocks, skips, strict=True):
             deep = block(deep, skip)
         return deep
@@ -130,10 +130,10 @@ class Block(nn.Module):
 
 
 class LightBlock(nn.Module):
-    """The same from depthwise-separable convolutions (Howard 2017, arXiv 1704.04861), narrowed before it is enlarged.
+    """A block of depthwise-separable convolutions (Howard 2017, arXiv 1704.04861), narrowed before it is enlarged.
 
-    A 1x1 convolution and a bilinear enlargement change places without changing the result, and before it there are
-    four times fewer pixels to narrow.
+    A 1x1 convolution and a bilinear enlargement can be swapped without changing the result, and before the enlargement
+    there are only a quarter of the pixels to narrow.
     """
 
     def __init__(self, deep: int, skip: int, out: int) -> None:
@@ -159,7 +159,7 @@ def conv_norm_relu(channels: int, out: int, kernel: int = 3, stride: int = 1) ->
 
 
 def neutral(convolution: nn.Conv2d) -> nn.Conv2d:
-    """The convolution, starting at zero: what it is added to stays as it is until it learns (arXiv 2003.04887)."""
+    """Set a convolution to zero, so that what it is added to stays unchanged until it is trained (arXiv 2003.04887)."""
     for parameter in convolution.parameters():
         nn.init.zeros_(parameter)
     return convolution
@@ -171,13 +171,13 @@ def _separable(channels: int) -> nn.Sequential:
 
 
 class Encoder(nn.Module):
-    """Features of a photo at falling resolution.
+    """Features of a photo at decreasing resolution.
 
     Attributes:
         name: the network's name in timm.
         strides: strides of the features, each twice the previous one: 2, 4, 8, 16, 32 for most.
-        channels: of the features.
-        mean: what timm says to subtract from each channel of a photo in [0, 1].
+        channels: channels of the features.
+        mean: what to subtract from each channel of a photo in [0, 1], by timm.
         std: what to divide by afterwards.
 
     Args:
@@ -185,7 +185,7 @@ class Encoder(nn.Module):
         in_channels: 3 for photos; timm adapts the first convolution to another number.
 
     Raises:
-        ModelError: timm has no such network, or it is no such pyramid.
+        ModelError: timm has no such network, or its features do not halve at every step.
     """
 
     def __init__(self, name: str, in_channels: int = 3) -> None:
@@ -193,12 +193,12 @@ class Encoder(nn.Module):
         self.name, self.in_channels = name, in_channels
         self.trunk = _trunk(name, in_channels, pretrained=False)
         strides: list[int] = self.trunk.feature_info.reduction()
-        self._first = sum(stride < 2 for stride in strides)  # VGG's features at full size: as good as the photo
+        self._first = sum(stride < 2 for stride in strides)  # VGG's features at full size, no better than the photo
         self.strides = strides[self._first :]
         self.channels: list[int] = self.trunk.feature_info.channels()[self._first :]
         _check_pyramid(name, self.strides, getattr(self.trunk, "output_fmt", None))
         for module in self.trunk.modules():
-            if type(module) is Conv2dSame:  # the same convolution and weights, padded another way
+            if type(module) is Conv2dSame:  # the same convolution and weights, but padded differently
                 module.__class__ = EvenConv2d  # type: ignore[assignment]
         self._frozen: list[nn.Module] = []
         self.mean, self.std = (_spread(self.trunk.pretrained_cfg[key], in_channels) for key in ("mean", "std"))
@@ -218,10 +218,10 @@ class Encoder(nn.Module):
         """Freeze the first stages: their weights and the statistics of their batch norms.
 
         Args:
-            num_stages: how many of the strides, fine to coarse; what comes before the first is frozen with it.
+            num_stages: number of stages, fine to coarse; what comes before the first is frozen with it.
 
         Raises:
-            ModelError: there are not so many, or timm does not say where they end.
+            ModelError: there are fewer, or timm does not say where they end.
         """
         ends: list[str] = self.trunk.feature_info.module_name()[self._first :]
         if not 0 <= num_stages <= len(ends):
@@ -231,7 +231,7 @@ class Encoder(nn.Module):
             module.requires_grad_(requires_grad=False).eval()
 
     def _up_to(self, path: str) -> list[nn.Module]:
-        """What the photo goes through up to a module: timm keeps it where it says, or as a child of another name."""
+        """The modules that a photo passes up to `path`, whose dots timm may have written as underscores."""
         modules = dict(self.trunk.named_modules())
         path = path if path in modules else path.replace(".", "_")
         if path not in modules:
@@ -241,23 +241,23 @@ class Encoder(nn.Module):
         return [modules[name] for name in names[1 : end + 1] if not path.startswith(f"{name}.")]
 
     def train(self, mode: bool = True) -> "Encoder":
-        """As any module, but that frozen stages stay in evaluation mode."""
+        """Like any module's, except that frozen stages stay in evaluation mode."""
         super().train(mode)
         for module in self._frozen:
             module.eval()
         return self
 
     def load(self, weights: Mapping[str, Tensor] | None = None) -> str:
-        """Take over trained weights.
+        """Load trained weights.
 
         Args:
-            weights: in timm's keys; None fetches timm's ImageNet weights from the hub.
+            weights: with timm's keys; None fetches timm's ImageNet weights from the hub.
 
         Returns:
-            What was loaded, and what the file holds beyond it (a classifier, say).
+            What was loaded, and what else the file holds (such as a classifier).
 
         Raises:
-            ValueError: they are not this network's; names the keys.
+            ValueError: they are not this network's; the message names the keys.
             OSError: the hub cannot be reached.
         """
         if weights is None:
@@ -265,7 +265,7 @@ class Encoder(nn.Module):
             self.trunk.load_state_dict(hub.state_dict())
             return f"{self.name} with the hub's weights"
         own = self.trunk.state_dict()
-        # timm names a stage `stages.0` in a whole network and `stages_0` where only features are asked for.
+        # timm names a stage `stages.0` in a whole network, but `stages_0` if only features are requested.
         names = {key.replace("_", "."): key for key in own}
         given = {names.get(key.replace("_", "."), key): tensor for key, tensor in weights.items()}
         given = {key: self._adapted(tensor, own.get(key)) for key, tensor in given.items()}
@@ -277,7 +277,7 @@ class Encoder(nn.Module):
         return f"{self.name} with the file's weights{left}"
 
     def _adapted(self, weight: Tensor, own: Tensor | None) -> Tensor:
-        """A first convolution for 3 channels, fitted to as many as there are."""
+        """Adapt the weights of a first convolution for 3 channels to `in_channels`."""
         if own is None or own.ndim != 4 or own.shape[1] != self.in_channels or weight.shape[1:2] != (3,):
             return weight
         return adapt_input_conv(self.in_channels, weight)
@@ -286,8 +286,8 @@ class Encoder(nn.Module):
 class EvenConv2d(nn.Conv2d):
     """Convolution with TensorFlow's "same" padding for sides that are multiples of its stride.
 
-    timm's `Conv2dSame` computes the padding from each input's size. Here it is always the same, which an exporter
-    understands and `torch.compile` need not guard.
+    timm's `Conv2dSame` computes the padding from each input's size. Here it is constant, which an exporter understands
+    and `torch.compile` need not guard.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -320,6 +320,6 @@ def _check_pyramid(name: str, strides: list[int], layout: object) -> None:
 
 
 def _spread(three: tuple[float, ...], channels: int) -> tuple[float, ...]:
-    """Of the photo's three channels; their mean for what comes after them, or for all where there are fewer."""
+    """Values of the photo's three channels; further channels, or all if there are fewer, get their mean."""
     mean = sum(three) / len(three)
     return (*three, *[mean] * (channels - len(three))) if channels >= len(three) else (mean,) * channels

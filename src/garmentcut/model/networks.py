@@ -1,4 +1,4 @@
-"""The registry of networks: from a recipe's `network.name` to the file and the function that build it."""
+"""The registry of networks: maps a recipe's `network.name` to the module and class that build it."""
 
 import difflib
 import importlib
@@ -34,16 +34,16 @@ NETWORKS: Mapping[str, str] = MappingProxyType(
 """Name -> `module:class` in `garmentcut.model`.
 
 A network maps float32 `(N, 3, H, W)` sRGB in [0, 1] to float32 logits `(N, 1, H, W)`, and has an attribute
-`multiple_of` for H and W. A recipe's options are its arguments, but for the keyword-only ones, which build what a paper
-published. Where an encoder can start from ImageNet, it has `load_encoder(weights: Mapping | None)`: from tensors, or
-None: from the hub."""
+`multiple_of` for H and W. A recipe's options are its arguments, except keyword-only ones, which build what a paper
+published. If its encoder can start from ImageNet, it has `load_encoder(weights: Mapping | None)`: from tensors or, if
+None, from the hub."""
 
 
 def build_network(name: str, **options: Any) -> "PhotoNetwork":
-    """Build a network with weights drawn at random.
+    """Build a network with random weights.
 
     Raises:
-        ModelError: no such network, option or value, or the extra `train` is not installed.
+        ModelError: there is no such network, option or value, or the extra `train` is not installed.
     """
     if name not in NETWORKS:
         raise ModelError(f"there is no network {name!r}{nearest(name, list(NETWORKS))}")
@@ -65,6 +65,6 @@ def build_network(name: str, **options: Any) -> "PhotoNetwork":
 
 
 def nearest(word: str, known: list[str]) -> str:
-    """The end of an error message: what may have been meant, or else what there is."""
+    """The end of an error message: the nearest known name, or else all of them."""
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"; did you mean {close[0]}?" if close else f"; there is {', '.join(known) or 'none'}"

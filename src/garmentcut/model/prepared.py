@@ -1,7 +1,6 @@
-"""The network `prepared`: puts a preprocessing before another one (gray, contrast, histogram, size), for studies.
+"""The network `prepared`: adds preprocessing (gray, contrast, histogram, size) to another network, for studies.
 
-It all happens inside the network, so training, evaluation, export and cutting treat every photo alike and need not know
-of it.
+Preprocessing happens inside the network, so training, evaluation, export and cutting need not know about it.
 """
 
 from collections.abc import Mapping
@@ -25,20 +24,21 @@ _MODES = {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}
 
 
 class Prepared(PhotoNetwork):
-    """Shrinks and changes photos, gives them to a network, and enlarges its logits.
+    """Shrinks and changes photos, passes them to a network, and enlarges its logits.
 
     Args:
-        network: name of any other.
-        options: of that.
+        network: name of any other network.
+        options: that network's options.
         color: `gray`: luma in all three channels.
-        levels: `fixed`: the network's own mean and deviation are taken off, as without this; `unit`: they are not;
-            `standard`: each photo's own instead; `stretched`: contrast stretch; `equalized`: histogram equalisation.
-        percent: of the values that a stretch gives up at either end.
-        shrink: so many times smaller is what the network sees.
-        resampling: how the photo is shrunk, and how the logits are enlarged; `area` cannot do that.
+        levels: `fixed`: normalised by the network's own mean and deviation, as without this; `unit`: not normalised;
+            `standard`: normalised by each photo's own; `stretched`: contrast stretch; `equalized`: histogram
+            equalisation.
+        percent: share of the values that a stretch clips at each end.
+        shrink: factor by which photos are reduced for the network.
+        resampling: how the photo is shrunk, and how the logits are enlarged; `area` cannot enlarge.
 
     Raises:
-        ModelError: an option that is not known, or does not fit.
+        ModelError: an option is not known, or does not fit.
     """
 
     luma: Tensor
@@ -80,11 +80,11 @@ class Prepared(PhotoNetwork):
         return self._levelled(x)
 
     def logits(self, x: Tensor) -> Tensor:
-        """Logits `(N, 1, H, W)` of prepared photos, `(N, 3, H, W)` before they were shrunk."""
+        """Logits `(N, 1, H, W)` of prepared photos, which were `(N, 3, H, W)` before they were shrunk."""
         return enlarged(self.network(x), self.shrink, self.up)
 
     def load_encoder(self, weights: Mapping[str, Tensor] | None = None) -> str:
-        """Let the network's encoder start from trained weights.
+        """Load trained weights into the network's encoder.
 
         Raises:
             ModelError: it has none.
@@ -101,20 +101,20 @@ class Prepared(PhotoNetwork):
             return equalized(x)
         if self.levels == "fixed":
             return x
-        # The network will take off its mean and divide by its deviation: put on beforehand, they change nothing.
+        # The network will subtract its mean and divide by its deviation; this cancels that out.
         values = x if self.levels == "unit" else standardised(x)
         return values * self.network.std + self.network.mean
 
 
 def standardised(photos: Tensor) -> Tensor:
-    """Each channel of each photo less its mean, over its standard deviation; `(N, 3, H, W)` float."""
+    """Subtract the mean of each channel of each photo and divide by its standard deviation; `(N, 3, H, W)` float."""
     mean = photos.mean(dim=(2, 3), keepdim=True)
     variance = (photos - mean).square().mean(dim=(2, 3), keepdim=True)
     return (photos - mean) / (variance.sqrt() + 1e-3)
 
 
 def stretched(photos: Tensor, share: float) -> Tensor:
-    """Levels spread so that `share` of each photo's values falls on 0 and below, and as much on 1 and above.
+    """Stretch levels so that `share` of each photo's values becomes 0, and the same share 1.
 
     One curve for all three channels of a photo: gray stays gray. `(N, 3, H, W)` float in [0, 1] -> the same.
     """
@@ -124,7 +124,7 @@ def stretched(photos: Tensor, share: float) -> Tensor:
 
 
 def equalized(photos: Tensor) -> Tensor:
-    """Each value replaced by the share of the photo's values that are no greater: a flat histogram.
+    """Replace each value by the share of the photo's values that are not greater, which gives a flat histogram.
 
     One curve for all three channels of a photo: gray stays gray. `(N, 3, H, W)` float in [0, 1] -> the same.
     """
@@ -135,7 +135,7 @@ def equalized(photos: Tensor) -> Tensor:
 
 
 def shrunk(photos: Tensor, factor: int, resampling: Resampling) -> Tensor:
-    """Photos `factor` times smaller; `area` averages, the others take what lies at the new pixels' centres."""
+    """Shrink photos by `factor`; `area` averages, the others sample at the centres of the new pixels."""
     if factor == 1:
         return photos
     if resampling == "area":
@@ -146,7 +146,7 @@ def shrunk(photos: Tensor, factor: int, resampling: Resampling) -> Tensor:
 
 
 def enlarged(logits: Tensor, factor: int, resampling: Resampling) -> Tensor:
-    """Logits `factor` times larger."""
+    """Enlarge logits by `factor`."""
     if factor == 1:
         return logits
     mode = _MODES[resampling]
@@ -155,7 +155,7 @@ def enlarged(logits: Tensor, factor: int, resampling: Resampling) -> Tensor:
 
 
 def _histogram(photos: Tensor) -> tuple[Tensor, Tensor]:
-    """Cumulated shares `(N, 256)` of each photo's values, all channels together, and each value's level `(N, 3HW)`."""
+    """Cumulative histogram `(N, 256)` of each photo's values, channels together, and each value's level `(N, 3HW)`."""
     places = (photos.flatten(1) * (_NUM_LEVELS - 1)).round().clamp(0, _NUM_LEVELS - 1).long()
     counts = photos.new_zeros(photos.shape[0], _NUM_LEVELS).scatter_add(1, places, torch.ones_like(photos.flatten(1)))
     return counts.cumsum(dim=1) / places.shape[1], places

@@ -1,4 +1,4 @@
-"""What is told of runs and watches: the log, Prometheus metrics, and the health behind /healthz and /readyz."""
+"""Reports on runs and watches: the log, Prometheus metrics, and the health behind /healthz and /readyz."""
 
 import json
 import logging
@@ -25,22 +25,22 @@ STAGES = ("read", "network", "write")
 _STAGE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DOUBT_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1)
 LOGGER = logging.getLogger("garmentcut")
-LOGGER.addHandler(logging.NullHandler())  # silent until somebody asks: warnings would go to stderr by themselves
+LOGGER.addHandler(logging.NullHandler())  # silent by default; otherwise warnings would go to stderr
 
 
 def log_event(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
     """Log an event.
 
     Args:
-        event: what happened, in one or two words that do not vary: "photo", "watching", "problem".
-        level: of `logging`.
-        fields: what varies; whatever JSON can hold, else its `str`. None: left out.
+        event: what happened, in one or two constant words: "photo", "watching", "problem".
+        level: a level of `logging`.
+        fields: what varies; anything that JSON can hold, else its `str`. None is left out.
     """
     LOGGER.log(level, event, extra={"fields": {key: value for key, value in fields.items() if value is not None}})
 
 
 def printable(text: str) -> str:
-    """A text on one line; what a terminal obeys is written out: control characters, line breaks, turned directions."""
+    """A text on one line, with control characters, line breaks and changes of text direction escaped."""
     if text.isprintable():
         return text
     return "".join(
@@ -59,10 +59,10 @@ def start_logging(form: LogFormat, stream: TextIO) -> None:
 
 
 class EventLines(logging.Formatter):
-    """One line, unless an exception follows it, in one of two forms.
+    """Formats an event as one line, and an exception after it, in one of two forms.
 
     `json`: `{"time": ISO 8601 in UTC, "level", "event", ...fields}`, in ASCII. `text`: `TIME LEVEL event key=value
-    ...`; a value with blanks stands in quotes.
+    ...`; a value with blanks is quoted.
     """
 
     def __init__(self, form: LogFormat) -> None:
@@ -75,7 +75,7 @@ class EventLines(logging.Formatter):
         line = {"time": moment, "level": record.levelname.lower(), "event": record.getMessage()}
         fields = getattr(record, "fields", {})
         exception = {"exception": self.formatException(record.exc_info)} if record.exc_info else {}
-        if self._form == "json":  # ASCII: a file name that is not valid Unicode breaks no reader
+        if self._form == "json":  # ASCII, so that a file name that is not valid Unicode breaks no reader
             return json.dumps({**line, **fields, **line, **exception}, default=str)
         text = " ".join([*line.values(), *(f"{key}={_quoted(value)}" for key, value in fields.items())])
         return "\n".join([text, *exception.values()])
@@ -90,7 +90,7 @@ def _quoted(value: Any) -> str:
 
 
 def notify_service(message: str) -> None:
-    """Tell systemd, if it started this process with `Type=notify` (sd_notify(3)); silent elsewhere.
+    """Notify systemd, if it started this process with `Type=notify` (sd_notify(3)); otherwise do nothing.
 
     Args:
         message: `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=` and a line for `systemctl status`.
@@ -124,7 +124,7 @@ class Health:
         clock: Callable[[], float] = time.monotonic,
         on_beat: Callable[[], None] = lambda: None,
     ) -> None:
-        """Begin alive and ready; after `stale_s` without a beat it is stuck, and at each beat `on_beat` is called."""
+        """Begin alive and ready; it is stuck after `stale_s` without a beat; each beat calls `on_beat`."""
         self._stale_s, self._clock, self._on_beat = stale_s, clock, on_beat
         self._lock = threading.Lock()
         self._problems: dict[str, str] = {}
@@ -137,7 +137,7 @@ class Health:
         self._on_beat()
 
     def problem(self, name: str, text: str = "") -> bool:
-        """Report a problem in words, or its end with an empty text; True if this is news."""
+        """Report a problem in words, or its end with an empty text; returns True if this is new."""
         with self._lock:
             is_news = self._problems.get(name, "") != text
             if text:
@@ -147,7 +147,7 @@ class Health:
         return is_news
 
     def add_check(self, name: str, check: Callable[[], str]) -> None:
-        """Ask `check` whenever somebody wants to know; it answers with the problem in words, or nothing."""
+        """Call `check` whenever problems are asked for; it returns the problem in words, or an empty text."""
         self._checks[name] = check
 
     def problems(self) -> dict[str, str]:
@@ -157,7 +157,7 @@ class Health:
         for name, check in self._checks.items():
             try:
                 text = check()
-            except Exception as error:  # noqa: BLE001 - whatever is wrong with what is asked: that is the answer
+            except Exception as error:  # noqa: BLE001 - an error of the check is the answer
                 text = str(error) or type(error).__name__
             found |= {name: text} if text else {}
         if not self.is_alive():
@@ -165,17 +165,17 @@ class Health:
         return found
 
     def is_alive(self) -> bool:
-        """The last beat is recent."""
+        """Whether the last beat is recent."""
         return self._clock() - self._beaten <= self._stale_s
 
 
 class Metrics:
-    """Prometheus counts and times, in a registry of their own; docs/operation.md explains each.
+    """Prometheus metrics in a registry of their own; docs/operation.md explains each.
 
     Needs `prometheus-client` (extra `observe`). May be used from any thread.
 
     Attributes:
-        registry: for further metrics, such as a server's own; the others are what is in it.
+        registry: add further metrics here, such as a server's own; the other attributes are the metrics in it.
     """
 
     def __init__(self) -> None:
@@ -201,13 +201,13 @@ class Metrics:
         self.success = gauge("garmentcut_last_success_timestamp_seconds", text)
         self.scan = gauge("garmentcut_scan_seconds", "What the last scan of the folders took.")
         self.found = gauge("garmentcut_found_photos", "Photos the last scan found, done ones too.")
-        # A series that is not there yet cannot be told from one that is broken.
+        # Created at once, because a missing series cannot be told from a broken one.
         for metric, children in ((self.photos, ("ok", "failed")), (self.failures, FAILURES), (self.seconds, STAGES)):
             for child in children:
                 metric.labels(child)
 
     def page(self, accept: str = "") -> tuple[str, bytes]:
-        """All metrics as Prometheus reads them: content type and content."""
+        """All metrics in Prometheus's format: content type and content."""
         from prometheus_client.exposition import choose_encoder
 
         encode, content_type = choose_encoder(accept)
@@ -216,7 +216,7 @@ class Metrics:
 
 @dataclass(frozen=True)
 class Monitor:
-    """Metrics (if wanted), health and log in one.
+    """Combines metrics (if wanted), health and log.
 
     >>> monitor = Monitor()
     >>> monitor.photo("/in/a.jpg", seconds=1.2)
@@ -226,10 +226,10 @@ class Monitor:
     """
 
     metrics: Metrics | None = None  # None: nothing is counted, and `prometheus-client` need not be installed
-    health: Health = field(default_factory=Health)  # what `/healthz` and `/readyz` answer by
+    health: Health = field(default_factory=Health)  # decides the answers of `/healthz` and `/readyz`
 
     def timed(self, stage: str, step: Callable[_P, _T]) -> Callable[_P, _T]:
-        """The same step; the time of each call counts for a stage of `STAGES`."""
+        """Wrap a step so that the time of each call counts for one of `STAGES`."""
         metrics = self.metrics
         if metrics is None:
             return step
@@ -243,14 +243,14 @@ class Monitor:
     def photo(
         self, name: str, *, code: str = "", doubt: float | None = None, is_foreign: bool = False, **fields: Any
     ) -> None:
-        """A photo is finished: count it and log a line.
+        """Count a finished photo and log its line.
 
         Args:
             name: its path or address.
             code: why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut.
             doubt: in [0, 1]; None: the model cannot tell.
-            is_foreign: it looks unlike the studio that the model was trained on; its line is a warning.
-            fields: what else the line says.
+            is_foreign: it looks unlike the studio that the model was trained on, so its line is a warning.
+            fields: further fields of the line.
         """
         self.health.beat()
         level, status = logging.WARNING if code or is_foreign else logging.INFO, "failed" if code else "ok"
@@ -279,7 +279,7 @@ class Monitor:
             self.metrics.found.set(num_photos)
 
     def problem(self, name: str, text: str = "") -> None:
-        """Report a problem in words, or its end with an empty text; logged when it begins, changes and ends."""
+        """Report a problem in words, or its end with an empty text; logged if it begins, changes or ends."""
         if self.health.problem(name, text):
             if text:
                 log_event("problem", level=logging.ERROR, name=name, text=text)

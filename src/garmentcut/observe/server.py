@@ -1,4 +1,4 @@
-"""A small HTTP server beside a cut or a watch (`--metrics-port`): `/metrics`, `/healthz` and `/readyz`."""
+"""A small HTTP server beside a run or a watch (`--metrics-port`): `/metrics`, `/healthz` and `/readyz`."""
 
 import json
 import socket
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from garmentcut.observe.monitor import Monitor
 
 MAX_CLIENTS = 32
-"""At a time; Prometheus and whatever asks for health open one each."""
+"""Limit on simultaneous clients; Prometheus and health checks open one connection each."""
 
 
 class Answer(NamedTuple):
@@ -23,10 +23,10 @@ class Answer(NamedTuple):
 
 
 def answer_status(monitor: Monitor, path: str, *, accept: str = "") -> Answer | None:
-    """The answer to a GET request; any web server can pass it on. None: the path is none of the three.
+    """The answer to a GET request, which any web server can send; None: the path is none of the three.
 
-    `/healthz`: 200, or 503 if the process is stuck: start it again. `/readyz`: 200, or 503 and what stands in the way,
-    by name: starting again would not help. `/metrics`: 200.
+    `/healthz`: 200, or 503 if the process is stuck and should be restarted. `/readyz`: 200, or 503 with the problems by
+    name, which a restart would not solve. `/metrics`: 200.
     """
     if path == "/metrics" and monitor.metrics:
         return Answer(200, *monitor.metrics.page(accept))
@@ -44,21 +44,21 @@ def _json(status: int, content: object) -> Answer:
 
 
 class StatusServer:
-    """Answers requests in its own threads while it is used as a context.
+    """Answers requests in its own threads; a context manager.
 
     >>> with StatusServer(Monitor(), port=0) as server:  # doctest: +SKIP
     ...     print(f"http://127.0.0.1:{server.port}/readyz")
 
     Raises:
-        OSError: the address cannot be listened on.
+        OSError: the address cannot be bound.
     """
 
     def __init__(self, monitor: Monitor, *, host: str = "127.0.0.1", port: int = 9464) -> None:
-        """Take the address; nothing is answered before the context is entered.
+        """Bind the address; no request is answered before the context is entered.
 
         Args:
             monitor: what is reported.
-            host: name or address of this machine; by itself nobody outside it can ask.
+            host: name or address of this machine; by default only this machine can connect.
             port: 0: any that is free.
         """
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
@@ -66,23 +66,23 @@ class StatusServer:
         request_class = type("_Request", (_Request,), {"monitor": monitor})
         self._server: ThreadingHTTPServer = server_class((host, port), request_class)
         self.port: int = self._server.server_address[1]
-        # Not kept waiting: it ends with the process, and holds nothing that must be finished.
+        # A daemon: it ends with the process, and has nothing that must be finished.
         self._thread = threading.Thread(target=self._server.serve_forever, name="status", daemon=True)
 
     def __enter__(self) -> "StatusServer":
-        """Begin to answer."""
+        """Start answering requests."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Answer no more and give the address back."""
+        """Stop answering and release the address."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
 
 class _Server(ThreadingHTTPServer):
-    """Slow clients in numbers take neither all threads nor the files that a run needs: the oldest makes room."""
+    """Closes the oldest connection if there are too many, so that slow clients cannot use up threads and files."""
 
     daemon_threads = True
 
@@ -94,23 +94,23 @@ class _Server(ThreadingHTTPServer):
         """See socketserver."""
         self._open.append(request)
         if len(self._open) > MAX_CLIENTS:
-            with suppress(OSError):  # its thread is ending it at this moment
+            with suppress(OSError):  # its thread may be closing it at this moment
                 self._open.pop(0).shutdown(socket.SHUT_RDWR)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
         """See socketserver; called by the request's thread."""
-        with suppress(ValueError):  # it has made room
+        with suppress(ValueError):  # it has been closed to make room
             self._open.remove(request)
         super().shutdown_request(request)
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing: whoever asked has gone away."""
+        """Say nothing: the client has gone away."""
 
 
 class _Request(BaseHTTPRequestHandler):
     monitor: Monitor
-    timeout = 10  # seconds: whoever asks and says nothing holds no thread for ever
+    timeout = 10  # seconds, so that a silent client does not hold a thread for ever
 
     def _respond(self) -> None:
         found = answer_status(self.monitor, urlsplit(self.path).path, accept=self.headers.get("Accept", ""))
@@ -125,4 +125,4 @@ class _Request(BaseHTTPRequestHandler):
     do_GET = _respond  # noqa: N815 - the name that the standard library calls
 
     def log_message(self, *_: object) -> None:
-        """Say nothing: whoever asks every few seconds would fill the log."""
+        """Say nothing: requests every few seconds would fill the log."""

@@ -1,1 +1,1 @@
-"""Pixels and files: photos in, cutouts out; never torch."""
+"""Pixels and files: reads photos and writes cutouts; never imports torch."""

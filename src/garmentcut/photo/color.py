@@ -1,7 +1,7 @@
-"""Converts colours: a file's to RGB when it is read, RGB to sRGB for networks and previews, or to a customer's profile.
+"""Converts colours: to RGB when a file is read, to sRGB for networks and previews, or to a customer's profile.
 
-Between profiles: relative colorimetric with black point compensation, as Photoshop does by default. Uses Little CMS
-through imagecodecs, at 8 and 16 bits, because Pillow supports only 8.
+`convert_colors` uses the relative colorimetric intent with black point compensation, as Photoshop does by default. It
+calls Little CMS through imagecodecs, at 8 and 16 bits, because Pillow supports only 8.
 """
 
 import functools
@@ -27,13 +27,13 @@ _PRIMARIES = {  # ITU-T H.273, table 2
 }
 _TRANSFERS: dict[int, float | str] = {1: 2.4, 4: 2.2, 5: 2.8, 6: 2.4, 8: 1.0, 13: "srgb", 14: 2.4, 15: 2.4}
 _HDR = (16, 18)  # PQ, HLG
-_NEAR = 0.005  # of gammas and of primaries
+_NEAR = 0.005  # tolerance when gammas and primaries are compared
 _BAND_ROWS = 64
-_SAME_LEVELS = 2  # of 255: profiles of sRGB itself differ by that much in their rounding
+_SAME_LEVELS = 2  # of 255; sRGB profiles differ from each other by this much, through rounding
 _MODES = {b"RGB ": "RGB", b"GRAY": "L", b"CMYK": "CMYK"}
-_IS_PROFILE = slice(36, 40)
+_SIGNATURE = slice(36, 40)
 _BROKEN = (Note("broken colour profile dropped: read as sRGB", "profile_dropped"),)
-_DATE = slice(24, 36)  # of making, in an ICC profile's header: the same profile every day
+_DATE = slice(24, 36)  # creation date in an ICC header; fixed, so that the same profile always has the same bytes
 _FIXED_DATE = bytes.fromhex("07ea0001000100000000 0000")
 _MAX_PROFILE_BYTES = 16_000_000
 
@@ -47,13 +47,13 @@ class ToRgb(NamedTuple):
 
 
 def usable_profile(profile: bytes | None, space: bytes = b"RGB ") -> tuple[bytes | None, tuple[str, ...]]:
-    """A file's profile if it fits the pixels, or None with a note that says why it was dropped.
+    """The file's profile if it fits the pixels, else None with a note that says why it was dropped.
 
-    `space` is the colour space signature that the pixels have (ICC.1, header bytes 16 to 19).
+    `space` is the colour space signature of the pixels (ICC.1, header bytes 16 to 19).
     """
     if not profile:
         return None, ()
-    if profile[_IS_PROFILE] != b"acsp":  # the signature that every profile has there (ICC.1)
+    if profile[_SIGNATURE] != b"acsp":  # every profile has this signature (ICC.1)
         return None, _BROKEN
     if profile[16:20] != space:
         return None, (Note("colour profile of another colour space dropped: read as sRGB", "profile_dropped"),)
@@ -65,12 +65,12 @@ def usable_profile(profile: bytes | None, space: bytes = b"RGB ") -> tuple[bytes
 
 
 def rgb_of_gray(gray: Pixels, profile: bytes | None) -> ToRgb:
-    """Gray `(H, W)` to three equal channels: by a gray profile to sRGB, in an RGB profile's colours as they are."""
+    """Convert gray `(H, W)` to RGB: to sRGB by a gray profile, else to three equal channels in the RGB profile."""
     kept, notes = usable_profile(profile, b"GRAY")
     if kept and gray.dtype == np.uint8:
         return ToRgb(_to_srgb(gray, "L", kept))
     if kept:
-        # 65536 levels to turn, not all the pixels.
+        # Convert the 65,536 levels, not every pixel.
         table = _transformed(np.arange(65_536, dtype=np.uint16)[:, None], kept, srgb_profile(), "gray")
         return ToRgb(table[gray])
     if profile and profile[16:20] == b"RGB ":
@@ -79,9 +79,9 @@ def rgb_of_gray(gray: Pixels, profile: bytes | None) -> ToRgb:
 
 
 def rgb_of_channels(color: Pixels, alpha: Pixels | None, profile: bytes | None, *, is_cmyk: bool = False) -> ToRgb:
-    """A file's channels `(H, W, C)`, gray, RGB or inks, as RGB; transparent parts are laid on white.
+    """Convert a file's gray, RGB or ink channels `(H, W, C)` to RGB; transparent parts are laid on white.
 
-    Alpha `(H, W)` is straight. With `is_cmyk` the colours are inks (255: full ink), which become 8 bits.
+    Alpha `(H, W)` is straight. With `is_cmyk` the channels are inks (255: full ink), which are rounded to 8 bits.
     """
     if is_cmyk:
         converted = rgb_of_cmyk(to_8_bit(color), profile)
@@ -94,10 +94,10 @@ def rgb_of_channels(color: Pixels, alpha: Pixels | None, profile: bytes | None, 
 
 
 def _laid_on_white(converted: ToRgb, alpha: Pixels) -> ToRgb:
-    """Opaque pixels as they are, transparent parts laid on white."""
+    """Keep opaque pixels and lay transparent parts on white."""
     rgb, top = np.array(converted.rgb, order="C"), np.iinfo(alpha.dtype).max
     is_opaque = True
-    for start in range(0, len(rgb), _BAND_ROWS):  # in bands: products need 32 bits
+    for start in range(0, len(rgb), _BAND_ROWS):  # in bands, because the products need 32 bits
         band, cover = rgb[start : start + _BAND_ROWS], alpha[start : start + _BAND_ROWS, :, None]
         if (cover < top).any():
             share = cover.astype(np.uint32)  # 65535 * 65535 + 32767 still fits
@@ -108,9 +108,9 @@ def _laid_on_white(converted: ToRgb, alpha: Pixels) -> ToRgb:
 
 
 def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
-    """CMYK `(H, W, 4)` uint8 (255: full ink) to sRGB by its own profile.
+    """Convert CMYK `(H, W, 4)` uint8 (255: full ink) to sRGB by its own profile.
 
-    Without a usable profile as viewers do it: each colour is what its ink and the black leave of the light.
+    Without a usable profile the result is approximate, as in most viewers: each channel is (1 - ink) * (1 - black).
     """
     if (kept := usable_profile(profile, b"CMYK")[0]) is not None:
         return ToRgb(_to_srgb(cmyk, "CMYK", kept), None, (Note("CMYK converted to sRGB", "color_converted"),))
@@ -120,7 +120,7 @@ def rgb_of_cmyk(cmyk: NDArray[np.uint8], profile: bytes | None) -> ToRgb:
 
 
 def rgb_of_lab(lab: NDArray[np.float32]) -> Pixels:
-    """CIELAB of daylight D50, `(H, W, 3)` with L in [0, 100], to sRGB of 16 bits."""
+    """Convert CIELAB (D50) `(H, W, 3)`, L in [0, 100], to 16-bit sRGB."""
     profile = imagecodecs.cms_profile("lab4")
     return _transform(lab, profile, srgb_profile(), "lab", imagecodecs.CMS.FLAGS.NOOPTIMIZE, outdtype="u2")
 
@@ -128,12 +128,12 @@ def rgb_of_lab(lab: NDArray[np.float32]) -> Pixels:
 def stated_profile(
     profile: bytes | None, png_color: "PngColor | None" = None, *, is_adobe_rgb: bool = False
 ) -> bytes | None:
-    """The profile of a file's RGB, whichever way the file says it; None: sRGB.
+    """The profile of a file's RGB colours, however the file states it; None: sRGB.
 
-    Its own profile counts first, then PNG's cICP, then its gAMA and cHRM, then EXIF (`is_adobe_rgb`).
+    An embedded profile takes precedence, then PNG's cICP, then gAMA and cHRM, then EXIF (`is_adobe_rgb`).
 
     Raises:
-        PhotoError: HDR, which has no true profile of this kind.
+        PhotoError: the picture is HDR, which no such profile describes.
     """
     if profile:
         return profile
@@ -146,14 +146,14 @@ def stated_profile(
 class PngColor(NamedTuple):
     """What the chunks of a PNG say about its colours (W3C, PNG Specification, third edition, section 11.3.2)."""
 
-    code_points: tuple[int, ...] = ()  # of cICP: primaries, transfer function, matrix, full range (ITU-T H.273)
-    gamma: float = 0.0  # of gAMA, of the file: 0.45455 in most
-    primaries: tuple[float, ...] = ()  # of cHRM: x and y of white, red, green and blue
-    is_srgb: bool = False  # there is an sRGB chunk, before which the last two do not count
+    code_points: tuple[int, ...] = ()  # cICP: primaries, transfer function, matrix, full range (ITU-T H.273)
+    gamma: float = 0.0  # gAMA, the file's encoding gamma; 0.45455 in most
+    primaries: tuple[float, ...] = ()  # cHRM: x and y of white, red, green and blue
+    is_srgb: bool = False  # there is an sRGB chunk, which overrides gAMA and cHRM
 
     @classmethod
     def of(cls, chunks: Mapping[bytes, bytes]) -> "PngColor":
-        """Of chunks' contents by their kind."""
+        """Parse the contents of chunks, by chunk type."""
         code_points, gamma, primaries = (chunks.get(kind, b"") for kind in (b"cICP", b"gAMA", b"cHRM"))
         return cls(
             tuple(code_points) if len(code_points) == 4 else (),
@@ -163,19 +163,19 @@ class PngColor(NamedTuple):
         )
 
     def profile(self) -> bytes | None:
-        """A profile that says the same; None: sRGB, or nothing usable is said."""
+        """The equivalent ICC profile; None: sRGB, or nothing usable is stated. Raises PhotoError for HDR."""
         if self.code_points:
             primaries, transfer, matrix, _ = self.code_points
             if transfer in _HDR:
                 raise PhotoError("an HDR image (PQ or HLG); export it for standard screens, with sRGB or Display P3")
             if primaries in _PRIMARIES and transfer in _TRANSFERS and matrix == 0:
                 return made_profile(_D65, _PRIMARIES[primaries], _TRANSFERS[transfer])
-        if self.is_srgb or not self.gamma:  # browsers pass over primaries without a gamma
+        if self.is_srgb or not self.gamma:  # browsers ignore primaries without a gamma
             return None
         white, primaries_xy = self.primaries[:2] or _D65, self.primaries[2:] or _PRIMARIES[1]
         if min(white[1], *primaries_xy[1::2]) <= 0 or max(*white, *primaries_xy) > 1:
             return None
-        # 1 / 2.2 stands for sRGB's own curve, which no single number describes (section 13.13).
+        # 1 / 2.2 means sRGB's own curve, which no single number describes (section 13.13).
         is_near = abs(self.gamma - 0.45455) < _NEAR and np.abs(np.subtract(primaries_xy, _PRIMARIES[1])).max() < _NEAR
         try:
             return made_profile(white, primaries_xy, "srgb" if is_near else 1 / self.gamma)
@@ -185,13 +185,13 @@ class PngColor(NamedTuple):
 
 @functools.lru_cache(maxsize=16)
 def made_profile(white: tuple[float, ...], primaries: tuple[float, ...], transfer: float | str) -> bytes | None:
-    """An ICC profile of an RGB colour space, the same bytes on every call and day; None: it is sRGB.
+    """An ICC profile of an RGB colour space, always the same bytes; None: it is sRGB.
 
-    White and primaries (red, green and blue) are x and y; `transfer` is `srgb`, or the exponent that makes light of
-    numbers.
+    White and primaries (red, green, blue) are given as x and y; `transfer` is `srgb`, or the exponent that maps encoded
+    values to linear light.
 
     Raises:
-        PhotoError: such colours do not exist.
+        PhotoError: the numbers describe no possible colour space.
     """
     points = [coordinate for xy in zip(primaries[::2], primaries[1::2], strict=True) for coordinate in (*xy, 1.0)]
     curve: dict[str, Any] = {"gamma": transfer}
@@ -208,7 +208,7 @@ def made_profile(white: tuple[float, ...], primaries: tuple[float, ...], transfe
 
 
 def srgb_of(rgb: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
-    """A copy for the network: `(H, W, 3)` uint8 in `profile`'s colours, turned into sRGB.
+    """Convert `(H, W, 3)` uint8 from `profile` to sRGB, for the network; sRGB pixels are returned as they are.
 
     Raises:
         PhotoError: the profile cannot be applied.
@@ -217,10 +217,10 @@ def srgb_of(rgb: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
 
 
 def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
-    """The sRGB colour `#rrggbb` as 8-bit numbers in `profile`, so that it looks the same there.
+    """Convert the sRGB colour `#rrggbb` to 8-bit levels in `profile`.
 
     Raises:
-        PhotoError: the profile tells what its colours look like, but not how to make one.
+        PhotoError: the profile can only convert from its colours, not to them.
     """
     srgb = bytes.fromhex(color.removeprefix("#"))
     if profile is None or _is_srgb(profile):
@@ -252,7 +252,7 @@ def _to_srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform:
 
 @functools.lru_cache(maxsize=4)
 def _is_srgb(profile: bytes) -> bool:
-    """True by what it does to a spread of colours: its name may lie, and converting sRGB to sRGB only costs."""
+    """Whether converting a sample of colours leaves them unchanged; a profile's name proves nothing."""
     levels = np.linspace(0, 255, 9).round().astype(np.uint8)
     spread = np.stack(np.meshgrid(levels, levels, levels), axis=-1).reshape(1, -1, 3)
     return int(np.abs(_to_srgb(spread, "RGB", profile).astype(np.int16) - spread).max()) <= _SAME_LEVELS
@@ -264,7 +264,7 @@ def _open_profile(profile: bytes) -> ImageCms.ImageCmsProfile:
 
 @functools.cache
 def srgb_profile() -> bytes:
-    """An ICC profile of sRGB, the same bytes on every call and day."""
+    """An ICC profile of sRGB, always the same bytes."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     profile[_DATE] = _FIXED_DATE
     return bytes(profile)
@@ -274,7 +274,7 @@ def read_target(name: str, folder: Path, source: str) -> bytes | None:
     """The profile that a specification asks for: `keep` (None), `sRGB` in any case, or a file, relative to `folder`.
 
     Raises:
-        ConfigError: the file cannot be read, or holds no RGB profile that colours can be turned into.
+        ConfigError: the file cannot be read, or holds no RGB profile that colours can be converted to.
     """
     if name.casefold() in ("keep", "srgb"):
         return srgb_profile() if name.casefold() == "srgb" else None
@@ -284,7 +284,7 @@ def read_target(name: str, folder: Path, source: str) -> bytes | None:
             profile = file.read(_MAX_PROFILE_BYTES)
     except (OSError, ValueError) as error:
         raise ConfigError(f"{place}: {getattr(error, 'strerror', None) or error}; {fix}") from error
-    if profile[_IS_PROFILE] != b"acsp":
+    if profile[_SIGNATURE] != b"acsp":
         raise ConfigError(f"{place}: not an ICC profile; {fix}")
     if (space := profile[16:20].decode("latin-1").strip()) != "RGB":
         raise ConfigError(f"{place}: a profile of {space} colours; {fix}")
@@ -296,7 +296,7 @@ def read_target(name: str, folder: Path, source: str) -> bytes | None:
 
 
 def convert_colors(rgb: Pixels, profile: bytes | None, target: bytes) -> Pixels:
-    """Turn colours `(..., 3)` of one profile, None: sRGB, into another's so that they look the same.
+    """Convert colours `(..., 3)` from `profile` (None: sRGB) to `target`, at their own depth.
 
     Raises:
         PhotoError: one of the profiles cannot be applied.
@@ -312,10 +312,10 @@ def convert_colors(rgb: Pixels, profile: bytes | None, target: bytes) -> Pixels:
 
 
 def _transformed(levels: Pixels, profile: bytes, target: bytes, space: str) -> Pixels:
-    """Levels `(N, 1 or 3)` of an RGB or gray profile as RGB `(N, 3)` of another one, of the same depth."""
+    """Convert levels `(N, 1 or 3)` from a gray or RGB profile to RGB `(N, 3)` in another one, at the same depth."""
     flags = int(imagecodecs.CMS.FLAGS.BLACKPOINTCOMPENSATION)
     if levels.dtype == np.uint16:
-        # Optimized, 16 bits go through a table of 33 steps a side, which is 19 of 255 levels off at the gamut's edge.
+        # The optimized 16-bit path uses a table of 33 steps a side, up to 19 of 255 levels wrong at the gamut's edge.
         flags |= imagecodecs.CMS.FLAGS.NOOPTIMIZE
     return _transform(np.ascontiguousarray(levels[None]), profile, target, space, flags).reshape(-1, 3)
 

@@ -1,8 +1,8 @@
 """Prepares a cut photo for the writers: moves the edge, cleans edge colours, trims, lays it on a background or canvas.
 
-Edge colours are estimated by blur-fusion, twice (M. Forte, "Approximate Fast Foreground Colour Estimation", ICIP 2021).
-Only edge pixels change, so only they are computed: a wide first estimate on a thinned grid, a narrow second one on the
-pixels around each.
+Edge colours are estimated by blur fusion, in two passes (M. Forte, "Approximate Fast Foreground Colour Estimation",
+ICIP 2021). Only edge pixels change, so only they are computed: first with a wide window on a coarse grid, then with a
+narrow window on the neighbouring pixels.
 """
 
 import math
@@ -25,7 +25,7 @@ from garmentcut.photo.photo import Cutout, Metadata, Pixels, resize_alpha
 
 Alpha = NDArray[np.float32]
 _Colors = NDArray[np.float32]  # `(N, 3)` in [0, 1], of edge pixels
-_Places = NDArray[np.intp]  # `(N,)`, rows or columns of them
+_Places = NDArray[np.intp]  # `(N,)`, their rows or columns
 
 _WIDE_PX, _NARROW_PX = 90, 6  # windows measured at a photo height of 1728 px
 _REFERENCE_HEIGHT_PX = 1728
@@ -33,20 +33,20 @@ _GRID_CELLS = 12  # grid cells in the wide window: its mean needs no more sample
 _CHUNK = 65_536  # edge pixels at a time: a sheer garment has a million of them
 _EPSILON = 1e-5
 _SHARP, _EVEN = Image.Resampling.LANCZOS, Image.Resampling.HAMMING
-_SOLID = np.float32(0.5)  # alpha from which the sharp filter's weights are no small difference of large numbers
+_SOLID = np.float32(0.5)  # below this alpha the sharp filter's weights are small differences of large numbers
 _LEAST_WEIGHT = np.float32(1e-4)
-_ROUNDING = 1e-6  # of quotients
-_MAX_TRIMMED_PIXELS = 100_000_000  # a margin may enlarge a photo, not eat the memory
+_ROUNDING = 1e-6  # error of quotients
+_MAX_TRIMMED_PIXELS = 100_000_000  # limits the memory that a margin may take
 
 
 class Preparation:
-    """One picture on its way to files of one or several formats; what they share is worked out once.
+    """One picture to be written in one or several formats; the work that they share is done once.
 
     Args:
         cutout: full size, as the cutter made it.
         output: background, trim, margin, path and what happens to hidden pixels.
-        name: the photo's, for layers named after it.
-        marked: False where a customer wants no metadata, not even garmentcut's own.
+        name: the photo's name, which layers get.
+        marked: False if the customer wants no metadata, not even garmentcut's own mark in a PSD.
     """
 
     def __init__(self, cutout: Cutout, output: OutputConfig, *, name: str = "", marked: bool = True) -> None:
@@ -61,33 +61,33 @@ class Preparation:
 
     @cached_property
     def untouched(self) -> Cutout:
-        """The photo and its alpha; trimmed, if that is wanted."""
+        """The photo and its alpha, trimmed if the output says so."""
         return self._trimmed(self._whole)
 
     @cached_property
     def cleaned(self) -> Cutout:
-        """The same with clean edge colours, taken from the whole photo, and hidden pixels black."""
+        """The same with clean edge colours, estimated from the whole photo, and black hidden pixels."""
         return self._trimmed(clean(self._whole))
 
     def wanted(self, format: str) -> Cutout:
-        """The picture with its hidden pixels as they are wanted in a format."""
+        """`untouched` or `cleaned`, depending on what a format does with hidden pixels."""
         output = self.output
         keeps = keeps_hidden(format, hidden=output.hidden, path=output.path, background=output.background)
         return self.untouched if keeps else self.cleaned
 
     def flat(self, format: str) -> Pixels:
-        """`(H, W, 4)` straight alpha, or on a background `(H, W, 3)`."""
+        """The pixels of a format: `(H, W, 4)` with straight alpha, or `(H, W, 3)` on a background."""
         if self.output.background is None:
             return self.wanted(format).rgba(clean=False)
         return lay_over(self.cleaned, self.output.background)
 
     def path(self, auto: str = "none") -> PenPath | None:
-        """The clipping path; None: none is wanted, or only `auto` asked for one and there is none to be had.
+        """The clipping path; None: none is wanted, or only `auto` asked for one and none can be drawn.
 
-        Where the output says `auto`, the format's own choice counts, `none` or `editable`.
+        If the output says `auto`, `auto` is used: the format's own choice, `none` or `editable`.
 
         Raises:
-            OutputError: a path was asked for by name, and there is no outline, or it is too ragged.
+            OutputError: the output asks for a path, but there is no outline, or it is too ragged.
         """
         kind = auto if self.output.path == "auto" else self.output.path
         if kind == "none":
@@ -107,7 +107,7 @@ class Preparation:
         raise OutputError(f"{fault}; use path = 'none'", code="no_path")
 
     def resources(self) -> list[Resource]:
-        """The clipping path as Photoshop's image resources; none where none was asked for."""
+        """The clipping path as Photoshop's image resources; empty if none was asked for."""
         path = self.path()
         return path_resources(path) if path else []
 
@@ -127,17 +127,17 @@ class Preparation:
 
 
 def clean(cutout: Cutout) -> Cutout:
-    """A picture with the background's colour taken out of edge pixels and hidden pixels black.
+    """Remove the background's colour from edge pixels and make hidden pixels black.
 
-    What counts as edge and as hidden is the alpha as it will be written: a pixel that rounds to opaque keeps the
-    photo's colour, one that rounds to nothing gives none away.
+    Edge and hidden pixels are those of the alpha as it will be written: a pixel that rounds to opaque keeps the photo's
+    colour, one that rounds to transparent becomes black.
     """
     if cutout.is_clean:
         return cutout
     written = cutout.rounded_alpha()
     rgb = np.zeros_like(cutout.rgb)
     if box := bounding_box(written > 0):
-        # The garment and the background it is compared with: a third of a studio photo.
+        # The garment and the background that it is compared with: a third of a studio photo.
         area = slices_of(box, round(_window_px(len(written))) + 1)
         near = written[area]
         alpha: Alpha = np.divide(near, np.iinfo(near.dtype).max, dtype=np.float32)
@@ -148,7 +148,7 @@ def clean(cutout: Cutout) -> Cutout:
 
 
 def trim(cutout: Cutout, margin_px: int = 0) -> Cutout:
-    """As `Cutout.trimmed`; specks are ignored: faint ones that nobody sees would leave most of a picture empty."""
+    """See `Cutout.trimmed`. Specks are ignored, because one that nobody sees would leave most of the picture empty."""
     if cutout.garment_box_xyxy is None or margin_px < 0:
         raise ValueError("nothing to trim to" if margin_px >= 0 else f"margin_px is {margin_px}")
     height, width = cutout.alpha.shape
@@ -160,7 +160,7 @@ def trim(cutout: Cutout, margin_px: int = 0) -> Cutout:
 
 
 def lay_over(cutout: Cutout, color: str | None) -> Pixels:
-    """A picture, mostly a clean one, on a plain background, as `Cutout.over`."""
+    """Lay a cutout, usually a cleaned one, on a plain background; see `Cutout.over`."""
     scale = int(np.iinfo(cutout.rgb.dtype).max) // 255
     background = np.array(color_in_profile(color, cutout.profile) if color else (255, 255, 255)) * scale
     flat = np.empty_like(cutout.rgb)
@@ -177,14 +177,14 @@ def lay_over(cutout: Cutout, color: str | None) -> Pixels:
 
 
 def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
-    """Move the edge inwards, below zero outwards; what the frame cuts off stays at the frame.
+    """Move the edge inwards, or outwards if `choke_px` is negative; parts at the frame stay at the frame.
 
-    A step of one pixel gives each pixel the lowest alpha around it (the highest, outwards): of four and of eight
-    neighbours, half and half, so that slanting edges move as far as straight ones, to a twentieth. A fraction of a step
-    is mixed from before and after it, which moves a covered area's edge by just that fraction.
+    A step of one pixel gives each pixel the lowest alpha around it (outwards: the highest). Steps alternate between
+    four and eight neighbours, so that slanting edges move as far as straight ones, to within 5 %. A fraction of a step
+    is a blend of the alpha before and after it, which moves the edge of a covered area by exactly that fraction.
 
     Returns:
-        `(H, W)` in [0, 1] as `alpha`; `alpha` itself where nothing is to be moved.
+        `(H, W)` float32 in [0, 1]; `alpha` itself if there is nothing to move.
     """
     box = bounding_box(alpha > 0)
     if choke_px == 0 or box is None:
@@ -194,7 +194,7 @@ def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
     step_once = erode if choke_px > 0 else dilate
     whole, part = divmod(abs(choke_px), 1)
     for step in range(int(whole)):
-        # Half and half would soften the edge a little more with each step; in turn, they do not.
+        # The mean of both would soften the edge a little more with each step; alternating does not.
         moved = step_once(moved, neighbours=8 if step % 2 else 4)
     if part:
         beyond = (step_once(moved, neighbours=4) + step_once(moved, neighbours=8)) / np.float32(2)
@@ -207,13 +207,13 @@ def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
 def clean_edge_color(rgb: Pixels, alpha: Alpha, *, full_height_px: int | None = None) -> Pixels:
     """Estimate the garment's own colour where background shows through.
 
-    The height of the whole photo, of which `rgb` `(H, W, 3)` may be a part, sets the windows.
+    `rgb` `(H, W, 3)` may be part of a photo; the windows scale with the height of the whole, `full_height_px`.
 
     Returns:
-        Like `rgb`, other only where `0 < alpha < 1`. Compositing it with `alpha` over a new background leaves no trace
+        Like `rgb`, changed only where `0 < alpha < 1`. Composited with `alpha` over a new background, it shows no trace
         of the old one.
     """
-    # np.nonzero of two dimensions would take longer than all that follows.
+    # np.nonzero on two dimensions would take longer than all that follows.
     edge_y, edge_x = np.divmod(np.flatnonzero((alpha > 0) & (alpha < 1)), alpha.shape[1])
     cleaned = rgb.copy()
     if not edge_y.size:
@@ -232,8 +232,8 @@ def clean_edge_color(rgb: Pixels, alpha: Alpha, *, full_height_px: int | None = 
         part = slice(start, start + _CHUNK)
         garment, least, most = _narrow_colors(cleaned, alpha, edge_y[part], edge_x[part], spacing_px=spacing)
         fused = _fuse(observed[part], edge_alpha[part], garment / np.float32(top), behind[part])
-        # An alpha that is a pixel off explains an edge's colour by more background than there is, and would leave a
-        # line darker or lighter than anything near it.
+        # Where alpha is a pixel off, too much background is subtracted, which would leave a line darker or lighter than
+        # anything near it. Clipping to the colours of opaque neighbours prevents that.
         second[part] = np.where(least <= most, fused.clip(least / top, most / top), fused)
     cleaned[edge_y, edge_x] = np.rint(second * top)
     return cleaned
@@ -244,7 +244,7 @@ def _window_px(height_px: int) -> float:
 
 
 def _fuse(observed: _Colors, alpha: Alpha, garment: _Colors, behind: _Colors) -> _Colors:
-    """Forte 2021, equation 4: shift the mean garment colour by what it leaves unexplained of the photo."""
+    """Forte 2021, equation 4: correct the mean garment colour by the residual of the compositing equation."""
     unexplained = observed - alpha * garment - (1 - alpha) * behind
     return np.asarray((garment + alpha * unexplained).clip(0, 1))
 
@@ -252,7 +252,7 @@ def _fuse(observed: _Colors, alpha: Alpha, garment: _Colors, behind: _Colors) ->
 def _wide_means(
     rgb: Pixels, alpha: Alpha, edge_y: _Places, edge_x: _Places, *, window_px: float
 ) -> tuple[_Colors, _Colors]:
-    """Mean garment colour and mean background colour `(N, 3)` around edge pixels, from every n-th pixel."""
+    """Mean garment colour and mean background colour `(N, 3)` around each edge pixel, sampled on a coarse grid."""
     step = max(round(window_px / _GRID_CELLS), 1)
     margin = round(window_px)
     top, left = max(edge_y.min() - margin, 0), max(edge_x.min() - margin, 0)
@@ -271,11 +271,11 @@ def _wide_means(
 def _narrow_colors(
     color: Pixels, alpha: Alpha, y: _Places, x: _Places, *, spacing_px: int
 ) -> tuple[_Colors, Pixels, Pixels]:
-    """Colours over a square of samples around each of N places, `(N, 3)`, not scaled.
+    """Statistics, each `(N, 3)`, of the colours in a square of samples around each of N places, in the photo's levels.
 
     Returns:
-        Their mean weighted by `alpha`; the least and the most of each channel of those that are opaque, the least above
-        the most where none is.
+        The mean, weighted by `alpha`; and the minimum and maximum of each channel over opaque samples. If no sample is
+        opaque, the minimum is above the maximum.
     """
     height, width = alpha.shape
     total = np.zeros((y.size, 3), np.float32)
@@ -299,17 +299,17 @@ def _narrow_colors(
 
 
 def lay_on_canvas(cutout: Cutout, placement: Placement) -> Cutout:
-    """Resize a picture so that its garment's box fills the wanted box of a new canvas, both to the pixel.
+    """Resize a picture so that the garment's box exactly fills the wanted box of a new canvas.
 
-    What is visible outside that box, specks, is left out.
+    Specks outside the garment's box are left out.
 
-    Made smaller, colours are resampled by Lanczos' filter, weighted by alpha, so that no background reaches the edge;
-    alpha by Hamming's, which does not overshoot: Lanczos' would put a faint ghost line around the garment. At its own
-    size every pixel is kept as it is.
+    Colours are resampled by a Lanczos filter, weighted by alpha, so that no background reaches the edge. Alpha is
+    reduced by a Hamming filter, which does not overshoot: Lanczos would put a faint ghost line around the garment. At
+    scale 1 every pixel is unchanged.
 
     Args:
-        cutout: something of it must be visible. A clean one's hidden pixels are black on the canvas; of another, for
-            formats in which a retoucher goes on, the photo is resampled as it is, hidden pixels too.
+        cutout: must have a visible pixel. If it is clean, hidden pixels are black on the canvas. Else it goes to a
+            format for retouchers, so the whole photo is resampled, hidden pixels included.
         placement: the canvas.
 
     Returns:
@@ -321,7 +321,7 @@ def lay_on_canvas(cutout: Cutout, placement: Placement) -> Cutout:
         raise ValueError("nothing is visible")
     alpha = np.zeros(placement.canvas_hw, np.float32)
     alpha[top:bottom, left:right] = _resample_alpha(cutout.alpha, box, (bottom - top, right - left))
-    # Where the photo does not reach: white as paper, if the photo is to be seen; else as all that is hidden.
+    # Beyond the photo: white, if the photo's hidden pixels are kept; else black, like all hidden pixels.
     paper = 0 if cutout.is_clean else np.iinfo(cutout.rgb.dtype).max
     rgb = np.full((*placement.canvas_hw, 3), paper, cutout.rgb.dtype)
     if cutout.is_clean:
@@ -358,7 +358,7 @@ def _resample_colors(cutout: Cutout, box: Box, visible: NDArray[np.bool_]) -> Pi
 
 
 def _lay_photo(rgb: Pixels, box: Box, placement: Placement, canvas: Pixels) -> None:
-    """Fill as much of the canvas as the photo covers, its `box` on the placement's."""
+    """Draw the photo on the canvas, in place, so that its `box` lies on the placement's box."""
     left, top, right, bottom = placement.box_xyxy
     rows, (above, below) = _overlap((box[1], box[3]), (top, bottom), len(rgb), len(canvas))
     columns, (before, behind) = _overlap((box[0], box[2]), (left, right), rgb.shape[1], canvas.shape[1])
@@ -372,7 +372,7 @@ def _lay_photo(rgb: Pixels, box: Box, placement: Placement, canvas: Pixels) -> N
 def _overlap(
     box: tuple[int, int], wanted: tuple[int, int], photo_px: int, canvas_px: int
 ) -> tuple[slice, tuple[float, float]]:
-    """Along one axis, whole pixels of the canvas, and the stretch of the photo that fills them."""
+    """Along one axis: the canvas pixels that the photo covers whole, and the range of the photo that fills them."""
     scale = (wanted[1] - wanted[0]) / (box[1] - box[0])
     origin = wanted[0] - box[0] * scale
     start = max(math.ceil(origin - _ROUNDING), 0)
@@ -383,7 +383,7 @@ def _overlap(
 def _resized(
     plane: Alpha, box: tuple[float, float, float, float], size_hw: tuple[int, int], resampling: Image.Resampling
 ) -> Alpha:
-    """What lies outside the box, but within the filter's reach, counts too."""
+    """Resize a box of a plane; pixels outside the box, but within the filter's reach, contribute too."""
     if (box[3] - box[1], box[2] - box[0]) == size_hw and all(side == round(side) for side in box):
         left, top, right, bottom = map(int, box)
         return plane[top:bottom, left:right]

@@ -22,8 +22,8 @@ from garmentcut.config import ReadConfig
 from garmentcut.errors import LockLostError, LockTakenError, PhotoError
 
 LOCK_NAME = ".garmentcut.lock"
-"""Lies in every folder that garmentcut writes: holds other runs off, and tells that its pictures are no photos. Such a
-folder is not searched, unless it is named itself."""
+"""Lies in every output folder: it keeps other runs out, and marks the pictures there as cutouts, not photos. Such a
+folder is skipped when photos are searched, unless it was named itself."""
 
 _JUNK = frozenset(
     {
@@ -46,7 +46,7 @@ def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
         with open(path, "rb", opener=open_regular) as file:
             num_bytes = os.fstat(file.fileno()).st_size
             check_size(num_bytes, limits)
-            return file.read(num_bytes)  # no more, should the file grow while it is read
+            return file.read(num_bytes)  # no more, even if the file grows meanwhile
     except FileNotFoundError as error:
         raise PhotoError("no such file; check the path", code="missing") from error
     except PhotoError:
@@ -56,7 +56,7 @@ def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
 
 
 def check_size(num_bytes: int, limits: ReadConfig) -> None:
-    """Raises PhotoError if a photo's file is empty or over `limits.max_mb`."""
+    """Raise PhotoError if a photo's file is empty or over `limits.max_mb`."""
     if num_bytes == 0:
         raise PhotoError("empty file; copy it again", code="empty")
     if num_bytes > limits.max_mb * 1_000_000:
@@ -80,7 +80,7 @@ def open_regular(path: str, flags: int) -> int:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Content of one of garmentcut's own files in a folder where others write too.
+    """Read one of garmentcut's own files, in a folder where others may write too.
 
     Raises:
         OSError: it cannot be read, or is a pipe or device, which may have no end.
@@ -90,10 +90,10 @@ def read_regular_file(path: Path) -> bytes:
 
 
 def json_of(data: bytes | str) -> Any:
-    """What a file of JSON says.
+    """Parse the content of a JSON file.
 
     Raises:
-        ValueError: it is none, or nested very deeply.
+        ValueError: it is not JSON, or nested very deeply.
     """
     try:
         return json.loads(data)
@@ -102,7 +102,7 @@ def json_of(data: bytes | str) -> Any:
 
 
 def sha256_of(path: Path) -> str:
-    """Of a file's content, in hexadecimal.
+    """SHA-256 of a file's content, in hexadecimal.
 
     Raises:
         OSError: it cannot be read, or is a pipe or device, which may have no end.
@@ -112,7 +112,7 @@ def sha256_of(path: Path) -> str:
 
 
 def is_junk(name: str) -> bool:
-    """True for a file or folder that an operating system or a network drive left: no photo of a studio is in it."""
+    """True for the name of a file or folder that an operating system or network drive made, which holds no photos."""
     return name.startswith("._") or name.casefold() in _JUNK  # ._x.jpg: what macOS keeps about x.jpg (AppleDouble)
 
 
@@ -124,20 +124,20 @@ def walk_files(
     on_error: Callable[[OSError], None],
     on_skip: Callable[[str, str], None] = lambda _path, _code: None,
 ) -> Iterator[str]:
-    """Paths of the files in a folder and all below it, by name.
+    """Paths of the files in a folder and its subfolders, sorted by name.
 
-    Passed over are hidden files and folders, links to folders, output folders of garmentcut, and junk.
+    Hidden files and folders, links to folders, output folders of garmentcut and junk are skipped.
 
     Args:
         root: absolute path of the folder.
-        suffixes: of the files wanted, lower case.
-        passed: absolute paths of folders that are not searched.
-        on_error: called for each folder that cannot be read; its path is the error's `filename`. The others go on.
-        on_skip: called with the path of each file and folder that is passed over, and why: `junk`, `hidden`, `link` to
-            a folder, output folder (`cutouts`), or another `suffix`; what is in such a folder is not reported.
+        suffixes: suffixes of the wanted files, lower case.
+        passed: absolute paths of further folders to skip.
+        on_error: called for each folder that cannot be read; its path is the error's `filename`. The walk goes on.
+        on_skip: called with the path of each skipped file or folder, and why: `junk`, `hidden`, `link` (to a folder),
+            `cutouts` (an output folder) or `suffix` (another suffix). The contents of skipped folders are not reported.
     """
     for folder, subfolders, names in os.walk(root, onerror=on_error):
-        # Not the methods of Path here: they raise where a folder may not be entered, which the walk then tells of.
+        # Path's methods raise if a folder may not be entered; os.walk reports that through `on_error`.
         here, searched = Path(folder), list[str]()
         for name in sorted(subfolders):
             path = here / name
@@ -150,7 +150,7 @@ def walk_files(
                 searched.append(name)
         subfolders[:] = searched
         for name in sorted(names):
-            path_text = os.path.join(folder, name)  # noqa: PTH118 - a Path for each of 100,000 would take half the time
+            path_text = os.path.join(folder, name)  # noqa: PTH118 - 100,000 Path objects would take half the time
             if code := skip_code(name) or ("" if name.lower().endswith(suffixes) else "suffix"):
                 on_skip(path_text, code)
             else:
@@ -158,19 +158,19 @@ def walk_files(
 
 
 def skip_code(name: str) -> str:
-    """Why a file or folder of this name is passed over, as `walk_files` tells it; empty: it is looked at."""
+    """Why `walk_files` skips a file or folder of this name, `junk` or `hidden`; empty: it does not."""
     return "junk" if is_junk(name) else "hidden" if name.startswith(".") else ""
 
 
 class StagedFile:
-    """A file written whole under a hidden name; `commit` gives it its own, in one step.
+    """A file written under a hidden name first; `commit` then renames it, in one step.
 
     Raises:
         OSError: the disk is full, the folder cannot be written, and so on; nothing is left behind.
     """
 
     def __init__(self, path: Path, data: bytes, *, owner: str = "", root: Path | None = None) -> None:
-        """Write the bytes; folders are made as needed, but not `root`: where it is gone, it may be a mount point."""
+        """Write the bytes. Missing folders are created, but not `root`, which may be a disk that is not mounted."""
         self.path = path
         if root is None:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -178,7 +178,7 @@ class StagedFile:
             for folder in reversed(path.relative_to(root).parents[:-1]):
                 (root / folder).mkdir(exist_ok=True)
         self._part = path.with_name(_STAGED.format(owner=owner, token=secrets.token_hex(8)))
-        # Not tempfile: its files are private to the user (mode 0600), a cutout follows the user's umask.
+        # Not tempfile: its files have mode 0600, but cutouts should follow the user's umask.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
         try:
             with os.fdopen(os.open(self._part, flags, 0o666), "wb") as file:
@@ -188,7 +188,7 @@ class StagedFile:
         except BaseException as error:
             self.discard()
             if isinstance(error, OSError):
-                error.filename = str(path)  # the hidden name tells nobody anything
+                error.filename = str(path)  # the hidden name means nothing to users
             raise
 
     def commit(self) -> None:
@@ -207,7 +207,7 @@ class StagedFile:
 
 
 def write_atomic(path: Path, data: bytes, *, root: Path | None = None) -> None:
-    """Write a file so that nobody ever sees half of it; folders are made as needed, but not `root` itself.
+    """Write a file atomically, so that nobody ever sees half of it; creates missing folders, but not `root` itself.
 
     Raises:
         OSError: nothing was changed.
@@ -216,9 +216,9 @@ def write_atomic(path: Path, data: bytes, *, root: Path | None = None) -> None:
 
 
 def remove_staged(folder: Path, owner: str = "", *, older_than_s: float | None = None) -> None:
-    """Remove what a killed run of this owner left staged in a folder; nobody else's, and not in folders below.
+    """Remove the staged files that a killed run of this owner left in a folder, but not in its subfolders.
 
-    Files younger than `older_than_s` stay, which others of this owner may be writing; None: there are no others.
+    Files younger than `older_than_s` stay, because other runs of this owner may be writing them; None: there are none.
     """
     for part in folder.glob(_STAGED.format(owner=owner, token="*")):
         with suppress(FileNotFoundError):
@@ -227,29 +227,29 @@ def remove_staged(folder: Path, owner: str = "", *, older_than_s: float | None =
 
 
 _NO_LOCKS = {errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOLCK, errno.ENOSYS}
-"""What a file system answers that has no locks: SMB, NFS without its lock daemon, many in user space."""
+"""Errors from file systems without locks: SMB, NFS without its lock daemon, many FUSE file systems."""
 TAKEN_FOR_DEAD_S, RENEWED_EVERY_S = 120.0, 15.0
-"""After so long without a sign of life a run is taken for dead; so often it gives one."""
-_ASKED_EVERY_S = 0.05
+"""Seconds without a sign of life after which a run is taken for dead; seconds between its signs of life."""
+_POLL_S = 0.05
 
 
 class FolderLock:
-    """The right to write to a folder, for one process at a time; used as a context, or by `acquire` and `release`.
+    """Lets only one process at a time write to a folder; a context manager, or use `acquire` and `release`.
 
-    The file stays when the lock is released: it also marks the folder. Where the file system has no locks, the holder
-    makes a numbered file beside it, which a file system lets one process do, and renews it every 15 seconds. A holder
-    that has not for two minutes, or whose process on this machine is gone, is taken for dead.
+    The lock file stays when the lock is released, because it also marks the folder. If the file system has no locks,
+    the holder creates a numbered file beside it, which only one process can do, and touches that file every 15 seconds.
+    A holder that has not done so for two minutes, or whose process on this machine is gone, is taken for dead.
 
     >>> with FolderLock(Path("cutouts/.garmentcut.lock")) as lock:  # doctest: +SKIP
     ...     lock.check()
 
     Attributes:
-        path: the lock's file.
-        note: one sentence for people, where the file system has no locks; else empty.
+        path: the lock file.
+        note: one sentence for users if the file system has no locks; else empty.
     """
 
     def __init__(self, path: Path, *, timeout_s: float | None = None, renewed_every_s: float = RENEWED_EVERY_S) -> None:
-        """Nothing is taken or written yet; the context waits `timeout_s` for another holder, None: for ever."""
+        """Take and write nothing yet; on entry, `with` waits `timeout_s` for another holder (None: for ever)."""
         self.path, self.note = path, ""
         self._timeout_s, self._every_s = timeout_s, renewed_every_s
         self._token, self._lost = "", ""
@@ -264,11 +264,11 @@ class FolderLock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give it back."""
+        """Release the lock."""
         self.release()
 
     def acquire(self, timeout_s: float | None = 0.0) -> None:
-        """Take the lock; wait `timeout_s` seconds for another holder, for ever if it is None.
+        """Take the lock; wait up to `timeout_s` seconds for another holder (None: for ever).
 
         Raises:
             LockTakenError: it is still held.
@@ -278,15 +278,15 @@ class FolderLock:
         while not self._try():
             if timeout_s is not None and time.monotonic() - began >= timeout_s:
                 raise LockTakenError(f"{self.path.parent}: another run is at work there{self._holder()}")
-            time.sleep(_ASKED_EVERY_S)
+            time.sleep(_POLL_S)
 
     @property
     def is_held(self) -> bool:
-        """It was taken and not given back."""
+        """Whether this object holds the lock."""
         return self._descriptor >= 0
 
     def release(self) -> None:
-        """Give the lock back; without one, nothing happens."""
+        """Release the lock, if it is held."""
         self._drop_claim()
         if self._descriptor >= 0:
             os.close(self._descriptor)  # which unlocks it
@@ -294,7 +294,7 @@ class FolderLock:
         self._token, self._known = "", ()
 
     def check(self) -> None:
-        """Make sure that what is written into the folder now goes where the lock was taken.
+        """Make sure that the folder is still the one in which the lock was taken.
 
         Raises:
             LockLostError: the folder was removed, replaced or unmounted, or another run has taken it.
@@ -304,7 +304,7 @@ class FolderLock:
             raise LockLostError(self._lost)
         try:
             found = _identity(folder.stat()), _identity(self.path.stat())
-            # Some shares draw new inode numbers now and then: what the file says decides.
+            # Some shares change inode numbers now and then, so the token in the file decides.
             if found == self._known or (self._token and self._token == _read(self.path).get("token")):
                 self._known = found
                 return
@@ -316,15 +316,15 @@ class FolderLock:
     def _try(self) -> bool:
         descriptor, is_taken = open_regular(str(self.path), os.O_RDWR | os.O_CREAT), False
         try:
-            is_taken = self._locked(descriptor) and self._sign(descriptor)
+            is_taken = self._locked(descriptor) and self._write_holder(descriptor)
         finally:
             if not is_taken:
                 os.close(descriptor)
                 self._drop_claim()
         return is_taken
 
-    def _sign(self, descriptor: int) -> bool:
-        """Write down who holds the lock; False if the file was exchanged since it was opened."""
+    def _write_holder(self, descriptor: int) -> bool:
+        """Write the holder into the lock file; False if the file was replaced since it was opened."""
         opened = os.fstat(descriptor)
         try:
             if not os.path.samestat(opened, self.path.stat()):
@@ -333,7 +333,7 @@ class FolderLock:
             return False
         self._token = secrets.token_hex(8)
         os.ftruncate(descriptor, 0)
-        os.write(descriptor, _signature(self._token))
+        os.write(descriptor, _holder_record(self._token))
         self._descriptor, self._lost = descriptor, ""
         self._known = _identity(self.path.parent.stat()), _identity(opened)
         return True
@@ -357,7 +357,7 @@ class FolderLock:
         return True
 
     def _claimed(self) -> bool:
-        """Take the lock by a numbered file of which only one process can make the next."""
+        """Take the lock by creating the next numbered file, which only one process can do."""
         number = max(self._claims(), default=0)
         if number and self._is_live(self._claim_path(number)):
             return False
@@ -367,7 +367,7 @@ class FolderLock:
         except FileExistsError:
             return False
         with os.fdopen(descriptor, "wb") as file:
-            file.write(_signature(""))
+            file.write(_holder_record(""))
         if max(self._claims(), default=0) != number + 1:
             _remove(claim)
             return False
@@ -390,7 +390,7 @@ class FolderLock:
 
     def _is_live(self, claim: Path) -> bool:
         try:
-            os.utime(self.path)  # by the share's own clock
+            os.utime(self.path)  # sets the time by the share's own clock
             if self.path.stat().st_mtime - claim.stat().st_mtime > TAKEN_FOR_DEAD_S:
                 return False
         except FileNotFoundError:
@@ -429,7 +429,7 @@ if sys.platform == "win32":
     def _lock(descriptor: int) -> None:
         import msvcrt
 
-        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # a byte behind what is read
+        os.lseek(descriptor, 1 << 30, os.SEEK_SET)  # a byte beyond the content
         msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         os.lseek(descriptor, 0, os.SEEK_SET)
 
@@ -445,12 +445,12 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _signature(token: str) -> bytes:
+def _holder_record(token: str) -> bytes:
     return json.dumps({"token": token, "host": this_host(), "pid": os.getpid()}).encode()
 
 
 def _read(path: Path) -> dict[str, object]:
-    """What a lock's file says; nothing, if it cannot be read or says nothing."""
+    """The content of a lock file; empty if it cannot be read or is not a JSON object."""
     try:
         content = json_of(path.read_bytes())
     except (OSError, ValueError):
@@ -459,7 +459,7 @@ def _read(path: Path) -> dict[str, object]:
 
 
 def this_host() -> str:
-    """Name of the machine and which of its boots: after another boot no process of the last one runs."""
+    """Name and boot id of the machine: after a reboot, no process of the previous boot is running."""
     try:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
@@ -468,14 +468,14 @@ def this_host() -> str:
 
 
 def is_running(pid: object) -> bool:
-    """Whether a process of this machine is, as far as can be told."""
-    if not isinstance(pid, int) or pid <= 0 or sys.platform == "win32":  # where signal 0 would end it
+    """Whether a process of this machine is running; True if that cannot be determined."""
+    if not isinstance(pid, int) or pid <= 0 or sys.platform == "win32":  # on Windows, signal 0 would end it
         return True
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # another user's
+    except OSError:  # another user's process
         return True
     return True
 
@@ -492,9 +492,9 @@ _Result = TypeVar("_Result")
 def map_in_order(
     pool: Executor, step: Callable[[_Job], _Result], jobs: Iterable[_Job], *, num_ahead: int
 ) -> Generator[_Result, None, None]:
-    """Results of `step` in the order of the jobs, `num_ahead` of them under way: memory stays flat.
+    """Yield the results of `step` in the order of the jobs, `num_ahead` of which are in progress: memory stays flat.
 
-    What has not begun when the generator is closed is cancelled.
+    Jobs that have not begun when the generator is closed are cancelled.
     """
     waiting: deque[Future[_Result]] = deque()
     try:

@@ -21,7 +21,7 @@ _MOST = f"at most {MAX_SIDE_PX} a side and {MAX_CANVAS_PIXELS // 10**6} megapixe
 STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 _PIXELS = re.compile(r"([0-9]+)(?: ?px)?")
-_MOST_SHARE = 95  # per cent that margins may take of a canvas that grows with them
+_MOST_SHARE = 95  # largest share, in per cent, that margins may take of a canvas that grows with them
 _SHARES = {"left": 0.0, "top": 0.0, "center": 0.5, "right": 1.0, "bottom": 1.0, "baseline": 1.0}
 
 
@@ -30,7 +30,7 @@ def _is_too_large(height: int, width: int) -> bool:
 
 
 class Length(NamedTuple):
-    """Pixels, or with `is_share` per cent of the canvas.
+    """A length in pixels or, with `is_share`, in per cent of the canvas's side.
 
     >>> Length(85, is_share=True).px(2000)
     1700
@@ -49,7 +49,7 @@ class Length(NamedTuple):
 
 
 def parse_length(value: Any) -> Length | None:
-    """A length as it stands in a TOML file: `1700`, `"1700 px"`, `"85 %"`.
+    """Parse a length of a TOML file: `1700`, `"1700 px"`, `"85 %"`.
 
     Raises:
         ValueError: anything else, or out of range.
@@ -69,7 +69,7 @@ def parse_length(value: Any) -> Length | None:
 
 
 OptionalLength = Annotated[Length | None, BeforeValidator(parse_length)]
-"""Of a field of a specification; None: not said."""
+"""The type of a length in a specification; None: not given."""
 _Pixels = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE_PX)]
 
 
@@ -100,7 +100,7 @@ class CanvasSection:
 
     @property
     def proportions(self) -> tuple[int, int] | None:
-        """Width to height, as whole numbers; None: as it comes."""
+        """Width to height, as whole numbers; None: `aspect` is not given."""
         if self.aspect is None:
             return None
         across, _, down = self.aspect.partition(":")
@@ -147,12 +147,12 @@ class GarmentSection:
 
     @property
     def says_nothing(self) -> bool:
-        """Neither size nor margin is asked for."""
+        """True if neither a size nor a margin is given."""
         margins = (self.margin, self.margin_top, self.margin_bottom, self.margin_left, self.margin_right)
         return all(length is None for length in (self.height, self.width, self.baseline, *margins))
 
     def margin_of(self, side: Side) -> Length:
-        """The margin that counts on a side."""
+        """The margin that applies to a side."""
         if side == "bottom" and self.vertical == "baseline" and self.baseline is not None:
             return self.baseline
         own: Length | None = getattr(self, f"margin_{side}")
@@ -171,7 +171,7 @@ class GarmentSection:
 
 
 class Placement(NamedTuple):
-    """A canvas and the box on it that the garment's box fills."""
+    """A canvas, and the box on it that the garment's box fills, in pixels."""
 
     canvas_hw: tuple[int, int]
     box_xyxy: Box
@@ -179,28 +179,28 @@ class Placement(NamedTuple):
 
 @dataclass(frozen=True)
 class _Axis:
-    """One direction: the rules that count on it."""
+    """The rules along one axis."""
 
     side: str  # `height` or `width`
-    canvas_px: int | None  # of the canvas; None: follows from the garment
-    size: Length | None  # of the garment; None: not said
+    canvas_px: int | None  # side of the canvas; None: follows from the garment
+    size: Length | None  # of the garment; None: not given
     before: Length  # margins
     after: Length
-    share: float  # of the spare room that lies before the garment
+    share: float  # share of the spare room that goes before the garment
 
     def room_px(self, canvas_px: int) -> int:
         return canvas_px - self.before.px(canvas_px) - self.after.px(canvas_px)
 
     @property
     def most_px(self) -> int | None:
-        """What the garment may measure at most; None: the canvas follows it."""
+        """The largest size that the garment may have; None: any, because the canvas follows it."""
         if self.canvas_px is not None:
             room = self.room_px(self.canvas_px)
             return room if self.size is None else min(self.size.px(self.canvas_px), room)
         return None if self.size is None or self.size.is_share else self.size.px(0)
 
     def canvas_for(self, garment_px: int) -> int:
-        """The least canvas that holds the garment, its share and its margins."""
+        """The smallest canvas that holds the garment and its margins, and in which the garment has its share."""
         if self.canvas_px is not None:
             return self.canvas_px
         least = garment_px * 100 / self.size.amount if self.size is not None and self.size.is_share else 0.0
@@ -216,12 +216,12 @@ class _Axis:
 
 
 def is_whole_frame(canvas: CanvasSection, garment: GarmentSection) -> bool:
-    """True if nothing is asked for: the picture stays as the photo framed it."""
+    """True if neither canvas, size nor margin is given: the picture keeps the photo's frame."""
     return canvas.size_hw == (None, None) and canvas.aspect is None and garment.says_nothing
 
 
 def check_room(canvas: CanvasSection, garment: GarmentSection, source: str) -> None:
-    """Refuse what no garment can fit.
+    """Refuse a canvas and margins that leave no room for any garment.
 
     Raises:
         ConfigError: names `source` and the keys.
@@ -245,7 +245,7 @@ def check_room(canvas: CanvasSection, garment: GarmentSection, source: str) -> N
 
 
 def fitting_scale(canvas: CanvasSection, garment: GarmentSection, box_hw: tuple[int, int]) -> float:
-    """The largest scale at which a garment fits canvas, sizes and margins, even above 1; 1 if none was asked for."""
+    """The largest scale at which a garment fits canvas, sizes and margins, even above 1; 1 if nothing limits it."""
     if not garment.resize:
         return 1.0
     pairs = zip(_axes_of(canvas, garment), box_hw, strict=True)
@@ -260,7 +260,7 @@ def shared_scale(canvas: CanvasSection, boxes: Iterable[tuple[GarmentSection, tu
 def place_garment(
     canvas: CanvasSection, garment: GarmentSection, box_hw: tuple[int, int], *, scale: float
 ) -> Placement:
-    """The canvas, and where the garment's box lands on it, to the pixel.
+    """The canvas, and the place of the garment's box on it, in whole pixels.
 
     Raises:
         OutputError: the garment is larger than its room, or the canvas grows too large.
@@ -285,7 +285,7 @@ def place_garment(
 
 
 def _axes_of(canvas: CanvasSection, garment: GarmentSection) -> tuple[_Axis, _Axis]:
-    """The vertical and the horizontal one: sizes are height first."""
+    """The vertical axis, then the horizontal one, as sizes are height first."""
     top, bottom, left, right = (garment.margin_of(side) for side in ("top", "bottom", "left", "right"))
     height, width = canvas.size_hw
     return (

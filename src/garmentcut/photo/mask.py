@@ -19,21 +19,21 @@ Neighbours = Literal[4, 8]
 Outside = Literal["ignored", "background"]
 
 THIN_PX = 17
-"""Parts into which no square with sides of so many pixels fits are thin: straps, ties, fringe."""
-_LEAST_SHARE = 0.001  # of all that is covered: 13 by 13 pixels of a studio garment's 160,000
-_MOST_BLOCKS = 256  # along the longer side; parts that are nearer than a block or two are one
-_COLOR_BINS = 24  # of each channel
+"""A part (strap, tie, fringe) is thin if no square with sides of this many pixels fits into it."""
+_LEAST_SHARE = 0.001  # of the covered area: 13 x 13 pixels of a studio garment's 160,000
+_MOST_BLOCKS = 256  # along the longer side; parts less than a block or two apart count as one
+_COLOR_BINS = 24  # per channel
 RARE_COLOR = 1e-4
-"""Share of the garment's pixels, or of the ground's: a colour that is rarer there is as good as absent."""
+"""Share of the garment's, or of the background's, pixels: a colour rarer than this counts as absent there."""
 _ROUNDS = 4
-_PRIOR, _FOR, _AGAINST = 2.0, 4.0, 2.0  # log odds at most: of the alpha, and of colour; sure cloth is not lost by it
-_UNSURE, _EDGE_PX = 0.02, 2  # of an alpha at half size: from 0 or 1, and half the width of a soft edge
-_SMOOTH_PX, _FLAT = 4, 1e-3  # of the guided filter: radius, and the variance of lightness that is no edge yet
-_CUT_MARGIN_PX, _CUT_ROUNDS, _LEAST_SAMPLES = 96, 2, 5  # of GrabCut, whose color models are mixtures of five Gaussians
+_PRIOR, _FOR, _AGAINST = 2.0, 4.0, 2.0  # limits of log odds: alpha, colour for and against; sure cloth stays
+_UNSURE, _EDGE_PX = 0.02, 2  # at half size: distance of unsure alpha from 0 and 1, half width of a soft edge
+_SMOOTH_PX, _FLAT = 4, 1e-3  # guided filter: radius, and variance of lightness below which there is no edge
+_CUT_MARGIN_PX, _CUT_ROUNDS, _LEAST_SAMPLES = 96, 2, 5  # of GrabCut, whose colour models are mixtures of five Gaussians
 
 
 def bounding_box(mask: Mask) -> Box | None:
-    """The box around what is true in a mask `(H, W)`; None: nothing is."""
+    """The box around the true pixels of a mask `(H, W)`; None: there are none."""
     if not mask.size:
         return None
     left, top, width, height = cv2.boundingRect(mask.view(np.uint8))
@@ -47,16 +47,16 @@ def mask_iou(mask: Mask, other: Mask) -> float:
 
 
 def slices_of(box: Box, margin_px: int = 0) -> tuple[slice, slice]:
-    """Rows and columns of a box and a margin around it, cut off at the picture's borders by indexing."""
+    """Slices of the rows and columns of a box and a margin around it; indexing clips them at the picture's borders."""
     left, top, right, bottom = box
     return slice(max(top - margin_px, 0), bottom + margin_px), slice(max(left - margin_px, 0), right + margin_px)
 
 
 def garment_box(alpha: NDArray[np.float32]) -> Box | None:
-    """The box of what an alpha `(H, W)` in [0, 1] shows at 8 bits, without specks; None: nothing is shown.
+    """The box of what is visible of an alpha `(H, W)` in [0, 1] at 8 bits, without specks; None: nothing is.
 
-    A component counts from a thousandth of the covered area on: both halves of a bikini do, dust does not, which must
-    not move a garment on a customer's canvas.
+    A component counts if it has at least a thousandth of the covered area. Both halves of a bikini do; dust does not,
+    and so cannot move a garment on a customer's canvas.
     """
     shown = alpha > HALF_LEVEL
     whole = bounding_box(shown)
@@ -65,7 +65,7 @@ def garment_box(alpha: NDArray[np.float32]) -> Box | None:
     inside = slices_of(whole)
     part, shown = alpha[inside], shown[inside]
     step = -(-max(part.shape) // _MOST_BLOCKS)
-    # Sums over blocks, those at the right and below perhaps smaller.
+    # Sums over blocks; those at the right and at the bottom may be smaller.
     rows, columns = (np.arange(0, length, step) for length in part.shape)
     covered = np.add.reduceat(np.add.reduceat(part * shown, rows, axis=0, dtype=np.float64), columns, axis=1)
     labels = components(covered > 0).labels
@@ -114,22 +114,22 @@ def dilate(plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8
 def erode(
     plane: NDArray[Sample], steps: int = 1, *, neighbours: Neighbours = 8, outside: Outside = "ignored"
 ) -> NDArray[Sample]:
-    """Narrow, the opposite of `dilate`; background outside the picture eats into what touches the border."""
+    """Narrow, the opposite of `dilate`; with background `outside`, what touches the picture's border shrinks too."""
     return _morphed(cv2.MORPH_ERODE, plane, steps, neighbours, 0 if outside == "background" else None)
 
 
 def thin_of(mask: Mask) -> Mask:
-    """The thin parts of a mask `(H, W)` over 2 pixels from the rest, so that corners of the body do not count."""
+    """The thin parts of a mask `(H, W)`, more than 2 pixels from the rest, so that corners of the body do not count."""
     opened = dilate(erode(mask, THIN_PX // 2, outside="background"), THIN_PX // 2)
     return np.asarray(mask & ~dilate(opened, 2))
 
 
 def box_sums(planes: NDArray[np.float32] | NDArray[np.float64], reach_px: int) -> NDArray[np.float64]:
-    """Sums over squares of `2 * reach_px + 1` pixels of `(H, W)` or `(H, W, C)`; outside the picture all is 0."""
+    """Sums over squares of `2 * reach_px + 1` pixels of `(H, W)` or `(H, W, C)`; pixels outside the picture are 0."""
     size = (2 * reach_px + 1, 2 * reach_px + 1)
     values: Any = np.ascontiguousarray(planes)
     summed: Any = cv2.boxFilter(values, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
-    sums: NDArray[np.float64] = summed.reshape(planes.shape)  # of one channel OpenCV drops the axis
+    sums: NDArray[np.float64] = summed.reshape(planes.shape)  # OpenCV drops the axis of a single channel
     return sums
 
 
@@ -140,7 +140,7 @@ def _morphed(
         return plane.copy()
     kernel = cv2.getStructuringElement(cv2.MORPH_RECT if neighbours == 8 else cv2.MORPH_CROSS, (3, 3))
     levels: Any = np.ascontiguousarray(plane.view(np.uint8) if plane.dtype == np.bool_ else plane)
-    # Without a value for what lies outside, OpenCV takes one that changes nothing.
+    # Without a border value, OpenCV uses one that changes nothing.
     border: dict[str, Any] = {"borderType": cv2.BORDER_CONSTANT, "borderValue": outside} if outside is not None else {}
     moved: Any = cv2.morphologyEx(levels, operation, kernel, iterations=steps, **border)
     wide: NDArray[Sample] = moved.view(plane.dtype)
@@ -150,19 +150,19 @@ def _morphed(
 def agree_with_colors(
     alpha: NDArray[np.float32], rgb: NDArray[np.uint8], *, unsure_only: bool = False
 ) -> NDArray[np.float32]:
-    """Correct a rough alpha by what colours the garment and its surroundings have.
+    """Correct a rough alpha by the colours of the garment and of the background.
 
-    Where a colour is frequent on one side only, it decides; where both sides have it, the alpha does. Repeated, since a
-    better alpha knows the colours better. The idea is that of GrabCut (Rother et al., 2004), with histograms for its
-    mixtures and a guided filter (He et al., 2010) for its graph cut. Edges become less exact: it is for patches.
+    A colour that is frequent on one side only decides; elsewhere the alpha does. This is repeated, because a better
+    alpha gives better histograms. It follows GrabCut (Rother et al., 2004), with histograms for its mixtures and a
+    guided filter (He et al., 2010) for its graph cut. Edges become less exact, so use it for patches.
 
     Args:
         alpha: `(H, W)` in [0, 1].
         rgb: `(H, W, 3)` sRGB, the same pixels.
-        unsure_only: change only patches where the alpha is near neither 0 nor 1, no lines as narrow as a soft edge.
+        unsure_only: change only patches where the alpha is near neither 0 nor 1, and no lines as narrow as a soft edge.
 
     Returns:
-        `(H, W)` float32 in [0, 1]; where both agree, the surer of the two.
+        `(H, W)` float32 in [0, 1]; where alpha and colours agree, the surer of the two.
     """
     patches: Any = _unsure_patches(alpha) if unsure_only else True
     if not np.any(patches):
@@ -217,14 +217,14 @@ def _unsure_patches(alpha: NDArray[np.float32]) -> Mask:
 
 
 def color_bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:
-    """The colour of each pixel of `(H, W, 3)` sRGB as a number, `(H, W)`; colours that are alike share one."""
+    """The number of each pixel's colour, `(H, W)`, for `(H, W, 3)` uint8 sRGB; similar colours share a number."""
     lightness, *chroma = cv2.split(cv2.cvtColor(rgb, cv2.COLOR_RGB2LAB).astype(np.int32))
     channels = lightness, *((2 * channel - 128).clip(0, 255) for channel in chroma)  # cloth and walls are rarely vivid
     return np.ravel_multi_index([channel * _COLOR_BINS // 256 for channel in channels], (_COLOR_BINS,) * 3)
 
 
 def color_frequencies(bins: NDArray[np.intp], weights: NDArray[np.generic]) -> NDArray[np.float64]:
-    """How frequent each colour is among pixels with these weights, neighbouring colours counted in part; sums to 1."""
+    """The weighted frequency of each colour number, smoothed over neighbouring colours; sums to 1."""
     counts: Any = np.bincount(bins.ravel(), weights.ravel(), _COLOR_BINS**3)
     for _ in range(3):  # along each axis in turn
         smooth = cv2.GaussianBlur(counts.reshape(_COLOR_BINS, -1), (1, 7), 1.0)
@@ -233,7 +233,7 @@ def color_frequencies(bins: NDArray[np.intp], weights: NDArray[np.generic]) -> N
 
 
 def _guided(values: NDArray[np.float32], guide: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Smooth values up to the edges of a guide, both `(H, W)`."""
+    """Smooth values, but not across the edges of a guide (He et al., 2010); both `(H, W)`."""
 
     def mean(picture: Any) -> Any:
         return cv2.blur(picture, (2 * _SMOOTH_PX + 1,) * 2)

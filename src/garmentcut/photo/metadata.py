@@ -1,7 +1,7 @@
-"""Carries EXIF and IPTC from the readers to the writers; damage in them costs a note, never the photo. XMP: `xmp`.
+"""Carries EXIF and IPTC from readers to writers (XMP: see `xmp`); damaged metadata costs a note, never the photo.
 
-EXIF tags are copied as the bytes they are, one by one (TIFF 6.0, Exif 2.32). IPTC and clipping paths stand among
-Photoshop's image resources (Adobe, Photoshop File Formats Specification), the same bytes in PSD, TIFF and JPEG.
+EXIF tags are copied one by one, byte for byte (TIFF 6.0, Exif 2.32). IPTC and clipping paths are among Photoshop's
+image resources (Adobe, Photoshop File Formats Specification), which are the same in PSD, TIFF and JPEG.
 """
 
 import io
@@ -17,15 +17,15 @@ from garmentcut.errors import Note, PhotoError
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
 _ARTIST, _COPYRIGHT, _COLOR_SPACE, _INTEROPERABILITY = 315, 33432, 0xA001, 0xA005
 _INCH, _CENTIMETRE = 2, 3
-_ADOBE_RGB, _UNCALIBRATED = 2, 0xFFFF  # colour spaces; the first is no standard's, and what cameras write
+_ADOBE_RGB, _UNCALIBRATED = 2, 0xFFFF  # colour spaces; the first is in no standard, but cameras write it
 _TAKEN, _FRACTION, _SERIAL_NUMBER = 0x9003, 0x9291, 0xA431  # DateTimeOriginal, SubSecTimeOriginal, BodySerialNumber
 _EXIF_DIRECTORY = 0x8769
 EXIF_DIRECTORIES = (_EXIF_DIRECTORY, 0x8825)
 """Tags that point to the directories of EXIF and of GPS."""
 
-# Descriptive tags only: tags about the layout of the pixels (sizes, strips, compression, thumbnails) would lie in the
-# output file. Nor is the size in pixels true after trimming, and the interoperability directory is a position in the
-# old file.
+# Descriptive tags only: tags about the layout of the pixels (sizes, strips, compression, thumbnails) would be wrong in
+# the output file. So would the size in pixels, after trimming, and the interoperability directory, an offset in the old
+# file.
 _KEPT = {270, 271, 272, 305, 306, 315, 33432, 40091, 40092, 40093, 40094, 40095}
 _READ = {*_KEPT, *EXIF_DIRECTORIES, _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT}
 _DROPPED = {0xA002, 0xA003, 0x9101, 0x9102, _INTEROPERABILITY}
@@ -33,7 +33,7 @@ _ITEM_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 _SHORT, _LONG, _RATIONAL, _LAST_CLASSIC = 3, 4, 5, 13  # types of values
 _INTEGERS = {1: "B", _SHORT: "H", _LONG: "I", _LAST_CLASSIC: "I", 16: "Q", 18: "Q"}
 MOST_TAGS, _MOST_TAG_BYTES, _MOST_EXIF_BYTES = 4096, 4_000_000, 16_000_000
-_MIN_DPI, _MAX_DPI = 0.1, 100_000  # beyond, formats that write whole numbers say none, or another
+_MIN_DPI, _MAX_DPI = 0.1, 100_000  # beyond, formats that write whole numbers could not state it
 
 _SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
 _MOST_SEGMENTS = 20_000  # each takes time, however small
@@ -49,13 +49,13 @@ _FAULTS = (ArithmeticError, AssertionError, AttributeError, LookupError, OSError
 
 
 class Tag(NamedTuple):
-    """A tag's value as stored: its type (TIFF 6.0, section 2), and its bytes in the order of its directory."""
+    """A tag's value as stored: its type (TIFF 6.0, section 2), and its bytes in its directory's byte order."""
 
     kind: int
     data: bytes
 
     def numbers(self, order: str) -> tuple[float, ...]:
-        """Of integers and unsigned fractions in byte order `<` or `>`; none of other types."""
+        """The values of integers and unsigned fractions, in byte order `<` or `>`; empty for other types."""
         num = len(self.data) // _ITEM_BYTES.get(self.kind, 1)
         if self.kind in _INTEGERS:
             return struct.unpack(f"{order}{num}{_INTEGERS[self.kind]}", self.data)
@@ -71,17 +71,17 @@ Directory = dict[int, Tag]
 class Exif(NamedTuple):
     """What a photo's EXIF says."""
 
-    orientation: int | None = None  # 1 to 8 (TIFF 6.0, tag 274); None: not said
-    # Horizontal and vertical pixels an inch, as stored, not yet turned; None: not said.
+    orientation: int | None = None  # 1 to 8 (TIFF 6.0, tag 274); None: not stated
+    # Horizontal and vertical pixels per inch, before the orientation is applied; None: not stated.
     dpi: tuple[float, float] | None = None
-    # The tags that say who, when and with what: TIFF-structured bytes without the `Exif` marker, orientation 1.
+    # Tags on who, when and with what: TIFF-structured bytes without the `Exif` marker, orientation 1.
     kept: bytes | None = None
-    is_adobe_rgb: bool = False  # its colours are Adobe RGB (1998), where no profile says otherwise
+    is_adobe_rgb: bool = False  # the colours are Adobe RGB (1998), unless a profile says otherwise
     notes: tuple[str, ...] = ()  # what had to be left out, in words
 
 
 def read_exif(block: bytes | None) -> Exif:
-    """EXIF as PNG, JPEG and WebP hold it: TIFF-structured bytes, with or without the `Exif` marker, or none."""
+    """Parse the EXIF of a PNG, JPEG or WebP: TIFF-structured bytes, with or without the `Exif` marker, or none."""
     block = (block or b"").removeprefix(b"Exif\0\0")
     if not block:
         return Exif()
@@ -92,7 +92,7 @@ def read_exif(block: bytes | None) -> Exif:
 
 
 def read_tiff_exif(data: bytes, start: int, order: str, *, is_big: bool = False) -> Exif:
-    """EXIF out of the directory at `start` in a TIFF in byte order `<` or `>`; its tags are partly EXIF's own."""
+    """Parse EXIF from the directory at `start` of a TIFF in byte order `<` or `>`, where EXIF and TIFF share tags."""
     main, num_lost = read_directory(data, start, order, is_big=is_big, wanted=_READ)
     kept = {number: tag for number, tag in main.items() if number in _KEPT}
     inner, is_adobe_rgb = {}, False
@@ -122,19 +122,19 @@ def read_tiff_exif(data: bytes, start: int, order: str, *, is_big: bool = False)
 
 
 class Entry(NamedTuple):
-    """A line of a directory: a tag, and where its value stands in the file, in the line itself if it is short."""
+    """A directory's entry for a tag; a short value is stored in the entry itself."""
 
     number: int
-    kind: int  # type of the value
-    num_items: int  # of it
-    at: int
+    kind: int  # type of the values
+    num_items: int  # number of values
+    at: int  # offset of the values in the file
 
 
 _CUT_OFF = Entry(-1, 0, 0, 0)
 
 
 def directory_entries(data: bytes | bytearray, start: int, order: str, *, is_big: bool = False) -> Iterator[Entry]:
-    """The lines of the directory at `start`; the last has the number -1 where the rest is out of reach."""
+    """Yield the entries of the directory at `start`; a last one with the number -1 if the rest is out of reach."""
     head, line, inline, pointer = ("Q", 20, 8, f"{order}Q") if is_big else ("H", 12, 4, f"{order}I")
     first = start + struct.calcsize(head)
     if not start > 0 or first > len(data):
@@ -155,10 +155,10 @@ def directory_entries(data: bytes | bytearray, start: int, order: str, *, is_big
 def read_directory(
     data: bytes, start: int, order: str, *, is_big: bool = False, wanted: Container[int] | None = None
 ) -> tuple[Directory, int]:
-    """The tags of a directory, or those that are wanted; a damaged one loses itself and nothing else.
+    """Read the tags of a directory, or only those in `wanted`; a damaged tag does not affect the others.
 
     Returns:
-        The readable tags, and how many are damaged; where the directory itself is out of reach, one.
+        The readable tags, and the number of damaged ones; 1 if the directory itself is out of reach.
     """
     found: Directory = {}
     num_lost, num_bytes = 0, 0
@@ -175,7 +175,7 @@ def read_directory(
 
 
 def dpi_of(horizontal: Any, vertical: Any, unit: Any) -> tuple[float, float] | None:
-    """Pixels an inch of the three resolution tags; None if they do not say it or make no sense."""
+    """Pixels per inch from the three resolution tags; None if they are missing or make no sense."""
     per_inch = {None: 1.0, _INCH: 1.0, _CENTIMETRE: 2.54}.get(unit)
     if per_inch is None or horizontal is None or vertical is None:
         return None
@@ -184,9 +184,9 @@ def dpi_of(horizontal: Any, vertical: Any, unit: Any) -> tuple[float, float] | N
 
 
 def exif_bytes(main: Directory, inner: Mapping[int, Directory], order: str) -> bytes:
-    """TIFF-structured bytes of a main directory and those that it points at.
+    """Encode a main directory and the directories that it points to as TIFF-structured bytes.
 
-    The order of bytes stays the source's: comments and makers' notes depend on it.
+    The byte order stays that of the source, because comments and maker notes depend on it.
     """
     head = struct.pack(f"{order}2sHI", b"II" if order == "<" else b"MM", 42, 8)
     pointers = dict.fromkeys(inner, Tag(_LONG, bytes(4)))
@@ -199,9 +199,9 @@ def exif_bytes(main: Directory, inner: Mapping[int, Directory], order: str) -> b
 
 
 def directory_bytes(entries: Directory, order: str, start: int) -> bytes:
-    """A classic TIFF's directory, which will stand at `start`, and behind it the values that do not fit in.
+    """Encode a classic TIFF directory that will be at `start`, followed by the values that do not fit into it.
 
-    Of an even length. Types that only a BigTIFF has are left out.
+    The length is even. Types that only BigTIFF has are left out.
     """
     written = {number: tag for number, tag in sorted(entries.items()) if tag.kind <= _LAST_CLASSIC}
     head, tail = struct.pack(f"{order}H", len(written)), b""
@@ -216,9 +216,9 @@ def directory_bytes(entries: Directory, order: str, start: int) -> bytes:
 
 
 def append_directories(data: bytearray, directories: Mapping[int, Directory], order: str) -> bytes:
-    """Put the EXIF and GPS directories behind a TIFF's picture, and tags that point at them into its own directory.
+    """Append the EXIF and GPS directories to a TIFF, and make its own directory point to them.
 
-    tifffile does not write such tags; so each was written as its lower neighbour, and gets its number here.
+    tifffile does not write these pointers, so each was written under the number below and gets its own number here.
     """
     for number, entries in directories.items():
         data += b"\0" * (len(data) % 2)  # TIFF 6.0: a directory begins on a word boundary
@@ -231,7 +231,7 @@ def append_directories(data: bytearray, directories: Mapping[int, Directory], or
 
 
 def parse_exif(exif: bytes | None) -> tuple[str, Directory, dict[int, Directory]]:
-    """Order of bytes, main directory and inner directories of `Exif.kept`; nothing of None."""
+    """Byte order, main directory and inner directories of `Exif.kept`; the directories are empty for None."""
     if not exif:
         return "<", {}, {}
     order = "<" if exif[:2] == b"II" else ">"
@@ -241,7 +241,7 @@ def parse_exif(exif: bytes | None) -> tuple[str, Directory, dict[int, Directory]
 
 
 def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | None:
-    """EXIF that also states the resolution, for formats with no field of their own for it."""
+    """Add the resolution to EXIF, for formats that have no field of their own for it."""
     if dpi is None:
         return exif
     order, main, inner = parse_exif(exif)
@@ -252,14 +252,14 @@ def with_dpi(exif: bytes | None, dpi: tuple[float, float] | None) -> bytes | Non
 
 
 def copyright_of(exif: bytes | None) -> bytes | None:
-    """EXIF of which only artist and copyright are left; None if it has neither."""
+    """EXIF reduced to artist and copyright; None if it has neither."""
     order, main, _ = parse_exif(exif)
     kept = {number: main[number] for number in (_ARTIST, _COPYRIGHT) if number in main}
     return exif_bytes(kept, {}, order) if kept else None
 
 
 def capture_of(exif: bytes | None) -> tuple[str, str]:
-    """When a photo was taken, with fractions of a second, and the camera's serial number; empty: not said."""
+    """When a photo was taken, with fractions of a second, and the camera's serial number; empty: not stated."""
     directory = parse_exif(exif)[2].get(_EXIF_DIRECTORY, {})
     found = (directory[tag].data if tag in directory else b"" for tag in (_TAKEN, _FRACTION, _SERIAL_NUMBER))
     moment, fraction, serial = ("".join(filter(str.isprintable, data.decode("latin-1"))).strip() for data in found)
@@ -268,7 +268,7 @@ def capture_of(exif: bytes | None) -> tuple[str, str]:
 
 
 def capture_of_file(data: bytes) -> tuple[str, str]:
-    """The same of a picture's file, its pixels left alone."""
+    """`capture_of` for a picture file's content, whose pixels are not decoded."""
     from PIL import Image
 
     try:
@@ -280,7 +280,7 @@ def capture_of_file(data: bytes) -> tuple[str, str]:
 
 
 def _says_adobe_rgb(data: bytes, entries: Directory, order: str, *, is_big: bool) -> bool:
-    """As cameras say it: a colour space of 2, or uncalibrated and an interoperability index of R03 (DCF 2.0)."""
+    """Cameras state Adobe RGB by colour space 2, or by "uncalibrated" and the interoperability index R03 (DCF 2.0)."""
     space, place = (_numbers(entries, tag, order)[:1] for tag in (_COLOR_SPACE, _INTEROPERABILITY))
     if space in ((1,), (_ADOBE_RGB,)) or not place:
         return space == (_ADOBE_RGB,)
@@ -301,9 +301,9 @@ class Resource(NamedTuple):
 
 
 def split_resources(data: bytes) -> list[Resource]:
-    """Image resources as they stand in PSD, TIFF (tag 34377) and JPEG (APP13); ends at the first that is damaged.
+    """Parse the image resources of a PSD, TIFF (tag 34377) or JPEG (APP13), up to the first that is damaged.
 
-    No more of them than any program writes, for each takes time, however small.
+    Their number is limited, because each takes time, however small.
     """
     resources, start = list[Resource](), 0
     while (
@@ -328,17 +328,17 @@ def jpeg_resources(data: bytes) -> bytes:
 
 
 def resource_of(resources: Iterable[Resource], number: int) -> bytes | None:
-    """The data of the first image resource of a number; None: there is none."""
+    """The data of the first image resource with this number; None: there is none."""
     return next((resource.data for resource in resources if resource.number == number), None)
 
 
 def iptc_of(data: bytes) -> bytes | None:
-    """IPTC among image resources; None: there is none."""
+    """The IPTC among encoded image resources; None: there is none."""
     return resource_of(split_resources(data), IPTC_RESOURCE)
 
 
 def join_resources(resources: Iterable[Resource]) -> bytes:
-    """Image resources one after another, as `split_resources` reads them."""
+    """Encode image resources, as `split_resources` reads them."""
     parts = list[bytes]()
     for number, name, data in resources:
         head = struct.pack(">4sH", b"8BIM", number) + pascal_text(name, 2)
@@ -347,24 +347,24 @@ def join_resources(resources: Iterable[Resource]) -> bytes:
 
 
 def pascal_text(text: str, multiple: int = 1) -> bytes:
-    """Text behind its length, with `?` for what Mac Roman lacks, filled up to a multiple of bytes."""
+    """A Pascal string: a length byte and Mac Roman text (`?` for other characters), padded to a multiple of bytes."""
     encoded = text.encode("mac_roman", "replace")[:255]
     return bytes([len(encoded)]) + encoded + bytes(-(1 + len(encoded)) % multiple)
 
 
 def jpeg_scan(data: bytes) -> int:
-    """Where the content of the header of a JPEG's first scan begins, its length before it; the end if there is none.
+    """Offset of the content of a JPEG's first scan header, after its length; the file's length if there is none.
 
-    A search for the marker would find that of a thumbnail in EXIF.
+    Searching for the marker's bytes would find that of a thumbnail in EXIF.
     """
     return next((start for marker, start, _ in jpeg_segments(data) if marker == _SCAN), len(data))
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Marker, and start and bytes of the content, of a JPEG's segments; the first scan's header is the last.
+    """Yield the marker, and the content's offset and bytes, of a JPEG's segments up to the first scan's header.
 
     Raises:
-        PhotoError: very many.
+        PhotoError: there are very many.
     """
     start, marker, number = 2, 0, 0
     while marker != _SCAN and start + 4 <= len(data) and data[start] == 0xFF:
@@ -383,13 +383,13 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def iptc_rights_of(iptc: bytes | None) -> bytes | None:
-    """IPTC of which only by-line, credit, source and copyright are left; None if it has none of them."""
+    """IPTC reduced to by-line, credit, source and copyright; None if it has none of them."""
     kept = [(number, record) for number, record in _iptc_records(iptc or b"") if number in _IPTC_RIGHTS]
     return b"".join(record for _, record in kept) if any(number != (1, 90) for number, _ in kept) else None
 
 
 def usable_iptc(iptc: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
-    """IPTC as far as it can be read, and a note where something had to be left out."""
+    """The readable part of IPTC, and a note if anything was left out."""
     if not iptc:
         return None, ()
     whole = b"".join(record for _, record in _iptc_records(iptc))
@@ -398,7 +398,7 @@ def usable_iptc(iptc: bytes | None) -> tuple[bytes | None, tuple[str, ...]]:
 
 
 def _iptc_records(iptc: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
-    """Data sets (IPTC-IIM 4.2, section 1.5) by record and number, each as it stands."""
+    """Yield the data sets (IPTC-IIM 4.2, section 1.5): record and number, and the set's own bytes."""
     start = number = 0
     while start + 5 <= len(iptc) and iptc[start] == _IPTC_MARK and (number := number + 1) <= _MOST_RECORDS:
         size, head = int.from_bytes(iptc[start + 3 : start + 5]), 5
@@ -415,7 +415,7 @@ def _iptc_records(iptc: bytes) -> Iterator[tuple[tuple[int, int], bytes]]:
 def silent_pillow() -> Iterator[None]:
     """Keep Pillow's warnings about odd metadata off stderr.
 
-    Filters of warnings belong to the whole process, so only one thread at a time may change them: never around the
+    Warning filters belong to the whole process, so only one thread at a time may change them. Never use this around the
     decoding of pixels, which is slow.
     """
     with _PILLOW_WARNINGS, warnings.catch_warnings():

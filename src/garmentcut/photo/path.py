@@ -1,14 +1,14 @@
-"""Photoshop's clipping paths: finds them for the readers, draws them as an alpha, writes them for the writers.
+"""Photoshop's clipping paths: finds them in a file's resources, draws them as an alpha, and encodes them.
 
-After Adobe's Photoshop File Formats Specification: image resources 2000 to 2998 are the saved paths, 2999 names the one
-that clips the picture. How subpaths are laid over each other is not in it; it follows what psd-tools found by comparing
-with Photoshop's own pictures: even-odd fills, whatever fill rule stands behind the name in 2999.
+By Adobe's Photoshop File Formats Specification, image resources 2000 to 2998 are the saved paths, and 2999 names the
+one that clips the picture. It does not say how subpaths are combined; psd-tools found out by comparing with Photoshop's
+own pictures: by even-odd fills, regardless of the fill rule in 2999.
 
-Outlines are drawn by the scheme of font rasterizers (signed-area accumulation): edges are cut where they cross pixel
-borders, so each piece lies in one pixel. A piece that falls by `dy` covers `dy` of every pixel to its right and, at a
-mean distance `x` from its pixel's left border, `dy * (1 - x)` of its own. Summed along a row that is the mean winding
-number of each pixel; folded into [0, 1] it is the area under the even-odd rule. Exact, but where several windings meet
-within one pixel.
+Outlines are drawn as font rasterizers do, by signed-area accumulation: edges are split at pixel borders, so that each
+piece lies in one pixel. A piece that descends by `dy` covers `dy` of every pixel to its right and `dy * (1 - x)` of its
+own, where `x` is its mean distance from that pixel's left border. Summed along a row, this is the mean winding number
+of each pixel; folded into [0, 1], it is the area under the even-odd rule. It is exact unless several windings meet in
+one pixel.
 """
 
 import struct
@@ -23,16 +23,16 @@ from garmentcut.errors import PhotoError
 from garmentcut.photo.metadata import Resource, pascal_text
 
 MOST_KNOTS = 50_000
-"""Of a path; Photoshop gets slow far below."""
+"""Limit for one path; Photoshop gets slow far below."""
 
 _SAVED_PATHS, _CLIPPED_BY = range(2000, 2999), 2999
 _RECORD = np.dtype([("selector", ">u2"), ("points", ">i4", (3, 2))])
-_HEAD = struct.Struct(">HHhH18x")  # a record that is no knot: selector, of an outline number of knots and operation
+_HEAD = struct.Struct(">HHhH18x")  # other records: selector and, for an outline, number of knots and operation
 _CLOSED, _OPEN, _FILL_RULE, _INITIAL_FILL, _KNOTS = 0, 3, 6, 8, (1, 2, 4, 5)  # selectors
-_SMOOTH, _POINTED = 1, 2  # knots of a closed outline; an open one's have numbers of their own
+_SMOOTH, _POINTED = 1, 2  # knots of a closed outline; those of an open one have other numbers
 _FIXED_ONE = 1 << 24  # coordinates are 8.24 fixed-point shares of the picture's sides
 _FLATNESS, _EVEN_ODD = 1 << 16, 1  # 16.16 device pixels, as Photoshop itself writes
-_SMOOTH_SINE = 0.02  # of the angle between the handles of a knot
+_SMOOTH_SINE = 0.02  # of the angle between the handles of a knot; below, it is smooth
 _MERGED, _EXCLUDE, _COMBINE, _SUBTRACT, _INTERSECT = -1, 0, 1, 2, 3
 
 Points = NDArray[np.float64]
@@ -40,7 +40,7 @@ Points = NDArray[np.float64]
 
 _FLATNESS_PX = 0.0005  # how far a chord may lie from its curve: an eighth of a step of 8 bits
 _MOST_STEPS = 1000
-# A garment's outline has some 10,000 points and twice its perimeter in pieces. Far beyond is an attack on the memory.
+# A garment's outline has some 10,000 points, and twice its perimeter in pieces. Far more is an attack on the memory.
 _MOST_POINTS = 1_000_000
 _MOST_PIECES = 6_000_000
 _BAND_ROWS = 256  # rows summed at a time: bounds the memory of the sums, which need double precision
@@ -48,12 +48,12 @@ _LEVELS = 65_535  # results are rounded to 16 bits, or rounding errors would lea
 
 
 def flatten_curves(curves: Points) -> Points:
-    """Cubic Bezier curves `(N, 4, 2)`, each from where the last one ended, as a polygon `(M, 2)`.
+    """Flatten connected cubic Bezier curves `(N, 4, 2)` to a polygon `(M, 2)`, in pixels.
 
-    The end of the last curve is left out: for a closed outline it is the first point.
+    The end of the last curve is left out, because in a closed outline it is the first point.
 
     Raises:
-        PhotoError: absurdly many points.
+        PhotoError: there are absurdly many points.
     """
     bend = np.abs(curves[:, :-2] - 2 * curves[:, 1:-1] + curves[:, 2:]).max(axis=(1, 2))
     steps = np.ceil(np.sqrt(bend * (0.75 / _FLATNESS_PX))).clip(1, _MOST_STEPS).astype(np.int64)
@@ -67,9 +67,9 @@ def flatten_curves(curves: Points) -> Points:
 
 
 def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Area inside closed polygons under the even-odd rule, of each pixel of a picture.
+    """The covered share of each pixel of a picture: its area inside closed polygons, under the even-odd rule.
 
-    A polygon `(K, 2)` is not closed by repeating its first point, and may reach outside the picture.
+    A polygon `(K, 2)` does not repeat its first point, and may reach outside the picture.
 
     Returns:
         `(H, W)` float32 in [0, 1], in steps of 1/65535.
@@ -103,7 +103,7 @@ def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArr
 
 
 def _cut_at_borders(starts: Points, ends: Points, axis: int, size_px: int) -> tuple[Points, Points]:
-    """Starts and ends of the pieces of edges, none of which crosses a border of the picture's pixels along an axis."""
+    """Split edges where they cross pixel borders along an axis; returns the starts and ends of the pieces."""
     at, run = starts[:, axis], ends - starts
     first = np.maximum(np.floor(np.minimum(at, ends[:, axis])) + 1, 0)
     last = np.minimum(np.ceil(np.maximum(at, ends[:, axis])) - 1, size_px)
@@ -113,14 +113,14 @@ def _cut_at_borders(starts: Points, ends: Points, axis: int, size_px: int) -> tu
     edge, number = count_up(num_borders + 1)
     border = np.where(run[:, axis] > 0, first, last)[edge] + np.sign(run[edge, axis]) * number  # at which a piece ends
     is_last = number == num_borders[edge]
-    until = np.ones(len(edge))  # share of its edge
+    until = np.ones(len(edge))  # end of a piece, as a share of its edge
     np.divide(border - at[edge], run[edge, axis], out=until, where=~is_last)
     since = np.where(number == 0, 0, np.roll(until, 1))
     return starts[edge] + since[:, None] * run[edge], starts[edge] + until[:, None] * run[edge]
 
 
 def count_up(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Of each of `counts` things: which it belongs to, and its number there from 0."""
+    """For groups of `counts` members, concatenated: the group of each member, and its index within the group."""
     which = np.repeat(np.arange(len(counts)), counts)
     return which, np.arange(len(which)) - np.repeat(np.cumsum(counts) - counts, counts)
 
@@ -128,15 +128,15 @@ def count_up(counts: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.i
 class Subpath(NamedTuple):
     """One outline of a path."""
 
-    # What it does to those before it (-1: one with the last, 0: exclude, 1: combine, 2: subtract, 3: intersect).
+    # How it combines with those before it (-1: part of the last, 0: exclude, 1: combine, 2: subtract, 3: intersect).
     operation: int
-    closed: bool  # it ends where it began; else the straight line back closes it
+    closed: bool  # it ends where it began; else a straight line closes it
     # `(K, 3, 2)`, control point before, anchor, control point after; x and y as shares of width and height.
     knots: Points
 
 
 class PenPath(NamedTuple):
-    """A path; `filled`: without any outline it shows everything, not nothing."""
+    """A path; if it is `filled` and has no outline, it shows everything instead of nothing."""
 
     name: str
     subpaths: tuple[Subpath, ...]
@@ -144,9 +144,9 @@ class PenPath(NamedTuple):
 
 
 def find_clipping_path(resources: Iterable[Resource]) -> tuple[PenPath, tuple[str, ...]] | None:
-    """The path that clips the picture, and notes on how it was chosen; None: no path holds an outline.
+    """The path that clips the picture, and notes on how it was chosen; None: no path has an outline.
 
-    Without a name in resource 2999, or where that path is missing, the first saved path counts.
+    If resource 2999 names no path, or a missing one, the first saved path is used.
 
     Raises:
         PhotoError: a path with absurdly many knots.
@@ -194,12 +194,12 @@ def parse_path(data: bytes, name: str = "") -> PenPath:
 
 
 def draw_path(path: PenPath, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """The area a path encloses, `(H, W)` float32 in [0, 1], in a picture as it is stored.
+    """The area that a path encloses, `(H, W)` float32 in [0, 1], in a picture as stored, not yet upright.
 
     Raises:
         PhotoError: absurdly long outlines.
     """
-    # Outlines that one even-odd fill draws: exact where they touch, and faster, than laying each over the last.
+    # Outlines that one even-odd fill can draw together, which is faster, and exact where they touch.
     shapes: list[tuple[int, list[Subpath]]] = []
     for subpath in path.subpaths:
         is_even_odd = bool(shapes) and shapes[-1][0] in ((_EXCLUDE, _COMBINE) if len(shapes) == 1 else (_EXCLUDE,))
@@ -207,7 +207,7 @@ def draw_path(path: PenPath, size_hw: tuple[int, int]) -> NDArray[np.float32]:
             shapes[-1][1].append(subpath)
         else:
             shapes.append((subpath.operation, [subpath]))
-    # A path that begins by taking away takes away from the whole picture.
+    # A path that begins with subtract or intersect starts from the whole picture.
     filled = shapes[0][0] in (_SUBTRACT, _INTERSECT) if shapes else path.filled
     alpha = np.full(size_hw, filled, np.float32)
     for operation, outlines in shapes:
@@ -238,19 +238,19 @@ def _polygon_of(subpath: Subpath, size_hw: tuple[int, int]) -> Points:
 
 
 def path_resources(path: PenPath) -> list[Resource]:
-    """A path, each outline of at most 65535 knots, and the statement that it clips the picture."""
+    """The image resources that hold a path, with at most 65,535 knots an outline, and name it as the clipping path."""
     parts = [_HEAD.pack(_FILL_RULE, 0, 0, 0), _HEAD.pack(_INITIAL_FILL, path.filled, 0, 0)]
     for operation, closed, knots in path.subpaths:
-        start = _CLOSED if closed else _OPEN  # an open outline's knots have numbers of their own, as far on
+        start = _CLOSED if closed else _OPEN  # the numbers of its knots follow in the same order
         before, after = knots[:, 1] - knots[:, 0], knots[:, 2] - knots[:, 1]
-        # Handles on one line: moving one in Photoshop turns the other.
+        # A knot is smooth if its handles lie on one line: moving one in Photoshop turns the other.
         cross = np.abs(before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0])
         is_smooth = cross < _SMOOTH_SINE * np.hypot(*before.T) * np.hypot(*after.T)
         is_smooth &= (before * after).sum(axis=1) > 0
         records = np.zeros(len(knots), _RECORD)
         records["selector"] = start + np.where(is_smooth, _SMOOTH, _POINTED)
-        records["points"] = np.rint(knots[..., ::-1] * _FIXED_ONE)  # y stands before x
-        # The 1 behind the operation is what Photoshop writes there; the specification does not explain it.
+        records["points"] = np.rint(knots[..., ::-1] * _FIXED_ONE)  # y is stored before x
+        # Photoshop writes the 1 after the operation; the specification does not explain it.
         parts += [_HEAD.pack(start, len(knots), operation, 1), records.tobytes()]
     clipped_by = pascal_text(path.name) + struct.pack(">IH", _FLATNESS, _EVEN_ODD)
     return [Resource(_SAVED_PATHS.start, path.name, b"".join(parts)), Resource(_CLIPPED_BY, "", clipped_by)]

@@ -1,4 +1,4 @@
-"""`Photo` and `Cutout`, what travels with them, and their pixels at other depths, orientations and sizes."""
+"""`Photo` and `Cutout`, their metadata, and conversions of pixels to other depths, orientations and sizes."""
 
 import functools
 import itertools
@@ -22,21 +22,21 @@ Pixels = NDArray[np.unsignedinteger[Any]]
 """uint8 or uint16, full range."""
 
 _BAND_ROWS = 64
-# Measured by cutting photos of 16 megapixels: bytes of a pixel beside those that it is decoded to.
+# Bytes of memory for each pixel, beside the decoded ones; measured by cutting photos of 16 megapixels.
 _WORK_BYTES, _DEEP_WORK_BYTES = 34, 46
 _PHOTO_SHARE, _NO_LIMIT = 0.7, 1 << 62
 # Contrast within 3 pixels over contrast within 5: 1 at a hard edge, 1/2 on an even ramp.
 _SOFT_RATIO, _HARD_RATIO = 0.8, 0.95
-_REACH_PX = 4  # small pixels around a tile: a window of 5, and interpolation between its results
-_TILE_PX = 192  # large pixels: most tiles have no edge in them and cost nothing
+_REACH_PX = 4  # pixels of the small alpha around a tile, for a window of 5 and interpolation
+_TILE_PX = 192  # pixels of the large alpha; most tiles have no edge in them and cost nothing
 
 
 @dataclass(frozen=True)
 class Metadata:
-    """What travels with pixels from a photo to its files; None: the file has none."""
+    """Metadata carried from a photo to its output files; None: the photo has none."""
 
     profile: bytes | None = None  # ICC profile of an RGB colour space; None: sRGB
-    dpi: tuple[float, float] | None = None  # horizontal and vertical pixels an inch
+    dpi: tuple[float, float] | None = None  # horizontal and vertical pixels per inch
     exif: bytes | None = None  # TIFF-structured (without the `Exif` marker), orientation 1
     xmp: bytes | None = None  # a UTF-8 packet, orientation 1
     iptc: bytes | None = None  # records of IPTC's Information Interchange Model
@@ -64,7 +64,7 @@ class Photo:
     iptc: bytes | None = None
 
     def __post_init__(self) -> None:
-        """Check shape and dtype once, at the edge."""
+        """Check shape and dtype."""
         _check_rgb(self.rgb)
 
     @property
@@ -74,7 +74,7 @@ class Photo:
 
     @property
     def metadata(self) -> Metadata:
-        """All that travels with its pixels."""
+        """All metadata that is carried with the pixels."""
         return Metadata(self.profile, self.dpi, self.exif, self.xmp, self.iptc)
 
 
@@ -86,9 +86,9 @@ class Cutout:
         rgb: `(H, W, 3)` uint8 or uint16, upright, in the colour space of `profile`.
         alpha: `(H, W)` float32 in [0, 1], the garment's coverage of each pixel.
         profile, dpi, exif, xmp, iptc: as in `Metadata`.
-        is_clean: edge colours are the garment's own and hidden pixels black: cleaning again would only do harm.
+        is_clean: edge colours are the garment's own and hidden pixels are black; it must not be cleaned again.
         is_whole: it has the photo's own frame: neither trimmed nor laid on another canvas.
-        doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: nobody has judged it, or the model cannot tell.
+        doubt: 1 - expected surface Dice at 2 px, in [0, 1]; None: it was not judged, or the model cannot tell.
         reasons: why it is doubtful, in words.
         flags: codes of the reasons, keys of `garmentcut.errors.FLAGS`: `foreign` first, if the photo looks unlike the
             studio that the model was trained on.
@@ -108,32 +108,32 @@ class Cutout:
     flags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Size, garment and doubt; the pixels themselves would fill pages."""
+        """Size, garment and doubt, without the pixels."""
         height, width = self.alpha.shape
         doubt = "" if self.doubt is None else f", doubt {self.doubt:.3f}"
         return f"<Cutout {width}x{height} {self.rgb.dtype}, garment at {self.garment_box_xyxy}{doubt}>"
 
     def __post_init__(self) -> None:
-        """Check shapes, dtypes and range once, at the edge."""
+        """Check shapes, dtypes and range."""
         _check_rgb(self.rgb)
         if self.alpha.dtype != np.float32 or self.alpha.shape != self.rgb.shape[:2]:
             raise ValueError(f"alpha must be float32 {self.rgb.shape[:2]}, not {self.alpha.dtype} {self.alpha.shape}")
-        if not 0 <= self.alpha.min() <= self.alpha.max() <= 1:  # nor is any of it NaN
+        if not 0 <= self.alpha.min() <= self.alpha.max() <= 1:  # also refuses NaN
             raise ValueError(f"alpha must be in [0, 1], not in [{self.alpha.min()}, {self.alpha.max()}]")
 
     @classmethod
     def of(cls, photo: Photo, alpha: NDArray[np.float32]) -> "Cutout":
-        """A photo and its alpha; all that travels with the photo goes along."""
+        """Combine a photo and its alpha; the photo's metadata is kept."""
         return cls(photo.rgb, alpha, photo.profile, photo.dpi, photo.exif, photo.xmp, iptc=photo.iptc)
 
     @property
     def metadata(self) -> Metadata:
-        """All that travels with its pixels."""
+        """All metadata that is carried with the pixels."""
         return Metadata(self.profile, self.dpi, self.exif, self.xmp, self.iptc)
 
     @property
     def box_xyxy(self) -> Box | None:
-        """Left, top, right, bottom of what an 8-bit alpha shows, right and bottom exclusive; None: nothing."""
+        """The box of what is visible at 8 bits: left, top, right, bottom, right and bottom exclusive; None: nothing."""
         return bounding_box(self.alpha > HALF_LEVEL)
 
     @cached_property
@@ -142,7 +142,7 @@ class Cutout:
         return garment_box(self.alpha)
 
     def rounded_alpha(self) -> Pixels:
-        """Alpha as full-range integers of the photo's depth, `(H, W)`."""
+        """Alpha as full-range integers at the photo's depth, `(H, W)`."""
         rounded: Pixels = np.empty(self.alpha.shape, self.rgb.dtype)
         self._round_alpha(rounded)
         return rounded
@@ -150,8 +150,8 @@ class Cutout:
     def rgba(self, *, clean: bool = True) -> Pixels:
         """`(H, W, 4)` of the photo's depth, straight (not premultiplied) alpha.
 
-        With `clean` the background's colour is taken out of edge pixels and hidden ones are black, as in a file;
-        without it these are the photo's own pixels, untouched.
+        With `clean` the background's colour is removed from edge pixels and hidden ones are black, as in a file;
+        without it these are the photo's own pixels, unchanged.
         """
         rgb = self.cleaned.rgb if clean else self.rgb
         rgba = np.empty((*self.alpha.shape, 4), rgb.dtype)
@@ -162,7 +162,7 @@ class Cutout:
 
     def _round_alpha(self, out: Pixels) -> None:
         top = np.float32(np.iinfo(out.dtype).max)
-        for start in range(0, len(out), _BAND_ROWS):  # in bands: the float steps between are four times as large
+        for start in range(0, len(out), _BAND_ROWS):  # in bands: the intermediate floats take four times the memory
             out[start : start + _BAND_ROWS] = np.rint(self.alpha[start : start + _BAND_ROWS] * top)
 
     def to_pil(self) -> Image.Image:
@@ -174,13 +174,13 @@ class Cutout:
 
     @cached_property
     def cleaned(self) -> "Cutout":
-        """The same, worked out once, with the background's colour taken out of edge pixels and hidden pixels black."""
+        """This cutout without the background's colour in edge pixels, and with black hidden pixels; computed once."""
         from garmentcut.photo.compose import clean
 
         return clean(self)
 
     def trimmed(self, margin_px: int = 0) -> "Cutout":
-        """Crop to the garment, with a margin; where the margin leaves the photo it is transparent black.
+        """Crop to the garment, with a margin; beyond the photo the margin is transparent black.
 
         Raises:
             ValueError: everything is transparent, or `margin_px` is negative.
@@ -196,17 +196,17 @@ class Cutout:
             color: `#rrggbb` in sRGB, converted to the photo's profile; None: the white of that profile.
 
         Raises:
-            PhotoError: the profile cannot tell which numbers the colour has.
+            PhotoError: the colour cannot be converted to the profile.
         """
         from garmentcut.photo.compose import lay_over
 
         return lay_over(self, color)
 
     def save(self, file: str | os.PathLike[str], /, *, format: str | None = None, **output: Any) -> None:
-        """Write the cutout to a file, whole or not at all.
+        """Write the cutout to a file, completely or not at all.
 
         Args:
-            file: its suffix gives the format where `format` is None: `.png`, `.webp`, `.tif`, `.psd`, `.jpg`. A PSD's
+            file: its suffix gives the format if `format` is None: `.png`, `.webp`, `.tif`, `.psd`, `.jpg`. A PSD's
                 layer is named after the file.
             format: `png`, `mask`, `webp`, `tiff`, `psd` or `jpeg`.
             **output: the other fields of `garmentcut.config.OutputConfig`: `background`, `trim`, `margin_px`, `hidden`,
@@ -224,7 +224,7 @@ class Cutout:
         write_atomic(path, self._encoded(format_for(path, format), output, name=path.stem))
 
     def to_bytes(self, format: str = "png", **output: Any) -> bytes:
-        """A file's content; formats, other fields and errors as for `save`."""
+        """The content of a file, encoded; `format`, other fields and errors as for `save`."""
         return self._encoded(format, output)
 
     def _encoded(self, format: str, output: dict[str, Any], *, name: str = "") -> bytes:
@@ -261,7 +261,7 @@ def to_alpha(plane: Pixels) -> NDArray[np.float32]:
 
 
 def turn_upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
-    """A picture `(H, W)` or `(H, W, C)` upright, a view; `orientation` is that of TIFF 6.0, tag 274, or counts as 1."""
+    """Turn `(H, W)` or `(H, W, C)` upright, as a view; an `orientation` (TIFF 6.0, tag 274) out of range means 1."""
     turned = pixels.swapaxes(0, 1) if orientation in (5, 6, 7, 8) else pixels
     if orientation in (2, 3, 6, 7):
         turned = turned[:, ::-1]
@@ -271,8 +271,8 @@ def turn_upright(pixels: NDArray[Sample], orientation: int) -> NDArray[Sample]:
 def resize_rgb(rgb: NDArray[np.uint8], size_hw: tuple[int, int], *, reducing_gap: float = 3.0) -> NDArray[np.uint8]:
     """Resize `(H, W, 3)` with an antialiased cubic filter.
 
-    Where it shrinks by more than twice `reducing_gap`, whole factors come first, by averages: several times as fast,
-    and from 3 on the same to the eye (Pillow's documentation).
+    If it shrinks by more than twice `reducing_gap`, it is first reduced by a whole factor, by averaging. This is
+    several times as fast and, from a gap of 3, looks the same (Pillow's documentation).
     """
     if rgb.shape[:2] == size_hw:
         return rgb
@@ -281,11 +281,11 @@ def resize_rgb(rgb: NDArray[np.uint8], size_hw: tuple[int, int], *, reducing_gap
 
 
 def resize_alpha(alpha: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Bring an alpha to another size; enlarged, hard edges stay one pixel wide, soft and sheer parts as they are.
+    """Resize an alpha `(H, W)`; when enlarged, hard edges stay one pixel wide, soft and sheer parts stay soft.
 
-    A cubic filter alone leaves an edge as many pixels wide as the enlargement. It is steepened by that factor about the
-    middle of the levels on both sides of the edge, and kept between them: a sheer garment gets a crisp edge too, and
-    its plateau of 0.4 stays 0.4. Ramps that the small alpha already spreads over several pixels are not steepened.
+    A cubic filter alone widens an edge by the factor of the enlargement. So the edge is steepened by that factor about
+    the middle of the levels on its two sides, and clipped to them: a sheer garment gets a crisp edge too, and its
+    plateau of 0.4 stays 0.4. Ramps that already spread over several pixels of the small alpha are not steepened.
     """
     if alpha.shape == size_hw:
         return alpha
@@ -311,7 +311,7 @@ def resize_alpha(alpha: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArra
 def _enlarge(
     alpha: NDArray[np.float32], box_xyxy: NDArray[np.float64], size_hw: tuple[int, int], scale: float
 ) -> NDArray[np.float32]:
-    """The box of `alpha`, in fractions of pixels, at the wanted size and with its hard edges steepened by `scale`."""
+    """Resize a box of `alpha`, given in fractions of pixels, and steepen its hard edges by `scale`."""
 
     def resample(values: NDArray[np.float32], resampling: Image.Resampling) -> NDArray[np.float32]:
         image = Image.fromarray(np.ascontiguousarray(values))
@@ -330,9 +330,9 @@ def _enlarge(
 def check_size(
     width_px: int, height_px: int, limits: ReadConfig, *, channels: int = 3, bits: int = 8, num_bytes: int = 0
 ) -> None:
-    """Refuse a picture by what its header declares, before anything of it is decoded.
+    """Refuse a picture that is too large by what its header declares, before anything is decoded.
 
-    `channels` of `bits` bits are those of a pixel as it is decoded, `num_bytes` the file's, all of which is in memory.
+    `channels` and `bits` (per channel) are those of the decoded pixels. `num_bytes` is the file's size, also in memory.
 
     Raises:
         PhotoError: a side or the number of pixels is zero or over the limit, or it would take too much memory.
@@ -347,7 +347,7 @@ def check_size(
         fault = f"over read.max_megapixels = {limits.max_megapixels:g}"
         raise PhotoError(f"{size}: {fault}; raise the limit if intended", code="too_large")
     work_bytes = _DEEP_WORK_BYTES if bits > 8 else _WORK_BYTES
-    needed = num_bytes + width_px * height_px * (channels * -(-bits // 8) + work_bytes)  # a tenth to spare
+    needed = num_bytes + width_px * height_px * (channels * -(-bits // 8) + work_bytes)  # with a tenth to spare
     if needed > (limit := memory_limit(limits)):
         fault = f"take about {needed / 1e9:.1f} GB of memory, and one photo may take {limit / 1e9:.1f}"
         fix = "make it smaller, or give it more memory (read.max_memory_mb)"
@@ -355,13 +355,13 @@ def check_size(
 
 
 def memory_limit(limits: ReadConfig) -> int:
-    """Bytes that one photo may take: what the user says, else seven tenths of what this process may have."""
+    """Bytes of memory that one photo may take: the setting, else 70 % of what this process may take."""
     return limits.max_memory_mb * 1_000_000 if limits.max_memory_mb else int(_PHOTO_SHARE * _process_memory())
 
 
 @functools.lru_cache(maxsize=1)
 def _process_memory() -> int:
-    """The machine's memory, or less where its container or service is given less."""
+    """The machine's memory in bytes, or the limit of its container or service if that is lower."""
     found = [_NO_LIMIT]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
@@ -375,7 +375,7 @@ def _process_memory() -> int:
 
 
 def _cgroup_limits(membership: Path, root: Path) -> Iterator[int]:
-    """Limits on this process' memory of its control group and those around it, of version 1 and 2."""
+    """Memory limits, in bytes, of this process's control group and its parents, of version 1 and 2."""
     try:
         lines = membership.read_text().splitlines()
     except (OSError, ValueError):

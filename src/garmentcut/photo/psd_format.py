@@ -1,8 +1,8 @@
-"""Photoshop documents: reads their layers, masks and channels, unpacking only what is asked for, and writes plain ones.
+"""Photoshop documents: reads layers, masks and channels, unpacking only what is asked for, and writes simple ones.
 
-psd-tools reads the structure (Adobe, Photoshop File Formats Specification). Planes are unpacked here, strictly, where
-psd-tools would replace damaged ones by black, and documents are written here (docs/decisions/013-psd-by-hand.md).
-Planes are packed as Photoshop itself packs them, 8 bits as PackBits, 16 bits deflated.
+psd-tools parses the structure (Adobe, Photoshop File Formats Specification). Planes are unpacked here, strictly,
+because psd-tools would replace damaged ones by black. Documents are written here too
+(docs/decisions/013-psd-by-hand.md), packed as Photoshop itself does it: PackBits for 8 bits, deflate for 16.
 """
 
 import io
@@ -30,43 +30,43 @@ if TYPE_CHECKING:
 
 RGB, CMYK = 3, 4
 """Colour modes."""
-# With a vector mask too, the first mask may hold what Photoshop drew of both; the second then is the painted one.
+# If there is a vector mask too, MASK may hold what Photoshop drew of both; PAINTED_MASK is then the painted one.
 TRANSPARENCY, MASK, PAINTED_MASK = -1, -2, -3
-"""Planes of a layer that are no colours."""
+"""Numbers of the planes of a layer that are not colours."""
 
 _RAW, _RLE, _ZIP, _ZIP_PREDICTED = range(4)  # ways of packing a plane
 _HEADER = struct.Struct(">4sH6xHIIHH")  # signature, version, planes, height, width, depth, mode
 _LAYERS_OF_16_BITS = b"Lr16"
 _FASTEST = 1
-_FLAGS = 8  # of a layer: visible; written by Photoshop 5 or later
-_MOST_SIDE_PX, _MOST_BYTES = 30_000, 2**31 - 1  # more needs a PSB, another kind of file
+_FLAGS = 8  # of a layer: visible, in the form of Photoshop 5 and later
+_MOST_SIDE_PX, _MOST_BYTES = 30_000, 2**31 - 1  # more needs PSB, another format
 _DAMAGED = "damaged Photoshop document: {}; save it again"
 
-_RLE_GAIN = 64  # PackBits makes at most 128 bytes of 2
-# What all planes of a file may come to: layers that are plain packs of zeros could otherwise ask for terabytes.
+_RLE_GAIN = 64  # two bytes of PackBits unpack to at most 128
+# Limits on what all planes of a file unpack to: layers of packed zeros could otherwise ask for terabytes.
 _SPARE_BYTES, _GAIN = 1 << 29, 100
 _PSD, _BIG = 1, 2  # versions
 _COLORS_OF_MODE = {0: 1, 1: 1, 2: 1, RGB: 3, CMYK: 4, 8: 1, 9: 3}
 _MULTICHANNEL = 7  # every plane is an ink
 _MOST_NESTED = 64  # Photoshop allows 10 groups within each other
-_MOST_LAYERS, _MOST_PARTS = 8000, 100_000  # Photoshop allows 8000 layers, and gives each some ten parts
+_MOST_LAYERS, _MOST_PARTS = 8000, 100_000  # Photoshop allows 8000 layers, each with about ten parts
 _UNICODE_NAME, _FILL_OPACITY, _DIVIDERS = b"luni", b"iOpa", (b"lsct", b"lsdk")
-_GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; what stands below its lowest layer
+_GROUP, _GROUP_END = (1, 2), 3  # a group's own record, open or closed; the divider below its lowest layer
 
 
-# psd-tools reports odd parts by logging, which Python prints on stderr where the application has not set logging up.
+# psd-tools logs odd parts, which Python prints on stderr if the application has not set up logging.
 logging.getLogger("psd_tools").addHandler(logging.NullHandler())
 
 
 class ImageResource(IntEnum):
-    """Numbers of image resources; IPTC's is in `metadata`, for TIFF and JPEG hold it too."""
+    """Numbers of image resources; IPTC's is in `metadata`, because TIFF and JPEG hold it too."""
 
     RESOLUTION = 1005
     ALPHA_NAMES = 1006
     ACTIVE_LAYER = 1024
     ICC_PROFILE = 1039
     UNICODE_ALPHA_NAMES = 1045
-    CHANNEL_NUMBERS = 1053  # with one, a channel is a saved one for certain, not the merged picture's transparency
+    CHANNEL_NUMBERS = 1053  # a channel with one is certainly a saved one, not the merged picture's transparency
     VERSION_INFO = 1057
     EXIF = 1058
     XMP = 1060
@@ -86,12 +86,12 @@ class Box(NamedTuple):
         return max(self.bottom - self.top, 0), max(self.right - self.left, 0)
 
     def within(self, frame: "Box") -> "Box":
-        """What of it lies in another one; perhaps nothing."""
+        """The part of it that lies in another one; may be empty."""
         top, left = max(self.top, frame.top), max(self.left, frame.left)
         return Box(top, left, max(min(self.bottom, frame.bottom), top), max(min(self.right, frame.right), left))
 
     def seen_from(self, frame: "Box") -> "Box":
-        """The same rectangle, counted from the upper left corner of another one."""
+        """The same rectangle, relative to the upper left corner of another one."""
         return Box(self.top - frame.top, self.left - frame.left, self.bottom - frame.top, self.right - frame.left)
 
 
@@ -101,7 +101,7 @@ class Layer:
 
     record: "LayerRecord"  # what psd-tools found about it
     channels: dict[int, "ChannelData"]  # its packed planes by number (psd-tools' `ChannelID`)
-    children: tuple["Layer", ...] | None = None  # a group's layers, the lowest first; None: not a group
+    children: tuple["Layer", ...] | None = None  # a group's layers, lowest first; None: not a group
 
     @property
     def name(self) -> str:
@@ -122,32 +122,32 @@ class Layer:
 
 @dataclass(eq=False)
 class Document:
-    """A Photoshop document; unpacks no more than a file of its size can honestly hold."""
+    """A Photoshop document; refuses to unpack far more than is plausible for a file of its size."""
 
     size_hw: tuple[int, int]  # of the picture
     mode: int  # Photoshop's colour mode (1 gray, 3 RGB, 4 CMYK, others)
     num_channels: int  # planes of the merged picture: colours, then transparency if it has some, then saved channels
-    layers: tuple[Layer, ...]  # the lowest first; none: only the merged picture
+    layers: tuple[Layer, ...]  # lowest first; empty: there is only the merged picture
     resources: tuple[Resource, ...]  # image resources
-    merged: tuple[int, bytes] = field(repr=False)  # the merged picture's way of packing and its packed planes
-    has_merged_alpha: bool  # the first plane behind the merged picture's colours is its transparency
-    depth: int  # bits a sample: 1, 8 or 16
+    merged: tuple[int, bytes] = field(repr=False)  # the merged picture's compression and its packed planes
+    has_merged_alpha: bool  # the first plane after the merged picture's colours is its transparency
+    depth: int  # bits per sample: 1, 8 or 16
     limits: ReadConfig
-    bytes_left: int  # that may still be made of the file
+    bytes_left: int  # that may still be unpacked or drawn
 
     @property
     def frame(self) -> Box:
-        """The picture."""
+        """The whole picture as a box."""
         return Box(0, 0, *self.size_hw)
 
     @property
     def num_colors(self) -> int:
-        """Planes of the merged picture that are colours."""
+        """Number of the merged picture's planes that are colours."""
         return _COLORS_OF_MODE.get(self.mode, self.num_channels)
 
     @property
     def leaves(self) -> list[tuple[Layer, tuple[Layer, ...]]]:
-        """All layers but groups, the lowest first, each with the groups around it, the innermost first."""
+        """All layers except groups, lowest first, each with the groups around it, innermost first."""
         return list(_leaves_of(self.layers))
 
     def resource(self, number: int) -> bytes | None:
@@ -155,10 +155,10 @@ class Document:
         return resource_of(self.resources, number)
 
     def spend(self, num_bytes: int) -> None:
-        """Count what is made of the file, such as planes drawn of a few numbers; each takes time and memory.
+        """Count bytes that are made from the file, such as planes drawn from a few numbers; they take time and memory.
 
         Raises:
-            PhotoError: far more than the file can honestly hold.
+            PhotoError: the sum is far more than is plausible for the file.
         """
         self.bytes_left -= num_bytes
         if self.bytes_left < 0:
@@ -166,7 +166,7 @@ class Document:
             raise PhotoError(f"{fault}; flatten it and save it again", code="damaged")
 
     def layer_plane(self, layer: Layer, channel: int, box: Box) -> Pixels | None:
-        """A layer's plane `(H, W)`, uint8 or uint16, the size of its box; None: it has none, or an empty one.
+        """A layer's plane `(H, W)`, uint8 or uint16, the size of its box; None: it is missing or empty.
 
         Raises:
             PhotoError: over a limit, damaged, or far more than the file can hold.
@@ -179,17 +179,17 @@ class Document:
         return _unpack(int(packed.compression), packed.data, box.size_hw, self.depth)
 
     def merged_plane(self, number: int) -> Pixels:
-        """A plane of the merged picture, as `layer_plane`.
+        """A plane of the merged picture; shape and dtype as for `layer_plane`.
 
         Raises:
             PhotoError: damaged, cut off, or far more than the file can hold.
         """
         (height, width), (compression, packed) = self.size_hw, self.merged
         planes = slice(number * height, (number + 1) * height)
-        if compression in (_ZIP, _ZIP_PREDICTED):  # one stream of all planes, unpacked again for each
+        if compression in (_ZIP, _ZIP_PREDICTED):  # one stream for all planes, unpacked again for each
             self.spend(self.num_channels * height * _row_bytes(width, self.depth))
             return _unpack(compression, packed, (self.num_channels * height, width), self.depth)[planes]
-        if compression == _RLE:  # the lengths of all planes' rows stand in front
+        if compression == _RLE:  # the lengths of all planes' rows come first
             lengths = np.frombuffer(packed, ">u2", count=self.num_channels * height)
             start = 2 * len(lengths) + int(lengths[: planes.start].sum(dtype=np.int64))
             packed = lengths[planes].tobytes() + packed[start : start + int(lengths[planes].sum(dtype=np.int64))]
@@ -212,7 +212,7 @@ def _row_bytes(width: int, depth: int) -> int:
 
 
 def _unpack(compression: int, packed: bytes, size_hw: tuple[int, int], depth: int) -> Pixels:
-    """One plane, refused where it is damaged."""
+    """Unpack one plane; raises PhotoError if it is damaged."""
     height, width = size_hw
     num_bytes = height * _row_bytes(width, depth)
     if compression == _RLE:
@@ -236,21 +236,21 @@ def read_document(data: bytes, limits: ReadConfig) -> Document:
     """Read a PSD file's structure, after checking its header against the limits; nothing is unpacked.
 
     Raises:
-        PhotoError: a PSB, over a limit, of a depth that is not read, cut off; any other exception means damage.
+        PhotoError: a PSB, over a limit, of an unsupported depth, truncated; any other exception means damage.
     """
     mode, depth, size_hw, num_channels = _read_header(data, limits)
     from psd_tools import ParseLimits
     from psd_tools.psd import PSD
 
-    # Without the image resources, which are read here: psd-tools 1.26 fails on some of its own.
+    # Without the image resources, which are parsed here, because psd-tools 1.26 fails on some.
     start, end = resource_span(data)
     if data.count(b"8BIM", end) > _MOST_PARTS:  # each takes time, however small
         raise PhotoError("a Photoshop document of very many parts; flatten it and save it again", code="too_large")
     content = io.BytesIO(b"".join((data[:start], bytes(4), memoryview(data)[end:])))
-    # Parts within parts are copied once a level.
+    # psd-tools copies nested parts once for each level.
     psd = PSD.read(content, parse_limits=ParseLimits(max_total_bytes=8 * len(data) + (1 << 20)))
     section = psd.layer_and_mask_information
-    # Documents of 16 bits keep their layers in a block of their own.
+    # 16-bit documents keep their layers in a block of their own.
     in_block = section.tagged_blocks.get_data(_LAYERS_OF_16_BITS) if section.tagged_blocks else None
     info: LayerInfo | None = in_block or section.layer_info
     if info is not None and abs(info.layer_count) > _MOST_LAYERS:
@@ -264,7 +264,7 @@ def read_document(data: bytes, limits: ReadConfig) -> Document:
 
 
 def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, int], int]:
-    """Mode, depth, size and number of channels."""
+    """Check the header; returns mode, depth, size and number of channels."""
     if len(data) < _HEADER.size:
         raise PhotoError("truncated Photoshop document; copy or save it again", code="truncated")
     _, version, num_channels, height, width, depth, mode = _HEADER.unpack_from(data)
@@ -280,13 +280,13 @@ def _read_header(data: bytes, limits: ReadConfig) -> tuple[int, int, tuple[int, 
 
 
 def resource_span(data: bytes) -> tuple[int, int]:
-    """Where the image resources begin, with their length before them, and where they end."""
+    """Offsets of the image resources: their start, which is the start of their length field, and their end."""
     start = _HEADER.size + 4 + int.from_bytes(data[_HEADER.size : _HEADER.size + 4])
     return start, start + 4 + int.from_bytes(data[start : start + 4])
 
 
 def _tree_of(info: "LayerInfo | None") -> tuple[Layer, ...]:
-    """Groups stand as a divider, their layers, and a record of their own."""
+    """Build the tree of layers. In the file, a group is a divider, then its layers, then its own record."""
     stack: list[list[Layer]] = [[]]
     for record, packed in zip(info.layer_records, info.channel_image_data, strict=True) if info else ():
         layer = Layer(record, dict(zip((int(channel.id) for channel in record.channel_info), packed, strict=True)))
@@ -305,7 +305,7 @@ def _tree_of(info: "LayerInfo | None") -> tuple[Layer, ...]:
 
 
 def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: int) -> None:
-    """The merged picture ends the file, so it tells whether the file is whole."""
+    """Refuse a truncated file: the merged picture is at the end, so it tells whether the file is whole."""
     (compression, packed), is_whole = merged, True
     if compression == _RAW:
         is_whole = len(packed) >= num_rows * row_bytes
@@ -317,13 +317,13 @@ def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: 
 
 
 def pack_rows(plane: Pixels) -> tuple[bytes, bytes]:
-    """Pack a plane `(H, W)`, uint8 or uint16, as PackBits; a plain border all around, as of a cutout, is packed once.
+    """Pack a plane `(H, W)`, uint8 or uint16, as PackBits; a border of one level, as around a cutout, is packed once.
 
     Returns:
-        The length of each row as big-endian 16-bit numbers, and the rows, one after another.
+        The packed length of each row as big-endian 16-bit numbers, and the packed rows, one after another.
     """
 
-    def pack(samples: Pixels) -> bytes:  # as bytes, for the codec takes an array's strides for granted
+    def pack(samples: Pixels) -> bytes:  # as bytes, because the codec ignores an array's strides
         return bytes(imagecodecs.packbits_encode(_bytes_of(samples).tobytes())) if samples.size else b""
 
     first, (height, width) = plane[0], plane.shape
@@ -336,14 +336,14 @@ def pack_rows(plane: Pixels) -> tuple[bytes, bytes]:
 
 
 def pack_differences(plane: Pixels) -> bytes:
-    """Deflate what each sample of a plane `(H, W)` differs by from the one before it in its row."""
+    """Deflate the difference of each sample of a plane `(H, W)` from the one before it in its row."""
     differences = plane.copy()
     np.subtract(plane[:, 1:], plane[:, :-1], out=differences[:, 1:])
     return bytes(isal_zlib.compress(_bytes_of(differences).data, _FASTEST))
 
 
 def _bytes_of(samples: Pixels) -> NDArray[np.uint8]:
-    """The same with each sample of 16 bits as two bytes, the high one first."""
+    """The samples as big-endian bytes."""
     return np.ascontiguousarray(samples, samples.dtype.newbyteorder(">")).view(np.uint8)
 
 
@@ -356,9 +356,9 @@ class PsdLayer(NamedTuple):
 
 
 def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: Iterable[Resource]) -> bytes:
-    """Encode an RGB document: its layers, the lowest first, and image resources, which also name the saved channels.
+    """Encode an RGB document from its layers, lowest first, and image resources, which also name the saved channels.
 
-    Planes are those of the merged picture, each `(H, W)`: three colours, then saved channels. All pixels of the
+    `planes` are those of the merged picture, each `(H, W)`: three colours, then saved channels. All pixels of the
     document are uint8, or all are uint16.
 
     Raises:
@@ -379,13 +379,13 @@ def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: I
 
 
 def unicode_text(text: str) -> bytes:
-    """Text behind the number of its UTF-16 units."""
+    """Encode text as UTF-16, preceded by its number of units."""
     encoded = text.encode("utf-16-be", "replace")
     return struct.pack(">I", len(encoded) // 2) + encoded
 
 
 def _layer_section(layers: Sequence[PsdLayer], depth: int) -> list[bytes]:
-    """All layers; in a document of 16 bits they stand in a block of their own."""
+    """Encode all layers; in a 16-bit document they are in a block of their own."""
     encoded = [_encoded(number, layer) for number, layer in enumerate(layers, start=1)]
     content = [struct.pack(">h", len(layers)), *(record for record, _ in encoded)]
     content += [plane for _, planes in encoded for plane in planes]
@@ -397,12 +397,12 @@ def _layer_section(layers: Sequence[PsdLayer], depth: int) -> list[bytes]:
 
 
 def _encoded(number: int, layer: PsdLayer) -> tuple[bytes, list[bytes]]:
-    """All about a layer but its planes, and these, packed; `number` tells it from the others."""
+    """Encode a layer: its record, and its packed planes; `number` is its id."""
     (height, width), kind = layer.rgb.shape[:2], layer.rgb.dtype
     opaque = np.broadcast_to(np.array(np.iinfo(kind).max, kind), (height, width))
     planes, mask = {TRANSPARENCY: opaque} | {place: layer.rgb[..., place] for place in range(3)}, b""
     if layer.mask is not None:
-        # What it shows, one pixel where it shows nothing; outside it hides.
+        # The box of what it shows, or one pixel if it shows nothing; outside the box all is hidden.
         box = left, top, right, bottom = bounding_box(layer.mask > 0) or (0, 0, 1, 1)
         planes[MASK], mask = layer.mask[slices_of(box)], struct.pack(">4i4x", top, left, bottom, right)
     if kind == np.uint16:
@@ -410,7 +410,7 @@ def _encoded(number: int, layer: PsdLayer) -> tuple[bytes, list[bytes]]:
     else:
         packed = {place: _RLE.to_bytes(2) + b"".join(pack_rows(plane)) for place, plane in planes.items()}
     extra = _sized(mask)
-    extra += _sized(struct.pack(">10I", *[0xFFFF] * 10))  # blends with all tones of gray and of each plane
+    extra += _sized(struct.pack(">10I", *[0xFFFF] * 10))  # it blends with all tones of gray and of each plane
     extra += pascal_text(layer.name, 4)
     text = unicode_text(layer.name)
     extra += b"8BIMluni" + _sized(text + bytes(-len(text) % 4))

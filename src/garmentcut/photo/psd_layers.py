@@ -1,8 +1,8 @@
 """Finds what is cut out in a retoucher's PSD, for `truth`: the alpha of its layers and of their masks.
 
-A document of cut layers alone is simply transparent: its layers' alpha, laid over each other. Mostly, though, the
-retoucher keeps the photo, or a white fill, at the bottom. Then the document is opaque as a whole, and the cutout is the
-topmost layer or group that is not: what lies between it and the backdrop is shadow or retouching.
+A document of cut layers alone is transparent, and its alpha is that of its layers, laid over each other. Mostly,
+though, the retoucher keeps the photo, or a white fill, at the bottom. Then the document as a whole is opaque, and the
+cutout is the topmost layer or group that is not: what lies between it and the backdrop is shadow or retouching.
 """
 
 from collections.abc import Iterable, Sequence
@@ -21,7 +21,7 @@ Alpha = NDArray[np.float32]
 
 _VECTOR_MASKS = (b"vmsk", b"vsms")
 _INVERTED, _DISABLED = 1, 4  # flags of a vector mask
-_MOST_FEATHER_PX, _WIDE_PX = 1000, 16  # Photoshop has no more; of these on, running means are quicker
+_MOST_FEATHER_PX, _WIDE_PX = 1000, 16  # Photoshop's maximum; beyond the second, box filters are quicker
 _SWITCHED_OFF = "a switched-off layer mask left out"
 
 NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")
@@ -33,7 +33,7 @@ _DAB_SHARE = 0.01  # over a backdrop, an unmasked layer that covers less is a re
 
 
 def place(plane: NDArray[Sample], box: Box, size_hw: tuple[int, int], outside: int = 0) -> NDArray[Sample]:
-    """A plane `(h, w)` or `(h, w, C)` in its place in the picture, cut off at its borders; `outside` is the rest."""
+    """Put a plane `(h, w)` or `(h, w, C)`, which fills `box`, into a picture that is `outside` elsewhere, clipped."""
     frame = Box(0, 0, *size_hw)
     if box == frame:
         return plane
@@ -44,11 +44,11 @@ def place(plane: NDArray[Sample], box: Box, size_hw: tuple[int, int], outside: i
 
 
 def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tuple[Alpha | None, tuple[str, ...]]:
-    """A layer's masks together, None where no mask is switched on; and notes.
+    """Draw a layer's masks, multiplied (None: no mask is switched on); also returns notes.
 
-    Density and feather count, which Photoshop keeps beside the mask. A feathered mask is as Photoshop drew it where the
-    file holds that; else it is blurred here, by a Gaussian whose standard deviation is the feather. `frame` is the part
-    of the plane that is wanted; None: the picture.
+    Density and feather, which Photoshop keeps beside the mask, are applied. A feathered mask is taken as Photoshop drew
+    it, if the file holds that; else it is blurred here, by a Gaussian whose standard deviation is the feather. `frame`
+    is the part of the picture that is wanted; None: all of it.
 
     Raises:
         PhotoError: a damaged mask.
@@ -59,7 +59,7 @@ def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tup
     if data is not None or _vector_mask_of(layer) is not None:
         document.spend(4 * frame.size_hw[0] * frame.size_hw[1])
     is_feathered = bool(parameters and (parameters.user_mask_feather or parameters.vector_mask_feather))
-    if is_feathered and frame.within(document.frame) == frame != document.frame:  # what lies around it blurs into it
+    if is_feathered and frame.within(document.frame) == frame != document.frame:  # what is outside blurs into it
         whole, notes = draw_mask(document, layer)
         return None if whole is None else place(whole, document.frame.seen_from(frame), frame.size_hw), notes
     drawn_by_photoshop = data is not None and data.flags.user_mask_from_render and not data.flags.mask_disabled
@@ -91,7 +91,7 @@ def _draw_painted(document: Document, layer: Layer, frame: Box) -> tuple[Alpha |
 
 def _draw_channel(document: Document, layer: Layer, channel: int, frame: Box) -> Alpha:
     data = layer.record.mask_data
-    assert data is not None  # both callers looked
+    assert data is not None  # both callers have checked
     box, outside = Box(data.top, data.left, data.bottom, data.right), data.background_color
     if channel == PAINTED_MASK:
         box = Box(*(side or 0 for side in (data.real_top, data.real_left, data.real_bottom, data.real_right)))
@@ -110,7 +110,7 @@ def _draw_vector(document: Document, layer: Layer, frame: Box) -> tuple[Alpha | 
     flags = int.from_bytes(data[4:8])
     if flags & _DISABLED:
         return None, (_SWITCHED_OFF,)
-    document.spend(4 * document.size_hw[0] * document.size_hw[1])  # of which the frame may be a small part
+    document.spend(4 * document.size_hw[0] * document.size_hw[1])  # the whole picture, however small the frame
     alpha = draw_path(parse_path(data[8:]), document.size_hw)
     alpha = 1 - alpha if flags & _INVERTED else alpha
     return place(alpha, document.frame.seen_from(frame), frame.size_hw), ()
@@ -136,7 +136,7 @@ def _softened(mask: Alpha, feather_px: float | None, density: int | None) -> Alp
 
 
 def _blurred(mask: Alpha, sigma_px: float) -> Alpha:
-    """By a Gaussian; a wide one by three running means, whose time does not grow with it. The border repeats."""
+    """Blur by a Gaussian; a wide one by three box filters, whose time does not grow with it. The border repeats."""
     if sigma_px <= _WIDE_PX:
         return np.asarray(cv2.GaussianBlur(mask, (0, 0), sigma_px, borderType=cv2.BORDER_REPLICATE), np.float32)
     side = int(np.sqrt(4 * sigma_px**2 + 1)) | 1  # three of this width have the Gaussian's variance
@@ -147,22 +147,22 @@ def _blurred(mask: Alpha, sigma_px: float) -> Alpha:
 
 @dataclass(frozen=True, eq=False)
 class LayerAlpha:
-    """The alpha of a layer, or of several laid over each other."""
+    """The alpha of a layer, or of several layers laid over each other."""
 
-    alpha: Alpha  # `(H, W)` of the whole picture; while it is drawn, of the box
-    leaves: tuple[Layer, ...]  # the layers with pixels that it comes from
-    box: Box  # outside of it nothing is covered
-    is_mask: bool = False  # those are whole, and masks cut them
-    is_guess: bool = False  # it lies over a backdrop and looks like retouching rather than like a cutout
-    is_sum: bool = False  # the alpha was made here of several, and may be added to
+    alpha: Alpha  # `(H, W)`, of the box; `draw_layers` returns it for the whole picture
+    leaves: tuple[Layer, ...]  # the layers with pixels from which it is made
+    box: Box  # outside of it alpha is 0
+    is_mask: bool = False  # these layers are opaque, and masks cut them out
+    is_guess: bool = False  # it is over a backdrop and looks more like retouching than like a cutout
+    is_sum: bool = False  # the alpha was made here from several, and may be changed in place
     notes: tuple[str, ...] = ()  # how it was chosen, in words
 
 
 def draw_layers(document: Document) -> tuple[LayerAlpha | None, tuple[str, ...]]:
-    """The alpha of the document's visible layers, None where nothing of it is cut out; and what was left out.
+    """The alpha of the document's visible layers (None: nothing is cut out), and notes on what was left out.
 
     Fills, shapes, text and adjustments never count, nor do layers clipped to another. Layers that only tint (their
-    blend mode is not normal, or their alpha is the same everywhere) count where nothing else does.
+    blend mode is not normal, or their alpha is the same everywhere) count if nothing else does.
 
     Raises:
         PhotoError: a damaged layer.
@@ -176,7 +176,7 @@ def draw_layers(document: Document) -> tuple[LayerAlpha | None, tuple[str, ...]]
 
 @dataclass(eq=False)
 class _Siblings:
-    """The layers of one group, sorted while they are drawn from the top down: no more than four planes are held."""
+    """The layers of one group, sorted while they are drawn from the top down, so that at most four planes are held."""
 
     frame: Box
     topmost: LayerAlpha | None = None
@@ -185,7 +185,7 @@ class _Siblings:
     backdrop: LayerAlpha | None = None
 
     def add(self, drawn: LayerAlpha, blend_mode: bytes) -> None:
-        """Sort in the next lower layer; one without any alpha is forgotten."""
+        """Sort in the next lower layer; one without any alpha is dropped."""
         height, width = self.frame.size_hw
         share = float(drawn.alpha.sum(dtype=np.float64)) / (height * width)
         is_even = drawn.alpha.min() == drawn.alpha.max() if drawn.box == self.frame else not share
@@ -199,13 +199,13 @@ class _Siblings:
             self.cut = _over(self.cut, drawn)
 
     def all(self) -> LayerAlpha | None:
-        """All of them, as a mask on the group sees them."""
+        """All layers laid over each other, to which a mask on the group applies."""
         if self.cut and self.backdrop:
             return _over(self.cut, self.backdrop)
         return self.backdrop or self.cut or self.tint
 
     def cutout(self) -> LayerAlpha | None:
-        """What is cut out, a guess if need be."""
+        """The cutout, as a guess if need be; None: there is none."""
         if self.backdrop is None:
             found = self.cut or self.tint
             more = len(found.leaves) if found else 0
@@ -221,7 +221,7 @@ class _Siblings:
         return replace(self.topmost, notes=(*self.topmost.notes, below, *notes))
 
     def seen(self) -> LayerAlpha | None:
-        """As the group around them shows them: cut out if that is sure, else opaque."""
+        """What the group shows to its parent: the cutout if that is sure, else the opaque backdrop."""
         return self.backdrop if self.backdrop and self.topmost is None else self.cutout()
 
 
@@ -268,7 +268,7 @@ def _with_mask(drawn: LayerAlpha, mask: Alpha | None, opacity: float, frame: Box
 
 
 def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
-    """What of a layer lies in the picture; None: nothing."""
+    """The alpha of the part of a layer that lies in the picture; None: there is no such part."""
     box, inside = layer.box, layer.box.within(document.frame)
     if 0 in inside.size_hw:
         return None
@@ -279,7 +279,7 @@ def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
 
 
 def _part(plane: NDArray[Sample], inside: Box, box: Box) -> NDArray[Sample]:
-    """The part of a plane, which fills a box, that a smaller box shows."""
+    """The part of a plane, which fills `box`, that lies in the smaller box `inside`."""
     top, left, bottom, right = inside.seen_from(box)
     return plane[top:bottom, left:right]
 

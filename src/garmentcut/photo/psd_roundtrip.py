@@ -1,12 +1,12 @@
-"""Our own PSDs: writes a cutout as one, and tells `photo.truth` what a retoucher has changed in it since.
+"""garmentcut's own PSDs: writes them, and tells `photo.truth` what a retoucher has changed in them since.
 
-A mark in the XMP packet tells what was written, as properties of a namespace of its own: Adobe's programs keep
-properties that they do not know (Adobe, XMP Specification, part 1). Photoshop counts 16-bit levels from 0 to 32768 and
-rounds what it opens to them, so checksums are of 8-bit documents only; a 16-bit mask is compared with the saved channel
+A mark in the XMP packet records what was written, as properties in a namespace of its own: Adobe's programs keep
+properties that they do not know (Adobe, XMP Specification, part 1). Photoshop has 16-bit levels from 0 to 32768 and
+rounds every document to them, so only 8-bit documents have checksums; a 16-bit mask is compared with the saved channel
 beside it.
 
-Layer mask and clipping path are equivalent when written, and as a rule only one of them is corrected. The changed one
-wins; if both are, the mask, which is finer.
+Layer mask and clipping path are equivalent when written, and usually only one of them is corrected. The changed one is
+used; if both were changed, the mask, which is finer.
 """
 
 import base64
@@ -42,15 +42,15 @@ from garmentcut.photo.psd_layers import NO_PIXELS, Alpha, draw_mask, place
 from garmentcut.photo.xmp import RDF, Packet, edited, packet_of
 
 _NAMESPACE = "http://ns.garmentcut.org/psd/1.0/"  # a name only; nothing has to be there
-_MOST_BYTES, _MOST_PATH_BYTES = 8_000_000, 2_000_000  # a packet; a path, unpacked
+_MOST_BYTES, _MOST_PATH_BYTES = 8_000_000, 2_000_000  # limits for a packet and for an unpacked path
 _MOST_DPI = 0xFFFF_FFFF  # as 16.16 fixed point
 _PER_INCH, _IN_INCHES = 1, 1
 _CHANNEL, _BACKGROUND = "Garment", "Background"
 _MOST_NAME_CHARS = 200
-_SAME_PX = 1 / 64  # knots; Photoshop's own numbers are finer
-_SAME_LEVELS = {8: 1.1 / 255, 16: 4.1 / 65_535}  # by a document's depth; Photoshop rounds 16 bits to 15
+_SAME_PX = 1 / 64  # tolerance for knots; Photoshop's own numbers are finer
+_SAME_LEVELS = {8: 1.1 / 255, 16: 4.1 / 65_535}  # tolerance by a document's depth; Photoshop rounds 16 bits to 15
 _SAME_COVERAGE = np.float32(1 / 255)
-_SEAM_PX = 2  # around what a path has changed, where the mask still shows the edge of before
+_SEAM_PX = 2  # around changed parts of a path, where the mask still shows the old edge
 _ALIKE_IOU = 0.99
 
 
@@ -69,16 +69,16 @@ class Mark:
 
 
 def checksum_of(levels: Pixels) -> int | None:
-    """CRC-32 of uint8 levels of any shape; None: uint16, see above."""
+    """CRC-32 of uint8 levels of any shape; None for uint16 (the module's docstring says why)."""
     if levels.dtype != np.uint8:
         return None
     return int(isal_zlib.crc32(np.ascontiguousarray(levels).data))
 
 
 def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
-    """The photo's own packet, if it has one, with the mark in it instead of an earlier one; all else stays.
+    """Add a mark to the photo's XMP packet, or to a new one, in place of an earlier mark; all else stays.
 
-    One in which there is no RDF stays as it is, without a mark.
+    A packet without RDF is returned unchanged, without a mark.
     """
     values = {"Size": f"{mark.size_hw[1]}x{mark.size_hw[0]}", "Frame": "whole" if mark.is_whole else "part"}
     sums = {"Photo": mark.photo_sum, "Mask": mark.mask_sum}
@@ -86,7 +86,7 @@ def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
     if mark.path is not None:
         values["Path"] = base64.b64encode(zlib.compress(path_resources(mark.path)[0].data, 9)).decode()
     own = "".join(f' garmentcut:{key}="{value}"' for key, value in values.items())
-    rdf = f'xmlns:rdf="{RDF}"'  # whatever prefix the packet has for it
+    rdf = f'xmlns:rdf="{RDF}"'  # declared again, because the packet may use another prefix
     description = f'<rdf:Description {rdf} rdf:about="" xmlns:garmentcut="{_NAMESPACE}"{own}/>'.encode()
     packet = xmp or packet_of()
     try:
@@ -100,7 +100,7 @@ def write_mark(xmp: bytes | None, mark: Mark) -> bytes:
 
 
 def encode_psd(prepared: Preparation) -> bytes:
-    """A layered document of a picture that is on its way to its files."""
+    """Encode a prepared picture as a layered document."""
     path, background, cutout = prepared.path("editable"), prepared.output.background, prepared.wanted("psd")
     return layered_psd(cutout, path=path, background=background, name=prepared.name, marked=prepared.marked)
 
@@ -115,20 +115,20 @@ def layered_psd(
 ) -> bytes:
     """Encode a layered document of the photo's depth.
 
-    The photo is a layer with the alpha as its mask, its hidden pixels as they are; the alpha is a saved channel too. A
-    `background`, `#rrggbb` in sRGB, is a layer below it. The merged picture, which file browsers show, is what the
-    layers look like, on white if nothing lies below. `marked` puts a mark into the XMP that tells `read_cutout` later
-    what a retoucher has changed; False where a customer wants no metadata. A path without outlines is none.
+    The photo is a layer with the alpha as its mask and with unchanged hidden pixels; the alpha is also a saved channel.
+    A `background`, `#rrggbb` in sRGB, is a layer below it. The merged picture, which file browsers show, looks like the
+    layers, on white if there is no background. `marked` adds a mark to the XMP, which later tells `read_cutout` what a
+    retoucher has changed; False if a customer wants no metadata. A path without outlines is not written.
 
     Raises:
-        OutputError: over what a PSD holds.
+        OutputError: it is larger than a PSD can be.
     """
     alpha, metadata = cutout.rounded_alpha(), cutout.metadata
     merged = lay_over(cutout, background)
-    # Without characters that have no shape, such as a file name may hold.
+    # Without unprintable characters, which a file name may contain.
     plain_name = "".join(filter(str.isprintable, name))[:_MOST_NAME_CHARS]
     layers = [PsdLayer(plain_name or _CHANNEL, cutout.rgb, alpha)]
-    if background:  # in every pixel, at the memory of one
+    if background:  # fills the picture, but takes the memory of one pixel
         pixel = np.array(color_in_profile(background, cutout.profile)) * (int(np.iinfo(alpha.dtype).max) // 255)
         layers.insert(0, PsdLayer(_BACKGROUND, np.broadcast_to(pixel.astype(alpha.dtype), cutout.rgb.shape)))
     planes = [*(merged[..., number] for number in range(3)), alpha]
@@ -146,7 +146,7 @@ def _resources(metadata: Metadata, path: PenPath | None, *, num_layers: int) -> 
         ImageResource.ALPHA_NAMES: pascal_text(_CHANNEL),
         ImageResource.UNICODE_ALPHA_NAMES: unicode_text(_CHANNEL),
         ImageResource.CHANNEL_NUMBERS: struct.pack(">I", 1),
-        # The merged picture is a true one; then who wrote it and who can read it.
+        # There is a real merged picture; then the names of the writer and of a reader.
         ImageResource.VERSION_INFO: struct.pack(">IB", 1, 1) + 2 * unicode_text("garmentcut") + struct.pack(">I", 1),
         ImageResource.ICC_PROFILE: metadata.profile,
         ImageResource.EXIF: metadata.exif,
@@ -161,7 +161,7 @@ def _resources(metadata: Metadata, path: PenPath | None, *, num_layers: int) -> 
 
 
 def read_mark(xmp: bytes | None) -> Mark | None:
-    """The mark in a packet, whichever program wrote the packet anew; None: there is none that can be read."""
+    """The mark in a packet, even if another program has rewritten the packet; None: there is no readable mark."""
     if not xmp or len(xmp) > _MOST_BYTES or _NAMESPACE.encode() not in xmp:
         return None
     try:
@@ -179,15 +179,15 @@ def read_mark(xmp: bytes | None) -> Mark | None:
 
 
 class MaskedPhoto(NamedTuple):
-    """The photo's layer with what masks leave of it."""
+    """The photo's layer, and the alpha that its masks make."""
 
     layer: Layer  # the photo's
-    alpha: Alpha  # `(H, W)` of the layer, wherever on the picture it lies
+    alpha: Alpha  # `(H, W)`, of the layer, wherever it lies in the picture
     notes: tuple[str, ...] = ()  # on its masks
 
 
 def find_masked_photo(document: Document, mark: Mark) -> MaskedPhoto | None:
-    """In a document of garmentcut's, the topmost visible layer of the photo's size with a mask; None: there is none.
+    """In garmentcut's own document, the topmost visible, opaque layer of the photo's size with a mask; None: none.
 
     Masks of groups around the layer count too.
 
@@ -208,12 +208,12 @@ def find_masked_photo(document: Document, mark: Mark) -> MaskedPhoto | None:
 def read_original(document: Document, mark: Mark | None) -> Photo:
     """The untouched photo.
 
-    Of garmentcut's own documents, the layer of the photo's size, wherever it was moved; of several, the one that is as
-    it was written, else the lowest with a mask, else the lowest. Of other documents, the lowest layer that covers the
+    In garmentcut's own documents, this is the layer of the photo's size, wherever it was moved; of several, one that is
+    unchanged, else the lowest with a mask, else the lowest. In other documents, it is the lowest layer that covers the
     picture without a hole.
 
     Raises:
-        PhotoError: the document does not hold it; says why.
+        PhotoError: the document does not hold it; the message says why.
     """
     if document.mode != RGB:
         raise PhotoError("its document is not in RGB, so no photo is taken out of it")
@@ -234,7 +234,7 @@ def read_original(document: Document, mark: Mark | None) -> Photo:
 
 
 def layer_rgb(document: Document, layer: Layer, frame: Box) -> Pixels | None:
-    """A layer's colours `(h, w, C)` within a frame, black outside the layer; None: the layer holds none."""
+    """A layer's colours `(h, w, C)` within a frame, black outside the layer; None: it lacks one."""
     planes = [document.layer_plane(layer, number, layer.box) for number in range(document.num_colors)]
     present = [plane for plane in planes if plane is not None]
     if len(present) < len(planes):
@@ -243,13 +243,13 @@ def layer_rgb(document: Document, layer: Layer, frame: Box) -> Pixels | None:
 
 
 def _candidates(document: Document, mark: Mark | None) -> Iterator[tuple[Layer, Pixels]]:
-    """Layers that may be the photo, the likeliest first; unpacked one at a time."""
+    """Yield layers that may be the photo, the most likely first; they are unpacked one at a time."""
     leaves = [leaf for leaf in document.leaves if _may_be_photo(document, leaf[0], mark)]
     if mark is not None:
         leaves.sort(key=lambda leaf: not any(part.record.mask_data for part in (leaf[0], *leaf[1])))
     for layer, _ in leaves:
         rgb = layer_rgb(document, layer, document.frame if mark is None else layer.box)
-        if rgb is not None and (rgb != rgb[:1, :1]).any():  # a plain sheet is a background
+        if rgb is not None and (rgb != rgb[:1, :1]).any():  # a layer of a single colour is a background
             yield layer, rgb
 
 
@@ -280,7 +280,7 @@ def _reason_for_none(document: Document, mark: Mark | None) -> str:
 
 
 class Correction(NamedTuple):
-    """What is cut out of the photo's layer of a document of garmentcut's."""
+    """The cutout that a document of garmentcut's now holds."""
 
     source: Literal["layer mask", "clipping path"]
     alpha: Alpha  # `(H, W)` of the layer
@@ -289,9 +289,9 @@ class Correction(NamedTuple):
 
 
 def find_correction(document: Document, mark: Mark, masked: MaskedPhoto) -> Correction:
-    """What counts of the mask and the clipping path of a document that garmentcut wrote.
+    """Choose between the mask and the clipping path of a document that garmentcut wrote.
 
-    A path that was moved counts where it was moved, the mask, which knows soft and sheer parts, everywhere else.
+    If only the path was changed, it counts where it was moved, and the mask elsewhere; otherwise the mask counts.
 
     Raises:
         PhotoError: an absurdly long path.
@@ -305,7 +305,7 @@ def find_correction(document: Document, mark: Mark, masked: MaskedPhoto) -> Corr
         note += "it counts where it was moved, elsewhere the mask" if old else "it counts"
         return Correction("clipping path", new.laid_over(masked.alpha, old), (*masked.notes, note))
     notes = masked.notes
-    # Of the masks: a path knows no soft edges, and shall not be blamed for that.
+    # IoU of hard masks, because a path has no soft edges.
     iou = mask_iou(masked.alpha >= 0.5, new.alpha >= 0.5) if is_painted and new is not None else 1.0
     if iou < _ALIKE_IOU:
         what = "was changed too, but" if is_moved else "was left as garmentcut wrote it and"
@@ -330,11 +330,11 @@ def unchanged_places(document: Document, mark: Mark) -> set[str]:
 
 @dataclass(frozen=True, eq=False)
 class _Drawn:
-    """A path, its knots in pixels of the photo, and the area that it encloses, drawn when it is asked for."""
+    """A path, and the area that it encloses, which is drawn on first use."""
 
     path: PenPath
     size_hw: tuple[int, int]  # of the picture that it lies on
-    frame: Box  # of it, what is wanted
+    frame: Box  # the part of that picture that is wanted
 
     @classmethod
     def of_document(cls, document: Document, frame: Box) -> "_Drawn | None":
@@ -351,14 +351,14 @@ class _Drawn:
         return place(draw_path(self.path, self.size_hw), picture.seen_from(self.frame), self.frame.size_hw)
 
     def is_like(self, other: "_Drawn | None") -> bool:
-        """Whether both have the same knots, on the picture or on the photo, or enclose the same area."""
+        """Whether both have the same knots, in pixels, or enclose the same area."""
         if other is None:
             return False
         same_size = self.alpha.shape == other.alpha.shape
         return self._has_knots_of(other) or (same_size and not self._differs_from(other).any())
 
     def laid_over(self, mask: Alpha, old: "_Drawn | None") -> Alpha:
-        """The area, but the mask where the path is what it was."""
+        """The path's area where the path differs from `old`, and the mask elsewhere."""
         if old is None:
             return self.alpha
         return np.where(dilate(self._differs_from(old), _SEAM_PX), self.alpha, mask)

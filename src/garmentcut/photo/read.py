@@ -1,6 +1,6 @@
-"""Reads a photo file into a `Photo`, the first step of all; oversized files are refused before decoding.
+"""Reads a photo file into a `Photo`; oversized files are refused before decoding.
 
-Pillow finds the metadata of PNG, JPEG, WebP and AVIF; a strict and exact decoder of each format gives the pixels.
+Pillow finds the metadata of PNG, JPEG, WebP and AVIF; the pixels come from a strict and exact decoder for each format.
 """
 
 import importlib.util
@@ -65,39 +65,39 @@ _REFUSED_BY_NAME = (
     (b"\xc5\xd0\xd3\xc6", f"an EPS file; {_FIX}"),
     (b"FUJIFILMCCD-RAW", f"a camera raw file; develop it and {_FIX}"),
 )
-# Brands of ISO media files (ISO 23008-12 and AV1 Image File Format); Canon's raw files are one, and so are videos.
+# Brands of ISO media files (ISO 23008-12 and AV1 Image File Format); Canon's raw files and videos are such files too.
 _AVIF_BRANDS = {b"avif", b"avis"}
 _HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
 _MAX_DETAIL_CHARS = 120
-# Decoders report odd parts that cost no pixel by logging, which Python prints where nobody has set logging up.
+# Decoders log odd parts that affect no pixel; Python prints that if the application has not set up logging.
 logging.getLogger("imagecodecs").addHandler(logging.NullHandler())
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _CHUNK_FRAME_BYTES = 12  # length, kind and checksum
-_MOST_CHUNKS = 20_000  # beside pixels: each takes time, however small
+_MOST_CHUNKS = 20_000  # besides pixels; each takes time, however small
 _FOR_PILLOW = {b"IHDR", b"tEXt", b"zTXt", b"iTXt", b"eXIf", b"pHYs", b"IEND"}
-# What stands before packed content; and how much that may hold, each text (Pillow's limit) and all of a file.
+# What precedes packed content; and the most bytes that one text (Pillow's limit) and all of a file may unpack to.
 _PACKED = {kind: re.compile(rb"[^\0]{0,79}\0\0") for kind in (b"zTXt", b"iCCP")} | {
     b"iTXt": re.compile(rb"[^\0]{0,79}\0\x01\0[^\0]*\0[^\0]*\0")
 }
 _MOST_TEXT_BYTES, _MOST_UNPACKED_BYTES = PngImagePlugin.MAX_TEXT_CHUNK, 1 << 25
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; a palette may hold transparency
-_FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG markers: what kind of frame, and its size
+_FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG markers: a frame's kind and size
 _LOSSLESS_FRAMES = {0xC3, 0xC7, 0xCB, 0xCF, 0xF7}  # the last: JPEG-LS
 _SEQUENTIAL_FRAMES = {0xC0, 0xC1}
 _MOST_SCANS, _MOST_CHANNELS = 1000, 4  # of a JPEG: encoders write about ten scans of up to four channels
-_NEXT_SCAN = re.compile(b"\xff\xda")  # among coded pixels a byte of 255 is followed by 0 or a restart marker
+_NEXT_SCAN = re.compile(b"\xff\xda")  # in coded pixels, 0 or a restart marker follows a byte of 255
 _JPEG_END, _ICC_MARK = b"\xff\xd9", b"ICC_PROFILE\0"
 _JUNK = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
-_MOST_JUNK_BYTES = 32  # that a fault in the pixels would not leave behind
+_MOST_JUNK_BYTES = 32  # fewer than a fault in the pixels would leave
 
 
 def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None) -> Photo:
     """Read a PNG, JPEG (also a camera's MPO), TIFF, WebP or AVIF photo of any depth up to 16 bits, or a HEIC photo.
 
     The orientation is applied, whether EXIF, TIFF or XMP states it; gray and palette become RGB, transparent parts are
-    laid on white, CMYK is converted to sRGB; 16 bits stay 16 bits. Colours are what the file says: by its ICC profile,
-    else cICP, else gAMA and cHRM (PNG), else EXIF, else sRGB. What was changed stands in `Photo.notes`.
+    laid on white, CMYK is converted to sRGB; 16 bits stay 16 bits. The colour space is that of the ICC profile, else
+    cICP, else gAMA and cHRM (PNG), else EXIF, else sRGB. What was changed is listed in `Photo.notes`.
 
     HEIC needs the extra `heif`.
 
@@ -144,7 +144,7 @@ def _photo_of(raster: "Raster") -> Photo:
 
 
 def _truncated(data: bytes) -> str:
-    """The format's name if the end of a file that cannot be decoded is missing; PNG and TIFF are read to their end."""
+    """The format's name if an undecodable file lacks its end, else empty; PNG and TIFF readers notice by themselves."""
     kind = format_of(data)
     if kind == "jpeg":
         return "" if _JPEG_END in data[jpeg_scan(data) :] else "JPEG"
@@ -153,7 +153,7 @@ def _truncated(data: bytes) -> str:
     if kind in ("avif", "heif"):
         start = 0
         while start + 8 <= len(data) and (size := int.from_bytes(data[start : start + 4])) > 1:
-            start += size  # 0: the box reaches to the end of the file; 1: its size is behind its name
+            start += size  # 0: the box reaches to the end of the file; 1: its size follows its name
         return kind.upper() if start > len(data) else ""
     return ""
 
@@ -168,17 +168,17 @@ def damage_named() -> Iterator[None]:
     except MemoryError as error:
         raise PhotoError("not enough memory to decode it", code="no_memory") from error
     # The decoders raise a dozen kinds of exception on damaged files, some of them undocumented (struct.error,
-    # IndexError, SyntaxError): to the caller all of them mean the same.
+    # IndexError, SyntaxError); to the caller all of them mean the same.
     except Exception as error:
         detail = " ".join(f"{type(error).__name__}: {error}".split())[:_MAX_DETAIL_CHARS]
         raise PhotoError(f"damaged or unreadable ({detail}); export it again", code="damaged") from error
 
 
 def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, ...]]:
-    """A PNG's chunks as `(kind, all of its bytes)`, in order, up to and including IEND; and what had to be left out.
+    """A PNG's chunks as `(kind, all of its bytes)`, in order, up to and including IEND; and notes on what was left out.
 
-    Checksums are verified, but for IDAT's, the large ones, which the decoder verifies itself. A wrong one costs the
-    chunk, unless the pixels need it.
+    Checksums are verified, except those of IDAT, the large ones, which the decoder verifies. A chunk with a wrong
+    checksum is left out, unless the pixels need it.
 
     Raises:
         PhotoError: a chunk is cut off or damaged, IEND is missing, or there are very many chunks.
@@ -193,7 +193,7 @@ def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, .
         start += len(chunk)
         if kind != b"IDAT" and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
             name = f"{kind.decode('latin-1')!a}"
-            if not kind[0] & 0x20 or kind == b"tRNS":  # a small first letter: metadata
+            if not kind[0] & 0x20 or kind == b"tRNS":  # a lower-case first letter: metadata
                 raise _damaged_png(f"the checksum of its {name} part is wrong")
             notes[Note(f"the damaged {name} part left out", "repaired")] = None
             continue
@@ -211,7 +211,7 @@ def _damaged_png(fault: str) -> PhotoError:
 
 
 def format_of(data: bytes) -> Kind:
-    """The format that a file's content is in.
+    """The format of a file's content.
 
     Raises:
         PhotoError: none of these; the message names what it is.
@@ -240,7 +240,7 @@ def format_of(data: bytes) -> Kind:
 
 
 class Size(NamedTuple):
-    """What a file's header declares, as it will be decoded: pixels, channels and bits of a channel."""
+    """What a file's header declares about the decoded picture: pixels, channels and bits per channel."""
 
     width: int
     height: int
@@ -252,22 +252,22 @@ class Raster(NamedTuple):
     """A decoded file before colours are converted; not yet upright."""
 
     color: Pixels  # `(H, W, C)`: gray (255: white), RGB, or inks (255: full ink); premultiplied alpha is divided out
-    extra: Pixels  # `(H, W, K)`, the channels behind the colours, as far as they were asked for
+    extra: Pixels  # `(H, W, K)`, the channels after the colours that were asked for
     alpha: int | None  # which of `extra` is the transparency; None: none
-    profile: bytes | None  # ICC profile as found in the file, or of what else it says about its colours
+    profile: bytes | None  # ICC profile in the file, or made from what else it says about its colours
     exif: Exif
     xmp: Xmp
-    dpi: tuple[float, float] | None = None  # the format's own field, if it has one; else EXIF's counts
+    dpi: tuple[float, float] | None = None  # the format's own field; None: EXIF's is used
     is_cmyk: bool = False  # the colours are inks
-    resources: bytes = b""  # Photoshop's, as far as they may hold a clipping path
+    resources: bytes = b""  # Photoshop's, which may hold a clipping path
     iptc: bytes | None = None  # as found in the file, outside of `resources`
     notes: tuple[str, ...] = ()  # what had to be fixed or left out, in words
     is_upright: bool = False  # the decoder has applied the orientation
-    has_layers: bool = False  # Photoshop's layers stand in it, which are not read
+    has_layers: bool = False  # it has Photoshop's layers, which are not read
 
     @property
     def orientation(self) -> int:
-        """Of the pixels as stored, 1 to 8 (TIFF 6.0, tag 274); where the tag says nothing, XMP's."""
+        """The orientation of the stored pixels, 1 to 8 (TIFF 6.0, tag 274); without the tag, XMP's."""
         return 1 if self.is_upright else self.exif.orientation or self.xmp.orientation or 1
 
     @property
@@ -277,10 +277,10 @@ class Raster(NamedTuple):
 
 
 def read_raster(data: bytes, limits: ReadConfig, *, all_channels: bool = False) -> Raster:
-    """The pixels of a file as stored, of any format that `read_photo` reads.
+    """Decode a file of any format that `read_photo` reads; colours and orientation stay as stored.
 
-    The header is checked against the limits before pixels are decoded. `all_channels`: of a TIFF, also those that are
-    neither colours nor transparency.
+    The header is checked against the limits before pixels are decoded. `all_channels` includes a TIFF's channels that
+    are neither colours nor transparency.
 
     Raises:
         PhotoError: too large, animated, several pages, or damaged; any other exception means damage too.
@@ -300,7 +300,7 @@ def read_raster(data: bytes, limits: ReadConfig, *, all_channels: bool = False) 
 
 
 def read_gray_png(data: bytes, limits: ReadConfig) -> Pixels:
-    """The pixels `(H, W)` of a gray PNG, uint8 or uint16, as stored.
+    """Decode a gray PNG: `(H, W)`, uint8 or uint16, as stored.
 
     Raises:
         PhotoError: another format, or colours; else as `decode_photo`.
@@ -320,9 +320,9 @@ def _raster(
     extended_xmp: bytes | None = None,
     **more: Any,
 ) -> Raster:
-    """Of decoded pixels, what Pillow has found besides, and more fields of `Raster`.
+    """Make a `Raster` from decoded pixels, what else Pillow has found, and further fields.
 
-    Of two or four channels the last is alpha, but for inks.
+    The last of two or four channels is alpha, except for inks.
     """
     exif, profile, is_cmyk = read_exif(info.get("exif")), info.get("icc_profile"), more.get("is_cmyk", False)
     profile = profile if is_cmyk else stated_profile(profile, png_color, is_adobe_rgb=exif.is_adobe_rgb)
@@ -339,7 +339,7 @@ def _read_png(data: bytes) -> Raster:
     contents = {kind: bytes(chunk[8:-4]) for kind, chunk in chunks if kind != b"IDAT"}
     if b"acTL" in contents and contents[b"acTL"][:4] != b"\0\0\0\1":
         raise PhotoError("an animated PNG; save the frame you want as a photo")
-    # Pillow gets no pixels, so it also sees the metadata behind them.
+    # Pillow gets no pixels, so it also sees the metadata after them.
     metadata = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _FOR_PILLOW)])
     with silent_pillow():
         info = PngImagePlugin.PngImageFile(io.BytesIO(metadata)).info
@@ -354,9 +354,9 @@ def _read_png(data: bytes) -> Raster:
 def _unpack_metadata(
     chunks: list[tuple[bytes, memoryview]],
 ) -> tuple[list[tuple[bytes, memoryview]], bytes | None, tuple[str, ...]]:
-    """The chunks without those that are damaged or unpack to very much; the colour profile; and notes on what is lost.
+    """The chunks except those that are damaged or unpack to very much; the colour profile; and notes on what is lost.
 
-    A decoder would refuse the whole photo for them.
+    A decoder would refuse the whole photo because of such chunks.
     """
     kept, profile, notes, room = [], None, dict[str, None](), _MOST_UNPACKED_BYTES
     for kind, chunk in chunks:
@@ -402,14 +402,14 @@ def _read_jpeg(data: bytes) -> Raster:
 
 
 def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], bool, tuple[str, ...]]:
-    """Pixels, whether they are inks, and notes on faults that cost no pixel; libjpeg's other warnings are errors."""
+    """Pixels, whether they are inks, and notes on faults that affect no pixel; libjpeg's other warnings are errors."""
     space = simplejpeg.decode_jpeg_header(data, strict=False)[2]
     is_cmyk = space in ("CMYK", "YCCK")
     wanted = "CMYK" if is_cmyk else "GRAY" if space == "Gray" else "RGB"
     notes: list[str] = []
     while True:
         try:
-            # Pillow would pass files with damaged scans as good photos.
+            # Pillow would accept files with damaged scans.
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, wanted, strict=True)
             break
         except ValueError as error:
@@ -419,18 +419,18 @@ def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], bool, tuple[str, ...]]
             data = fixed
             notes.append(note)
     if is_cmyk:
-        np.subtract(255, pixels, out=pixels)  # JPEG holds CMYK inverted, as Adobe began it
+        np.subtract(255, pixels, out=pixels)  # CMYK is inverted in JPEG, as Adobe's programs write it
     return pixels, is_cmyk, tuple(notes)
 
 
 def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
-    """A JPEG without a fault that libjpeg warns of, if that fault touches no pixel."""
+    """Remove a fault that libjpeg warns about from a JPEG, if it affects no pixel; None: it does, or is unknown."""
     scan = jpeg_scan(data)
     if fault == "Invalid SOS parameters for sequential JPEG":  # written by some phones
         end = scan - 2 + int.from_bytes(data[scan - 2 : scan])
         return data[: end - 3] + b"\0\x3f\0" + data[end:], Note("a wrong scan header ignored", "repaired")
     if fault == "Premature end of JPEG file" and not data.endswith(_JPEG_END) and _has_all_scans(data):
-        # Where pixels are missing too, libjpeg says so once the end is there, but not where a whole scan is missing.
+        # With the end in place, libjpeg reports missing pixels, but not a missing scan.
         return data + _JPEG_END, Note("the missing end of the file ignored", "repaired")
     if fault == "Corrupt JPEG data: bad ICC marker" and (named := data.find(_ICC_MARK, 0, scan)) >= 0:
         data = data[:named] + data[named:scan].replace(_ICC_MARK, bytes(len(_ICC_MARK))) + data[scan:]
@@ -438,7 +438,7 @@ def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
     if match := _JUNK.fullmatch(fault):
         end, num = data.find(_JPEG_END, scan), int(match[1])
         junk = data[end - num : end]
-        # What a fault in the pixels leaves over is packed, and cannot be packed further.
+        # Bytes left over by a fault in the pixels are packed, and cannot be packed further.
         if num <= _MOST_JUNK_BYTES or len(zlib.compress(junk, 9)) < 0.8 * num:
             return data[: end - num] + data[end:], Note(f"{num} stray bytes after the pixels ignored", "repaired")
     return None, ""
@@ -462,7 +462,7 @@ def _has_all_scans(data: bytes) -> bool:
 
 
 def _read_webp(data: bytes) -> Raster:
-    if data[12:16] == b"VP8X" and data[20] & 0x02:  # the flag of an animation
+    if data[12:16] == b"VP8X" and data[20] & 0x02:  # the animation flag
         raise PhotoError("an animated WebP; save the frame you want as a photo")
     with silent_pillow():
         info = WebPImagePlugin.WebPImageFile(io.BytesIO(data)).info
@@ -478,7 +478,7 @@ def _read_avif(data: bytes) -> Raster:
 
 def _read_heif(data: bytes) -> Raster:
     file = _open_heif(data)
-    # A copy, for its memory goes with the file; libheif has turned the pixels.
+    # Copied, because the memory goes with the file; libheif has turned the pixels upright.
     return _raster(np.array(file[0]), file[0].info, is_upright=True)
 
 
@@ -517,7 +517,7 @@ def _size_of_jpeg(data: bytes) -> Size:
 
 
 def _size_of_webp(data: bytes) -> Size:
-    """What the first chunk declares (RFC 9649, section 2)."""
+    """The size that the first chunk declares (RFC 9649, section 2)."""
     match data[12:16]:
         case b"VP8X":
             return Size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1, 4)

@@ -1,4 +1,4 @@
-"""A customer's specification (`cut --spec`): reads and checks its TOML page, and makes the files that it asks for."""
+"""A customer's specification (`cut --spec`): reads and checks its TOML file, and makes the files that it asks for."""
 
 import base64
 import difflib
@@ -37,12 +37,12 @@ from garmentcut.photo.xmp import rights_of
 VIEWED = ("Front", "FrontRight", "Back")
 """Views that may have a section of their own."""
 FIELDS = ("garment", "view", "stem", "counter")
-"""Of a name's pattern."""
+"""Fields of the pattern of a file name."""
 
 _TABLES = ("canvas", "garment", "color", "file", "view", "output")
-_WIDTH = re.compile(r"0[1-9]")  # zeros to fill, and digits
+_WIDTH = re.compile(r"0[1-9]")  # a zero, and the number of digits
 _UNSAFE = re.compile(r'[\\:*?"<>|\x00-\x1f\x7f]')
-_PLACE = "\0"  # stands for the counter; no name holds it
+_PLACE = "\0"  # stands for the counter; no name contains it
 
 
 @section(frozen=True, config=STRICT)
@@ -94,10 +94,10 @@ class Output:
     """One picture of each photo, in one or more formats."""
 
     sections: Sections = field(default_factory=Sections)  # what was asked for
-    by_view: dict[str, GarmentSection] = field(default_factory=dict)  # the garment's section where a view has its own
+    by_view: dict[str, GarmentSection] = field(default_factory=dict)  # `[garment]` for the views that have their own
     # ICC profile to convert to; None: the photo's is kept. In JSON it is text, base64.
     profile: Annotated[bytes | None, BeforeValidator(lambda text: text and base64.b64decode(text))] = None
-    encoding: OutputConfig = field(default_factory=OutputConfig)  # the same as the encoders know it
+    encoding: OutputConfig = field(default_factory=OutputConfig)  # the same in the form that the encoders use
 
     def garment_of(self, view: str) -> GarmentSection:
         """Size and place of the garment on a view."""
@@ -106,7 +106,7 @@ class Output:
 
 @dataclass(frozen=True)
 class Specification:
-    """What a customer wants of each photo."""
+    """The files that a customer wants of each photo."""
 
     outputs: tuple[Output, ...]
 
@@ -121,7 +121,7 @@ def read_specification(path: Path) -> Specification:
 
     Its sections are `[canvas]`, `[garment]`, `[color]` and `[file]`; `[view.Front]`, `[view.FrontRight]` and
     `[view.Back]` hold keys of `[garment]` for one view. Several `[[output]]` tables, each with any of these sections,
-    make several pictures of one photo; what stands outside of them holds for all.
+    make several pictures of one photo; sections outside of them apply to all.
 
     Raises:
         ConfigError: the file cannot be read, a key or value is not known, keys contradict each other, or margins leave
@@ -139,7 +139,7 @@ def read_specification(path: Path) -> Specification:
 
 
 def _overlaid(under: Any, over: Any) -> Any:
-    """Tables key by key, anything else whole."""
+    """Merge two TOML values: tables key by key; anything else in `over` replaces `under`."""
     if not isinstance(under, dict) or not isinstance(over, dict):
         return over
     return under | {key: _overlaid(under[key], value) if key in under else value for key, value in over.items()}
@@ -178,15 +178,15 @@ def _check_tables(tree: dict[str, Any], known: tuple[str, ...], source: str, *, 
 
 
 class Subject(NamedTuple):
-    """What the name of a photo tells."""
+    """What the name of a photo says."""
 
-    garment: str  # the garment's id; the stem, where the name has no view
+    garment: str  # the garment's id; the stem, if the name has no view
     view: str  # of the garment; empty: the name has none
     stem: str  # the photo's name without suffix
 
 
 class FilledPattern(NamedTuple):
-    """A name before its counter is known: what stands before and behind it, and its least digits (0: it has none)."""
+    """A name whose counter is not known yet: the text before and after it, and its minimum digits (0: no counter)."""
 
     before: str
     behind: str = ""
@@ -197,14 +197,14 @@ class FilledPattern(NamedTuple):
         return f"{self.before}{counter:0{self.num_digits}}{self.behind}" if self.num_digits else self.before
 
     def counter_of(self, name: str) -> int | None:
-        """The number in a name of this form; None: it has another form."""
+        """The counter in a name of this form; None: it has another form."""
         digits = name[len(self.before) : len(name) - len(self.behind)]
         fits = name.startswith(self.before) and name.endswith(self.behind) and re.fullmatch(r"[0-9]{1,9}", digits)
         return int(digits) if fits and self.numbered(int(digits)) == name else None
 
 
 def fill_pattern(pattern: str, subject: Subject) -> FilledPattern:
-    """A pattern with all but its counter filled in; where a photo has no view, {view} becomes `unknown`."""
+    """Fill in everything in a pattern except its counter; if a photo has no view, {view} becomes `unknown`."""
     text, num_digits = "", 0
     for literal, name, spec, _ in Formatter().parse(pattern):
         text += literal
@@ -220,7 +220,7 @@ def check_pattern(pattern: str, source: str) -> None:
     """Refuse a pattern that cannot name files.
 
     Raises:
-        ConfigError: an unknown field, a format that is none, or a character that file systems refuse; names `source`.
+        ConfigError: an unknown field, a wrong width, or a character that file systems refuse; names `source`.
     """
     if problem := _problem_of(pattern):
         raise ConfigError(f"{source}: file.name = {pattern!r}: {problem}")
@@ -248,14 +248,14 @@ def _problem_of(pattern: str) -> str:
 
 
 class Sighting(NamedTuple):
-    """What of a garment one photo shows."""
+    """How large a garment is in one photo."""
 
     view: str  # of the garment; empty: not known
     box_hw: tuple[int, int]  # height and width of its box on the photo
 
 
 class Delivery(NamedTuple):
-    """A file's content, and what had to be done otherwise than specified, in words."""
+    """A file's content, and notes on how it differs from the specification."""
 
     format: str
     content: bytes
@@ -263,7 +263,7 @@ class Delivery(NamedTuple):
 
 
 def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
-    """What must be known of a picture to find its garment's scale.
+    """Measure the garment in a cutout, to find its scale.
 
     Raises:
         OutputError: nothing is visible.
@@ -275,7 +275,7 @@ def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
 
 
 def shared_scales(specification: Specification, sightings: Iterable[Sighting]) -> tuple[float, ...]:
-    """For each output the one scale at which the views of a garment are delivered."""
+    """For each output, the one scale that all views of a garment share."""
     sightings = tuple(sightings)
     return tuple(
         shared_scale(output.sections.canvas, [(output.garment_of(seen.view), seen.box_hw) for seen in sightings])
@@ -286,9 +286,9 @@ def shared_scales(specification: Specification, sightings: Iterable[Sighting]) -
 def deliver(
     cutout: Cutout, specification: Specification, *, subject: Subject, scales: tuple[float, ...] | None = None
 ) -> list[Delivery]:
-    """The files that a customer specified, for one photo, full size as the cutter made it.
+    """Make the files that a customer specified for one photo from its cutout at full size.
 
-    `scales` is what `shared_scales` says for all photos of the garment; None: this is the only one.
+    `scales` comes from `shared_scales`, for all photos of the garment; None: this is the only one.
 
     Returns:
         For each output, in order, a file in each of its formats.
@@ -330,10 +330,10 @@ def _notes_on(cutout: Cutout, output: Output, *, subject: Subject, scale: float)
 
 
 def _finished(cutout: Cutout, output: Output, view: str, scale: float) -> Cutout:
-    """The picture as it goes into the file, but for format and background."""
+    """The cutout as it will be written, except for format and background."""
     sections = output.sections
     if sections.color.depth == 16 and cutout.rgb.dtype == np.uint8:
-        # Before it is resampled: that gains true levels.
+        # Before resampling, which then makes true 16-bit levels.
         cutout = replace(cutout, rgb=cutout.rgb.astype(np.uint16) * 257)
     garment = output.garment_of(view)
     if not is_whole_frame(sections.canvas, garment):
@@ -357,6 +357,6 @@ def _finished(cutout: Cutout, output: Output, view: str, scale: float) -> Cutout
 def _recolored(cutout: Cutout, profile: bytes) -> Cutout:
     if not cutout.is_clean:
         return replace(cutout, rgb=convert_colors(cutout.rgb, cutout.profile, profile), profile=profile)
-    rgb, shown = np.zeros_like(cutout.rgb), cutout.alpha > 0  # black stays black, and costs no time
+    rgb, shown = np.zeros_like(cutout.rgb), cutout.alpha > 0  # hidden pixels stay black, and take no time
     rgb[shown] = convert_colors(cutout.rgb[shown], cutout.profile, profile)
     return replace(cutout, rgb=rgb, profile=profile)

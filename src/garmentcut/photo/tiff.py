@@ -26,32 +26,32 @@ _XMP, _IMAGE_RESOURCES, _IPTC, _PHOTOSHOP_LAYERS = 700, 34377, 33723, 37724
 _NUM_COLORS = {"MINISWHITE": 1, "MINISBLACK": 1, "RGB": 3, "YCBCR": 3, "SEPARATED": 4, "PALETTE": 1}
 _NUM_COLORS |= {"CIELAB": 3, "ICCLAB": 3}
 _INTEGER, _FLOAT = 1, 3  # sample formats
-_MOST_LIGHT = 16.0  # of floats, where 1 is white
-_THUMBNAIL_SHARE = 0.25  # of the photo's area, that a page without a flag may have
+_MOST_LIGHT = 16.0  # largest float that is accepted; 1 is white
+_THUMBNAIL_SHARE = 0.25  # of the photo's area; a smaller page is a thumbnail even without a flag
 _BAND_ROWS = 64
-# None, LZW, JPEG, deflate (two numbers), PackBits, Zstandard. Others are rare, and each is a decoder to be attacked.
+# None, LZW, JPEG, deflate (two numbers), PackBits, Zstandard. Others are rare, and each decoder can be attacked.
 _COMPRESSIONS = {1, 5, 7, 8, 32946, 32773, 50000}
 _UNCOMPRESSED, _JPEG = 1, 7
 _RAW_PHOTOMETRICS = {32803, 34892}  # color filter array, linear raw
 _PREMULTIPLIED, _STRAIGHT = 1, 2  # ExtraSamples; 0 is a saved Photoshop channel, not transparency
 _MAX_PAGES = 16
-# Tags of one value, or of one for each channel: tifffile makes an object of each value.
+# Tags with one value, or one for each channel, whose number is limited: tifffile makes an object of each value.
 _OF_CHANNELS = {254, 255, 258, 259, 262, 266, 274, 277, 280, 281, 284, 296, 317, 332, 338, 339}
 _MOST_CHANNELS = 1024
-_SPARE_PARTS = 65_536  # strips or tiles beyond those that the pixels take
+_SPARE_PARTS = 65_536  # strips or tiles allowed beyond those that the pixels take
 
-# tifffile reports odd tags by logging, which Python prints on stderr where the application has not set logging up.
+# tifffile logs odd tags, which Python prints on stderr if the application has not set up logging.
 logging.getLogger("tifffile").addHandler(logging.NullHandler())
 
 
 def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> Raster:
-    """The channels of a TIFF file: 8 or 16 bits, or floats; gray, palette, RGB, YCbCr, CMYK or CIELAB; any alpha.
+    """Decode a TIFF file: 8 or 16 bits, or floats; gray, palette, RGB, YCbCr, CMYK or CIELAB; any alpha.
 
     CIELAB is converted to sRGB, floats to 16 bits. Limits are checked against the tags, before pixels are decoded.
-    `all_channels`: also those that are neither colours nor transparency; else a note says that there are some.
+    `all_channels` includes those that are neither colours nor transparency; else a note says that they were left out.
 
     Raises:
-        PhotoError: too large, several pages, camera raw, a kind of pixels not read; any other exception means damage.
+        PhotoError: too large, several pages, camera raw, unsupported pixels; any other exception means damage.
     """
     if data[8:10] == b"CR":
         raise PhotoError("a camera raw file; develop it and save it as TIFF or JPEG")
@@ -72,7 +72,7 @@ def read_tiff(data: bytes, limits: ReadConfig, *, all_channels: bool = True) -> 
 
 
 def _refuse_long_tags(data: bytes) -> None:
-    """A tag that describes channels could hold millions of values, and all pages could share them."""
+    """Refuse tags with far more values than channels: one could hold millions, which all pages could share."""
     order, is_big = (">" if data[:2] == b"MM" else "<"), 43 in data[2:4]
     head, head_bytes, line_bytes, pointer = ("Q", 8, 20, "Q") if is_big else ("H", 2, 12, "I")
 
@@ -81,7 +81,7 @@ def _refuse_long_tags(data: bytes) -> None:
         return struct.unpack_from(f"{order}{kind}", data, at) if is_inside else (0,)
 
     def check(start: int) -> list[int]:
-        """Where the directories within one begin."""
+        """Check a directory; returns the offsets of the directories within it."""
         inner = list[int]()
         for number, kind, count, at in directory_entries(data, start, order, is_big=is_big):
             if number in _OF_CHANNELS and count > _MOST_CHANNELS:
@@ -101,7 +101,7 @@ def _refuse_long_tags(data: bytes) -> None:
 
 
 def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
-    """The one full picture; the others may only be thumbnails: flagged (NewSubfileType bit 0), or far smaller."""
+    """The one full-size page; the others must be thumbnails: flagged (NewSubfileType bit 0), or far smaller."""
     pages = [page for page in itertools.islice(file.pages, _MAX_PAGES + 1) if isinstance(page, tifffile.TiffPage)]
     if len(pages) > _MAX_PAGES:
         raise PhotoError(f"over {_MAX_PAGES} pages; save each page as a photo of its own", code="too_large")
@@ -122,7 +122,7 @@ def _photo_page(file: tifffile.TiffFile) -> tifffile.TiffPage:
 
 
 def _sub_pages(pages: Sequence[tifffile.TiffPage]) -> Iterator[tifffile.TiffPage]:
-    """Pictures that stand behind others: there some programs put the photo, and its thumbnail in front."""
+    """The pages within pages (SubIFDs): some programs put the photo there, and a thumbnail in the main page."""
     for page in pages:
         if _SUB_FILES in page.tags and page.pages is not None:
             yield from (
@@ -150,12 +150,12 @@ def _refuse_kinds(page: tifffile.TiffPage) -> None:
 
 
 def _refuse_missing_pixels(page: tifffile.TiffPage, num_bytes: int) -> None:
-    """A reader fills strips that are missing with zeros; a photo has none missing."""
+    """Refuse a file with missing strips or tiles, which the decoder would fill with zeros."""
     places, num_parts = list(zip(page.dataoffsets, page.databytecounts, strict=True)), math.prod(page.chunked)
     if len(places) > num_parts + _SPARE_PARTS:
         raise PhotoError("damaged TIFF: far more parts than its pixels take; export it again", code="damaged")
     is_whole = all(start > 0 < length and start + length <= num_bytes for start, length in places)
-    if page.compression == _UNCOMPRESSED:  # several strips in a row are listed as one
+    if page.compression == _UNCOMPRESSED:  # tifffile lists adjacent strips as one
         num_bits = page.imagewidth * page.imagelength * page.samplesperpixel * page.bitspersample
         is_whole = is_whole and sum(page.databytecounts) * 8 >= num_bits
     elif len(places) < num_parts:
@@ -165,7 +165,7 @@ def _refuse_missing_pixels(page: tifffile.TiffPage, num_bytes: int) -> None:
 
 
 def _refuse_jpeg_bombs(page: tifffile.TiffPage, data: bytes) -> None:
-    """A JPEG strip or tile has a size of its own, which the decoder would believe: a 1 kB file could ask for 10 GB."""
+    """Refuse JPEG parts larger than their strip or tile: the decoder trusts their size, so 1 kB could ask for 10 GB."""
     most_rows = page.tilelength if page.is_tiled else min(page.rowsperstrip, page.imagelength)
     most_columns = page.tilewidth if page.is_tiled else page.imagewidth
     for start, length in zip(page.dataoffsets, page.databytecounts, strict=True):
@@ -187,7 +187,7 @@ def _raster_of_page(page: tifffile.TiffPage, pixels: NDArray[Any], data: bytes, 
         pixels, notes = _levels_of_floats(pixels)
     channels = pixels if pixels.ndim == 3 else pixels[..., None]
     color, extra = np.split(channels, [3 if kind == "PALETTE" else _NUM_COLORS[kind]], axis=2)
-    if not all_channels:  # copies, so that the others leave the memory
+    if not all_channels:  # copied, to free the memory of the others
         if extra.shape[2] > (alpha is not None):
             notes = (Note("saved channels left out", "channels_left_out"), *notes)
         color = color.copy() if extra.shape[2] else color
@@ -220,7 +220,7 @@ def _raster_of_page(page: tifffile.TiffPage, pixels: NDArray[Any], data: bytes, 
 
 
 def _levels_of_floats(pixels: NDArray[Any]) -> tuple[Pixels, tuple[str, ...]]:
-    """Floats, 0 black and 1 white, as 16 bits."""
+    """Convert floats (0: black, 1: white) to 16 bits; with a note if any were clipped."""
     least, most = float(pixels.min()), float(pixels.max())
     if not -_MOST_LIGHT <= least <= most <= _MOST_LIGHT:
         raise PhotoError(f"floats from {least:g} to {most:g}, where 0 to 1 is black to white; save it with 16 bits")
@@ -233,7 +233,7 @@ def _levels_of_floats(pixels: NDArray[Any]) -> tuple[Pixels, tuple[str, ...]]:
 
 
 def _rgb_of_lab(lab: NDArray[Any], *, is_icc: bool) -> Pixels:
-    """CIELAB samples (TIFF 6.0, section 23; ICC's: TIFF technical note 4) as sRGB of 16 bits."""
+    """Convert CIELAB samples (TIFF 6.0, section 23; ICC's: TIFF technical note 4) to 16-bit sRGB."""
     top = float(np.iinfo(np.dtype(f"u{lab.dtype.itemsize}")).max)
     step = 1.0 if lab.dtype.itemsize == 1 else 256.0
     light = lab[..., 0].view(f"{lab.dtype.str[0]}u{lab.dtype.itemsize}")

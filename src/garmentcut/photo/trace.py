@@ -1,12 +1,12 @@
-"""Traces an alpha as a clipping path, for `compose`: the line of half coverage, in as few smooth curves as will do.
+"""Traces an alpha as a clipping path, for `compose`: its contour at 0.5, in as few smooth curves as possible.
 
-Every point of the line is a knot at first. Those that are not needed go, the least needed first: one curve then takes
-the place of two, and may lie no farther from the points than the tolerance. A curve has the line's directions at its
-ends; the lengths of its handles follow by least squares, in turn with Newton's method for where on the curve each point
-belongs (P. J. Schneider, "An Algorithm for Automatically Fitting Digitized Curves", Graphics Gems, 1990).
+At first, every point of the contour is a knot. Knots are then removed, the least needed first: one curve replaces two,
+and may be no farther from the points than the tolerance. A curve has the contour's directions at its
+ends. The lengths of its handles are fitted by least squares, alternating with Newton's method for the curve parameter
+of each point (P. J. Schneider, "An Algorithm for Automatically Fitting Digitized Curves", Graphics Gems, 1990).
 
-Points and vectors are complex numbers, x + iy: of the product of one, conjugated, and another the real part is their
-scalar product, the imaginary part their cross product.
+Points and vectors are complex numbers, x + iy. The real part of conj(a) * b is the dot product of a and b, the
+imaginary part their cross product.
 """
 
 from typing import Any, NamedTuple
@@ -19,24 +19,24 @@ from garmentcut.photo.mask import bounding_box, dilate, erode, slices_of
 from garmentcut.photo.path import PenPath, Subpath, count_up
 
 EDITABLE_PX, EXACT_PX = 0.5, 0.25
-"""Tolerances: few knots that are easily moved by hand, or as near as a path need be."""
+"""Tolerances in pixels: for few knots, which are easily moved by hand, and for as exact a path as is useful."""
 _REFERENCE_HEIGHT_PX = 1728
 
 _NAME = "Path 1"  # as Photoshop numbers them
 _LEVEL = 0.5
 _LEAST_AREA_PX, _LEAST_POINTS, _LEAST_STEP_PX = 16.0, 8, 1e-4  # smaller islands and holes are dust
-_REACH = 3  # points (about pixels) to either side that a direction is taken from
-_CORNER_DEGREES, _APART = 60.0, 6  # of two corners nearer than so many points, the sharper one counts
+_REACH = 3  # points (about pixels) on either side that give a direction
+_CORNER_DEGREES, _APART = 60.0, 6  # of two corners closer than this many points, the sharper one counts
 _CORNER_MOVES_PX = 1.5
-_ROUNDS = 5  # of fitting and moving the points' places; more hardly change a curve
-_SHORTEST_HANDLE, _LONGEST_HANDLE = 1e-3, 3.0  # chords; beyond, a curve would loop or fold back
+_ROUNDS = 5  # of fitting curves and parameters in turn; more hardly change a curve
+_SHORTEST_HANDLE, _LONGEST_HANDLE = 1e-3, 3.0  # in chords; beyond, a curve would loop or fold back
 
-_MEAN = 0.4  # of the tolerance: how far a curve's points may lie from it on average
-# Share of the garment's area that a path may lose and add: for each pixel of tolerance, and at most. It binds on small
-# garments with long outlines, bikinis above all: within 0.5 px alone their overlap (IoU) with the alpha would be 0.996.
+_MEAN = 0.4  # of the tolerance: limit on the mean distance of points from their curve
+# Share of the garment's area that a path may lose and add: for each pixel of tolerance, at most, at least. It limits
+# small garments with long outlines, bikinis above all, whose IoU with the alpha would be 0.996 within 0.5 px.
 _LOST_SHARE, _MOST_LOST_SHARE, _LEAST_LOST_SHARE = 0.004, 0.002, 0.0003
-# Edge pixels are half covered, which no outline is: along a pixel of it, this much is lost even to a perfect one. Where
-# there is much outline around little area, as around fur, the curves have to make up for it.
+# Edge pixels are partly covered, which no path can be: even a perfect one loses this much along each pixel. If there is
+# much outline around little area, as with fur, the curves have to be closer to make up for it.
 _EDGE_LOST_PX, _MOST_LOST_WITH_EDGE = 0.041, 0.0025
 
 _Numbers = NDArray[np.float64]
@@ -45,18 +45,18 @@ _Complex = NDArray[np.complex128]
 
 
 def path_tolerance_px(kind: str, height_px: int) -> float:
-    """How far a path may lie from the outline of a garment in a whole photo of this height.
+    """The tolerance of a path, in pixels, for a whole photo of this height.
 
-    `editable`: larger photos give it more room, so that it has the same few knots; `exact`: a quarter pixel.
+    `editable` grows with the photo, so that the path has the same few knots; `exact` is a quarter of a pixel.
     """
     return EXACT_PX if kind == "exact" else EDITABLE_PX * max(height_px / _REFERENCE_HEIGHT_PX, 1)
 
 
 def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_PX) -> PenPath:
-    """The outline of a garment, its holes too: closed, to be filled under the even-odd rule.
+    """Trace a garment and its holes as closed outlines, to be filled under the even-odd rule.
 
-    It lies within the tolerance of the line at alpha 0.5. What lies outside the picture counts as background. There are
-    no outlines where no pixel is half covered.
+    They lie within the tolerance of the contour at alpha 0.5. What lies outside the picture counts as background. If no
+    pixel is half covered, there are no outlines.
     """
     lines = trace_contours(alpha)
     if not lines:
@@ -75,8 +75,8 @@ def trace_contours(alpha: NDArray[np.float32]) -> list[_Complex]:
     """Closed lines around a garment, its islands and its holes; outside the picture is background.
 
     Returns:
-        Lines `(N,)` complex, in pixels from the picture's upper left corner, points at most a pixel and a half apart,
-        the first not repeated at the end.
+        Lines `(N,)` complex, in pixels from the picture's upper left corner, points at most a pixel and a half apart;
+        the first is not repeated at the end.
     """
     from contourpy import contour_generator
 
@@ -103,19 +103,19 @@ def area_of(line: _Complex) -> float:
 
 
 def _steps_of(line: _Complex, reach: int = 1) -> _Complex:
-    """To each point of a closed line from the one that is so many before."""
+    """Vectors to each point of a closed line from the point `reach` before it."""
     return line - np.roll(line, reach)
 
 
 def _straightened(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
-    """An alpha that crosses its borders along straight slopes.
+    """Smooth an alpha so that its contour at 0.5 is exact along straight borders.
 
-    Alpha is the covered share of a pixel, not a height: to interpolate between two pixels misplaces the border of an
-    anti-aliased shape by up to 0.09 pixels. The mean of three pixels falls by a third a pixel across a straight border,
-    so in it the border is found exactly. Corners, and straps and gaps too thin for that, stay as they are.
+    Alpha is the covered share of a pixel, not a height, so interpolating between two pixels misplaces the border of an
+    anti-aliased shape by up to 0.09 pixels. The mean of three pixels falls by a third per pixel across a straight
+    border, so it shows the border exactly. Corners, and straps and gaps too thin for that, stay as they are.
     """
     covered = alpha >= _LEVEL
-    crooked = np.zeros(covered.shape, bool)  # not the same opened and closed
+    crooked = np.zeros(covered.shape, bool)  # where opening and closing differ
     for num in (4, 8):
         opened = dilate(erode(covered, neighbours=num), neighbours=num)
         crooked |= opened != erode(dilate(covered, neighbours=num), neighbours=num)
@@ -123,20 +123,20 @@ def _straightened(alpha: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 class Contours(NamedTuple):
-    """Closed lines one behind another, each from a joint back to it: that point stands at both ends."""
+    """Closed lines, concatenated. Each goes from a joint back to it, so that point is at both ends."""
 
     points: _Complex  # `(N,)`
-    leaving: _Complex  # `(N,)`, direction of the line behind each point, of length 1
-    arriving: _Complex  # `(N,)`, and before it: another one at a corner
+    leaving: _Complex  # `(N,)`, direction of the line after each point, of length 1
+    arriving: _Complex  # `(N,)`, and before it; they differ at a corner
     is_joint: NDArray[np.bool_]  # `(N,)`, where a curve must end
-    line: _Places  # `(N,)`, which line each point is of
+    line: _Places  # `(N,)`, number of each point's line
 
 
 def contours_of(lines: list[_Complex]) -> Contours:
-    """Closed lines with their sharp corners, which are put where the sides to the left and right meet, as joints.
+    """Find the sharp corners of closed lines, move them to where the adjacent sides meet, and make them joints.
 
-    A line with fewer than two corners gets joints that halve it, for no curve can end where it began. Of at least one
-    line `(N,)`, the first point is not repeated, and no two neighbours are equal.
+    A line with fewer than two corners gets joints that halve it, because no curve can end where it began. There must be
+    at least one line `(N,)`; its first point is not repeated, and no two neighbours are equal.
     """
     parts = []
     for number, line in enumerate(lines):
@@ -161,26 +161,25 @@ def contours_of(lines: list[_Complex]) -> Contours:
 
 
 def _find_corners(line: _Complex) -> _Places:
-    """Where a closed line turns sharply; of neighbours, the sharpest."""
+    """Indices of the points where a closed line turns sharply; of close ones, only the sharpest."""
     if len(line) <= 4 * _REACH:
         return np.empty(0, np.intp)
     before = _steps_of(line, _REACH)
     turns = np.degrees(np.abs(np.angle(before.conj() * np.roll(before, -_REACH))))
-    turns += np.linspace(0, 1e-6, len(line))  # no two are equal
+    turns += np.linspace(0, 1e-6, len(line))  # so that no two are equal
     sharpest = np.max([np.roll(turns, shift) for shift in range(-_APART, _APART + 1)], axis=0)
     return np.flatnonzero((turns == sharpest) & (turns >= _CORNER_DEGREES))
 
 
 def fit_lines(lines: list[_Complex], limits_px: tuple[float, float]) -> list[_Complex]:
-    """Smooth curves around closed lines, with sharp joints at their corners only; limits as for `fit_curves`.
+    """Fit smooth curves to closed lines, sharp only at their corners; limits as for `fit_curves`.
 
     Returns:
-        `(K, 4)` for each line: start, two control points and end of each curve, which is the next one's start; at
-        least two.
+        `(K, 4)` for each line, K at least 2: start, two control points and end of each curve. An end is the next start.
     """
     contours = contours_of(lines)
     knots = np.arange(len(contours.points))
-    error = np.where(contours.is_joint, np.inf, np.nan)  # of the curve instead of the two that meet in a knot
+    error = np.where(contours.is_joint, np.inf, np.nan)  # of the curve that would replace the two that meet in a knot
     while True:
         new = np.flatnonzero(np.isnan(error[knots]))
         if len(new):
@@ -201,12 +200,12 @@ def fit_lines(lines: list[_Complex], limits_px: tuple[float, float]) -> list[_Co
 def fit_curves(
     contours: Contours, first: _Places, last: _Places, limits_px: tuple[float, float]
 ) -> tuple[_Complex, _Numbers]:
-    """One curve for each row of points of a line, from its `first` to its `last`, `(K,)`; there is at least one.
+    """Fit one curve to each row of points of a line, from `first` to `last`, both `(K,)`, K at least 1.
 
-    The limits are how far points may lie from their curve: the farthest, and all on average.
+    The limits are the largest and the mean distance of points from their curve.
 
     Returns:
-        Curves `(K, 4)` complex, and their errors `(K,)`: 1 where a limit is just kept, more where one is broken.
+        Curves `(K, 4)` complex, and their errors `(K,)`: at most 1 if both limits are kept.
     """
     num_points = last - first + 1
     row, number = count_up(num_points)
@@ -225,7 +224,7 @@ def fit_curves(
     for _ in range(_ROUNDS):
         left = 1 - place
         weights = np.stack([left**3, 3 * place * left**2, 3 * place**2 * left, place**3])
-        # The handles' lengths by least squares, where that makes sense.
+        # The handles' lengths by least squares, if plausible; else a third of the chord.
         _, one, two, _ = weights
         missing = near - (weights[0] + one) * start[row] - (two + weights[3]) * end[row]
         square, other, mixed = sums(one**2), sums(two**2), sums(one * two) * (ahead.conj() * back).real
@@ -241,7 +240,7 @@ def fit_curves(
         errors = np.maximum(farthest / limits_px[0], mean / limits_px[1])
         if (errors <= 1).all():
             break
-        # One step of Newton's method for each point's foot on its curve.
+        # One step of Newton's method towards the nearest point on the curve.
         rises = 3 * np.diff(curves, axis=0)[:, row]
         speed = left**2 * rises[0] + 2 * place * left * rises[1] + place**2 * rises[2]
         place = np.clip(place - (gaps.conj() * speed).real / np.maximum(np.abs(speed) ** 2, 1e-12), 0, 1)

@@ -31,7 +31,7 @@ from garmentcut.photo.psd_roundtrip import (
 from garmentcut.photo.read import PHOTO_SUFFIXES, damage_named, read_raster
 
 LAYERED_SUFFIXES = frozenset({".psd", ".psb"})
-"""Of documents that may hold their photo beside the cutout."""
+"""Suffixes of documents that may hold the photo beside the cutout."""
 
 CUTOUT_SUFFIXES = LAYERED_SUFFIXES | frozenset(PHOTO_SUFFIXES)
 """Suffixes looked for in folders; a file's content, not its name, decides how it is read."""
@@ -49,12 +49,12 @@ class Colors(NamedTuple):
     profile: bytes | None = None  # an RGB profile that they are in; None: sRGB, or no usable one
 
 
-_NEAR = 8 / 255  # what JPEG makes of a mask's black and white
-_MOST_SOFT = 0.5  # of the smaller of its black and its white part; a photo in shades of gray has far more
+_NEAR = 8 / 255  # how far JPEG moves a mask's black and white
+_MOST_SOFT = 0.5  # gray part of a mask over the smaller of its black and white parts; a gray photo has far more
 _BORDER_PX = 2
-_MOST_CHANNELS = 4  # behind the colours that are looked at: each takes four bytes of a pixel
-_LEAST_BLACK, _BLACK_BORDER = 0.5, 0.99  # of the picture; of its upper and lower border
-_READABLE_MODES = (0, 1, RGB, CMYK)  # the first: bitmap, gray
+_MOST_CHANNELS = 4  # after the colours that are looked at; each takes four bytes per pixel
+_LEAST_BLACK, _BLACK_BORDER = 0.5, 0.99  # least black part of a sheer mask; of its upper and lower border
+_READABLE_MODES = (0, 1, RGB, CMYK)  # the first two: bitmap, gray
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,14 +68,14 @@ class CutoutFile:
     source: Source  # where the alpha comes from
     notes: tuple[str, ...] = ()  # how it was chosen and what was left out, in words
     is_unchanged: bool = False  # the alpha is the one that garmentcut itself wrote; nobody has corrected it
-    # Gives the photo that a layered document holds untouched, at the size of `alpha`; raises PhotoError, which says why
+    # Returns the untouched photo in a layered document, at the size of `alpha`, or raises PhotoError, which says why
     # there is none. None: the file is no layered document.
     read_original: Callable[[], Photo] | None = None
     profile: bytes | None = None  # ICC profile of an RGB colour space that `rgb` is in; None: sRGB, or no usable one
 
 
 class AlphaSource(NamedTuple):
-    """One place that says what is cut out."""
+    """One place in a file that says what is cut out."""
 
     source: Source  # the kind of place
     alpha: Alpha  # `(H, W)`, upright
@@ -92,13 +92,13 @@ class AlphaSource(NamedTuple):
 def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) -> CutoutFile:
     """Read the alpha of a retoucher's PNG, TIFF, PSD, JPEG or WebP file.
 
-    Of several places in the file the first counts that is not the same everywhere: transparency (of a PSD: of its
-    visible layers, see `psd_layers`) or a TIFF's extra channel, layer masks, a saved channel, the clipping path; last,
-    the whole picture if it is a mask, white on black. A note says what else would have meant another cutout. Of a PSD
-    that garmentcut wrote, what was changed since counts (see `psd_roundtrip`).
+    The first of these places whose alpha is not the same everywhere counts: transparency (of a PSD: of its visible
+    layers, see `psd_layers`) or a TIFF's extra channel, layer masks, a saved channel, the clipping path; last, the
+    whole picture if it is a mask, white on black. Notes name other places that mean another cutout. In a PSD that
+    garmentcut wrote, what was changed since counts (see `psd_roundtrip`).
 
     Raises:
-        PhotoError: as `read_photo` raises it; also, nothing in the file says what is cut out.
+        PhotoError: as for `read_photo`; also if nothing in the file says what is cut out.
     """
     limits = config or ReadConfig()
     try:
@@ -110,7 +110,7 @@ def read_cutout(path: str | os.PathLike[str], config: ReadConfig | None = None) 
 
 
 def _choose(places: list[AlphaSource], hints: tuple[str, ...], *, is_unchanged: bool = False) -> CutoutFile:
-    """What counts of the places in a file, the surest of which is the first; hints say more where there are none."""
+    """Choose one of the places in a file, the surest of which is first; the error quotes `hints` if there are none."""
     if not places:
         why = f" ({'; '.join(hints)})" if hints else ""
         fix = "save the cutout as PNG or PSD with transparency, or with a clipping path"
@@ -134,7 +134,7 @@ def _choose(places: list[AlphaSource], hints: tuple[str, ...], *, is_unchanged: 
 
 
 def _find_in_picture(data: bytes, limits: ReadConfig) -> tuple[list[AlphaSource], tuple[str, ...]]:
-    """Everything in a PNG, JPEG, TIFF or WebP file that says what is cut out, and hints."""
+    """All places in a PNG, JPEG, TIFF or WebP file that say what is cut out, and hints."""
     stored = read_raster(data, limits, all_channels=True)
     hints = ("its Photoshop layers are not read from TIFF",) if stored.has_layers else ()
 
@@ -175,7 +175,7 @@ def _find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
     alpha = to_alpha(color[..., 0])
     black, white = float((alpha <= _NEAR).mean()), float((alpha >= 1 - _NEAR).mean())
     border = np.concatenate([alpha[:_BORDER_PX].ravel(), alpha[-_BORDER_PX:].ravel()])
-    # Of a sheer garment hardly anything is white; but all around it is black, as around no photo.
+    # The mask of a sheer garment has little white, but is black all around, which no photo is.
     is_sheer = black >= _LEAST_BLACK and float((border <= _NEAR).mean()) >= _BLACK_BORDER
     if 1 - black - white > _MOST_SOFT * min(black, white) and not is_sheer:
         return []
@@ -184,11 +184,11 @@ def _find_mask_image(color: NDArray[Any]) -> list[AlphaSource]:
 
 
 def _straight_rgb(color: Pixels, profile: bytes | None, *, is_cmyk: bool = False) -> Colors:
-    """Colours as stored, but gray made RGB and CMYK converted to sRGB by its profile, at 8 bits."""
+    """Colours as stored, except that gray becomes RGB, and CMYK is converted to 8-bit sRGB by its profile."""
     if not is_cmyk:
         rgb = np.repeat(color, 3, axis=2) if color.shape[2] == 1 else color
         return Colors(np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")), profile=usable_profile(profile)[0])
-    if usable_profile(profile, b"CMYK")[0] is None:  # approximate colours would look like another photo's
+    if usable_profile(profile, b"CMYK")[0] is None:  # with approximate colours, it would seem to be another photo's
         return Colors(None, ("CMYK colours without a usable profile left out",))
     converted = rgb_of_cmyk(to_8_bit(color), profile)
     return Colors(converted.rgb, converted.notes)
@@ -207,28 +207,28 @@ def _read_psd(data: bytes, limits: ReadConfig) -> CutoutFile:
 
 
 def _choose_by_mark(document: Document, mark: Mark) -> CutoutFile:
-    """In a document that garmentcut wrote, what counts is the mask of the photo's layer, wherever that was moved."""
+    """In a document that garmentcut wrote, choose the mask of the photo's layer, wherever that was moved."""
     masked = find_masked_photo(document, mark)
     if masked is not None:
         layer = masked.layer
         source, alpha, notes, is_unchanged = find_correction(document, mark, masked)
         found = AlphaSource(source, alpha, lambda: _layer_rgb(document, layer, layer.box), f"the {source}", notes)
         return _choose([found], (), is_unchanged=is_unchanged)
-    # The mask is gone: what is left counts, but saved channel and clipping path as garmentcut wrote them do not.
+    # The mask is gone: use what is left, except a saved channel or clipping path that is as garmentcut wrote it.
     (places, hints), unchanged = _find_in_document(document), unchanged_places(document, mark)
     telling = [place for place in places if place.is_telling and place.source not in unchanged]
     return _choose(telling or places, hints, is_unchanged=bool(unchanged) and not telling)
 
 
 def _find_in_document(document: Document) -> tuple[list[AlphaSource], tuple[str, ...]]:
-    """Everything in a PSD file that says what is cut out: layers and their masks, saved channels, a clipping path."""
+    """All places in a PSD file that say what is cut out: layers and their masks, saved channels, a clipping path."""
     drawn, hints = draw_layers(document)
     found = _saved_channels(document)
     found += _find_in_path(document.resources, document.size_hw, lambda: _merged_rgb(document))
     if drawn:
         found.insert(len(found) if drawn.is_guess else 0, _of_layers(document, drawn, hints))
     if not any(place.is_telling for place in found) and document.mode in _READABLE_MODES[:-1]:
-        # The merged picture may be left blank, which says nothing.
+        # The merged picture may be blank, which means nothing.
         found += [place for place in _find_mask_image(_merged_color(document)) if place.is_telling]
     return found, hints
 
@@ -260,12 +260,12 @@ def _saved_channels(document: Document) -> list[AlphaSource]:
         found = AlphaSource("saved channel", to_alpha(plane), lambda: _merged_rgb(document), label, notes)
         if plane.min() < plane.max():
             return [found]
-        plain = plain or [found]  # no more, for each holds a plane
+        plain = plain or [found]  # only one, because each holds a plane
     return plain
 
 
 def _channel_name(document: Document, place: int) -> str:
-    """Resource 1006: names of the planes behind the colours, one after another, each behind its length."""
+    """A saved channel's name. Resource 1006 holds Pascal strings, one for each plane after the colours."""
     names = document.resource(ImageResource.ALPHA_NAMES) or b""
     start = 0
     for _ in range(place):
@@ -294,5 +294,5 @@ def _rgb_of(document: Document, color: Pixels) -> Colors:
         return Colors(None, ("no colours: neither gray, RGB nor CMYK",))
     profile = document.resource(ImageResource.ICC_PROFILE)
     if document.mode == CMYK:
-        color = np.iinfo(color.dtype).max - color  # Photoshop holds no ink as white
+        color = np.iinfo(color.dtype).max - color  # Photoshop stores no ink as white (255)
     return _straight_rgb(color, profile, is_cmyk=document.mode == CMYK)

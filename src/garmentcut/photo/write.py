@@ -2,7 +2,7 @@
 
 The table `garmentcut.naming.FORMATS` names each format's `encode_` function. PNG (Portable Network Graphics
 Specification, third edition, W3C 2025) is written here, ten times as fast as by Pillow, with one fixed row filter and
-ISA-L's deflate: `up` for all rows serves photos with large cleared areas as well as an adaptive choice does, and numpy
+ISA-L's deflate. For photos with large cleared areas, the filter `up` is as good as an adaptive choice, and numpy
 computes it in one subtraction.
 """
 
@@ -28,13 +28,13 @@ from garmentcut.photo.read import PNG_SIGNATURE
 from garmentcut.photo.xmp import extended_xmp_segments
 
 _WEBP_MAX_SIDE_PX = 16_383
-_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by channels: gray, gray + alpha, RGB, RGBA
+_COLOR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # PNG's, by channels: gray, gray + alpha, RGB, RGBA
 _FILTER_UP = 2
 _BAND_ROWS = 256
-_FASTEST = 1  # on cutouts, higher levels cost several times as long and save a few per cent
+_FASTEST = 1  # on cutouts, higher levels take several times as long and save a few per cent
 _MAX_IDAT_BYTES = 1 << 30  # a chunk's length is a 31-bit number
 _JPEG_QUALITY = 95
-_MOST_JPEG_SIDE_PX = 65_500  # libjpeg's
+_MOST_JPEG_SIDE_PX = 65_500  # libjpeg's limit
 _MOST_HEADER_DPI = 65_535
 _MOST_SEGMENT_BYTES = 65_533
 _APP1, _APP13, _EXIF_MARK, _XMP_MARK = b"\xff\xe1", b"\xff\xed", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
@@ -45,7 +45,7 @@ _TEXT_TAGS = (270, 271, 272, 306, 315, 33432)  # description, make, model, date,
 
 
 def encode_prepared(prepared: Preparation, format: str) -> bytes:
-    """A file's content in one of `FORMATS`, which share what they need of the same preparation.
+    """Encode a prepared picture in one of `FORMATS`; formats share the work that the preparation caches.
 
     Raises:
         OutputError: the format cannot hold it (a WebP side over 16383 px), or there is nothing to trim to or to trace.
@@ -56,7 +56,7 @@ def encode_prepared(prepared: Preparation, format: str) -> bytes:
 
 
 def format_for(path: Path, format: str | None) -> str:
-    """The format to write a file in: the one named, or the one its suffix asks for.
+    """The format to write a file in: the one named, else the one of its suffix.
 
     Raises:
         ConfigError: neither is known, or the suffix belongs to another format.
@@ -74,7 +74,7 @@ def format_for(path: Path, format: str | None) -> str:
 
 
 def lost_metadata(metadata: Metadata, format: str) -> tuple[str, ...]:
-    """Notes on what a format cannot hold of what travels with a photo; of a mask, which is no picture, none."""
+    """Notes on the metadata of a photo that a format cannot hold; none for a mask, which is not a picture."""
     row = FORMATS[format]
     if "exif" not in row.carries:
         return ()
@@ -111,16 +111,16 @@ def encode_mask(prepared: Preparation) -> bytes:
 
 
 def encode_webp(prepared: Preparation) -> bytes:
-    """WebP of 8 bits, lossless where no quality is asked for."""
+    """WebP of 8 bits, lossless if no quality is given."""
     pixels, metadata = prepared.flat("webp"), prepared.metadata
     if max(pixels.shape[:2]) > _WEBP_MAX_SIDE_PX:
         raise OutputError(f"WebP holds {_WEBP_MAX_SIDE_PX} pixels per side, not {max(pixels.shape[:2])}; use png")
     file, quality = io.BytesIO(), prepared.output.quality
-    # `exact` keeps hidden pixels. Lossy, black ones would darken the edge: the encoder may choose their colours.
+    # `exact` keeps hidden pixels. In lossy WebP, black ones would darken the edge, so the encoder may change them.
     packing: dict[str, Any] = {"lossless": True, "quality": 0, "method": 0, "exact": True}
     if quality is not None:
         packing = {"quality": quality, "alpha_quality": 100, "exact": prepared.output.hidden == "keep"}
-    # WebP has no field for DPI of its own: it stands in the EXIF.
+    # WebP has no field of its own for DPI, so EXIF states it.
     Image.fromarray(to_8_bit(pixels)).save(
         file,
         "WEBP",
@@ -171,7 +171,7 @@ def png_bytes(
     if exif:
         chunks.append(_chunk(b"eXIf", exif))
     if xmp:
-        chunks.append(_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp))  # not packed, no language
+        chunks.append(_chunk(b"iTXt", b"XML:com.adobe.xmp" + bytes(5) + xmp))  # uncompressed, no language
     packer = isal_zlib.compressobj(_FASTEST)
     packed = [packer.compress(_filtered_rows(pixels, top).data) for top in range(0, height, _BAND_ROWS)]
     content = memoryview(b"".join((*packed, packer.flush())))
@@ -181,7 +181,7 @@ def png_bytes(
 
 
 def _filtered_rows(pixels: Pixels, top: int) -> NDArray[np.uint8]:
-    """A band of rows, each behind its filter's number; only a band at a time is held twice."""
+    """A band of filtered rows, each after its filter's number; only one band at a time is held twice."""
     above = pixels[max(top - 1, 0) : top + _BAND_ROWS]
     band = above.astype(">u2") if pixels.dtype == np.uint16 else above
     rows = np.ascontiguousarray(band).reshape(len(band), -1).view(np.uint8)
@@ -199,11 +199,11 @@ def _chunk(kind: bytes, data: bytes | memoryview) -> bytes:
 
 
 def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequence[Resource] = ()) -> bytes:
-    """A deflate-compressed TIFF that Photoshop opens, of `(H, W, 3 or 4)`, its alpha straight ("unassociated")."""
+    """Encode `(H, W, 3 or 4)`, alpha straight ("unassociated"), as a deflate-compressed TIFF that Photoshop opens."""
     import tifffile
 
     order, main, directories = parse_exif(metadata.exif)  # makers' notes depend on the order
-    # As bytes: tifffile refuses text that is not ASCII, and photographers have names.
+    # As bytes: tifffile refuses text that is not ASCII, such as photographers' names.
     texts = {tag: main[tag].data.rstrip(b"\0") for tag in _TEXT_TAGS if tag in main and main[tag].kind == _ASCII}
     extratags: list[Any] = [(tag, "s", 0, text, True) for tag, text in texts.items()]
     extratags += [(number - 1, "I", 1, 0, True) for number in directories]
@@ -237,10 +237,10 @@ def jpeg_bytes(
     *,
     quality: int,
 ) -> bytes:
-    """A baseline JPEG with full-size colours (4:4:4) of RGB, 16 bits rounded to 8.
+    """Encode RGB as a baseline JPEG without chroma subsampling (4:4:4); 16 bits are rounded to 8.
 
-    EXIF over 64 kB does not fit in a JPEG and is left out. Of the DPI, whole numbers are written, or EXIF's fractions
-    where the header, which ends at 65535, cannot hold those.
+    EXIF over 64 kB does not fit in a JPEG and is left out. DPI are written as whole numbers or, if the header, which
+    ends at 65535, cannot hold them, as fractions in EXIF.
 
     Raises:
         OutputError: a side over 65500 pixels.

@@ -1,7 +1,7 @@
-"""Reads XMP packets and changes them in place, where a statement is no longer true of the pixels.
+"""Reads XMP packets, and edits statements in them that are no longer true of the pixels.
 
-By expat (Adobe, XMP Specification, parts 1 and 3): neither regular expressions nor entities ever see foreign bytes at
-length. Damage costs a note, never the photo.
+Packets (Adobe, XMP Specification, parts 1 and 3) come from anywhere, so expat parses them, without entities; a regular
+expression sees only attributes that expat has found. Damage costs a note, never the photo.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ _MOST_ELEMENTS, _MOST_NESTED = 400_000, 100
 RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _NOTE = "http://ns.adobe.com/xmp/note/"
 _ORIENTATION = "http://ns.adobe.com/tiff/1.0/ Orientation"
-# No longer true of upright, perhaps trimmed pixels in one packet.
+# No longer true of one packet for upright, perhaps trimmed pixels.
 _UNTRUE = {
     "http://ns.adobe.com/tiff/1.0/ ImageWidth",
     "http://ns.adobe.com/tiff/1.0/ ImageLength",
@@ -39,15 +39,15 @@ _BLANKS = b"\0 \t\r\n"
 
 
 def packet_of(descriptions: str = "") -> bytes:
-    """A packet of RDF's Descriptions, where `rdf` stands for its namespace."""
+    """A packet with these RDF Descriptions, whose prefix for RDF's namespace is `rdf`."""
     meta = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="{RDF}">{descriptions}</rdf:RDF></x:xmpmeta>'
     return _PACKET_START + meta.encode() + _PACKET_END
 
 
-# Only ever matched where a parser has found an attribute.
+# Only matched where the parser has found an attribute.
 _ATTRIBUTE = re.compile(rb"\s+([^\s=]+)\s*=\s*(\"[^\"]*\"|'[^']*')")
 _EXTENSION_MARK, _EXTENSION_HEAD = b"http://ns.adobe.com/xmp/extension/\0", struct.Struct(">32sII")
-_ROOM = 65_000  # in a segment
+_ROOM = 65_000  # bytes of XMP in a segment
 
 
 class Xmp(NamedTuple):
@@ -59,24 +59,24 @@ class Xmp(NamedTuple):
 
 
 class Property(NamedTuple):
-    """A property in a packet, as an attribute or an element without elements in it."""
+    """A simple property in a packet: an attribute, or an element without elements in it."""
 
-    name: str  # namespace, a blank, and the name in it
+    name: str  # namespace, a blank, and the local name
     value: str  # its text
-    outer: slice  # where all of it stands, an attribute with the blanks before it
-    inner: slice  # where its value stands
+    outer: slice  # bytes of all of it; of an attribute, with the blanks before it
+    inner: slice  # bytes of its value
 
 
 class Packet:
-    """A packet read in one pass, and what stands where in it.
+    """A packet, parsed in one pass, and the byte ranges of what is in it.
 
     Attributes:
-        properties: the simple ones.
-        descriptions: bare Descriptions as `(namespaces, place)`.
-        content: where RDF's content is; None: there is no RDF.
+        properties: the simple properties.
+        descriptions: Descriptions without content as `(namespaces of their attributes, byte range)`.
+        content: byte range of RDF's content; None: there is no RDF.
 
     Raises:
-        ValueError: no well-formed UTF-8 XML, one with a document type, which could unpack to a huge one, or absurd.
+        ValueError: not well-formed UTF-8 XML, too many elements, or a document type, whose entities could be huge.
     """
 
     def __init__(self, packet: bytes) -> None:
@@ -114,7 +114,7 @@ class Packet:
         self._text.clear()
 
     def _attributes(self, name: str, attributes: list[str], start: int) -> int:
-        """Note the attributes of a start tag; returns where it ends."""
+        """Record the attributes of a start tag; returns the offset of its end."""
         packet, place = self._packet, start + 1
         while packet[place] not in b" \t\r\n/>":
             place += 1
@@ -146,7 +146,7 @@ class Packet:
 
 
 def read_xmp(found: Any, extension: bytes | None = None) -> Xmp:
-    """A photo's XMP, with what a JPEG holds beyond its first 64 kB; damaged XMP costs a note, never the photo."""
+    """Parse XMP, and a JPEG's `extension` of it beyond 64 kB; damaged XMP costs a note, never the photo."""
     if not isinstance(found, bytes) or not (packet := found.strip(_BLANKS)):
         return Xmp()
     if len(packet) + len(extension or b"") > _MOST_BYTES:
@@ -165,7 +165,7 @@ def read_xmp(found: Any, extension: bytes | None = None) -> Xmp:
 
 
 def edited(packet: bytes, edits: Iterable[tuple[slice, bytes]]) -> bytes:
-    """A packet with the bytes at some places, none of which overlap, replaced by others."""
+    """Replace bytes of a packet; the slices must not overlap."""
     parts, done = [], 0
     for place, new in sorted(edits, key=lambda edit: edit[0].start):
         parts += [packet[done : place.start], new]
@@ -174,7 +174,7 @@ def edited(packet: bytes, edits: Iterable[tuple[slice, bytes]]) -> bytes:
 
 
 def rights_of(xmp: bytes | None) -> bytes | None:
-    """A packet of which only who made the picture and who owns it is left; None if it says neither.
+    """A packet reduced to who made the picture and who owns it; None if it says neither.
 
     These are Dublin Core's creator and rights, and all of XMP's rights management; Photoshop shows them as author,
     copyright notice, status and URL.
@@ -188,7 +188,7 @@ def rights_of(xmp: bytes | None) -> bytes | None:
     try:
         Packet(xmp)
         root = ElementTree.fromstring(xmp.decode("utf-8"))
-    except (ValueError, ElementTree.ParseError):  # not from `read_xmp`
+    except (ValueError, ElementTree.ParseError):  # did not come from `read_xmp`
         return None
     kept = ElementTree.Element(_DESCRIPTION, {_ABOUT: ""})
     for description in root.iter(_DESCRIPTION):
@@ -207,7 +207,7 @@ def _is_right(name: str) -> bool:
 
 
 def _joined(packet: bytes, scan: Packet, extension: bytes) -> tuple[bytes, Packet, tuple[str, ...]]:
-    """A packet with what its extension adds."""
+    """Merge a packet and its extension."""
     try:
         more = Packet(extension)
         if scan.content is None or more.content is None:
@@ -220,7 +220,7 @@ def _joined(packet: bytes, scan: Packet, extension: bytes) -> tuple[bytes, Packe
 
 
 def extended_xmp(segments: Iterable[tuple[int, int, bytes]]) -> bytes | None:
-    """What of a JPEG's XMP did not fit into one segment; None: nothing, or some of it is missing."""
+    """The part of a JPEG's XMP beyond its first segment; None: there is none, or some of it is missing."""
     parts: dict[int, bytes] = {}
     size = 0
     for marker, _, content in segments:
@@ -235,8 +235,8 @@ def extended_xmp(segments: Iterable[tuple[int, int, bytes]]) -> bytes | None:
 
 
 def extended_xmp_segments(xmp: bytes) -> tuple[bytes, list[bytes]]:
-    """A packet too long for a JPEG's segment: a short packet that says so, and the segments' contents."""
-    digest = hashlib.md5(xmp, usedforsecurity=False).hexdigest().upper()  # as the specification has it
+    """Split a packet that is too long for a JPEG's segment: a short packet that says so, and the segments' contents."""
+    digest = hashlib.md5(xmp, usedforsecurity=False).hexdigest().upper()  # as specified
     parts = [
         _EXTENSION_MARK + _EXTENSION_HEAD.pack(digest.encode(), len(xmp), start) + xmp[start : start + _ROOM]
         for start in range(0, len(xmp), _ROOM)

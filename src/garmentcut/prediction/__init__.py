@@ -1,1 +1,1 @@
-"""From a photo, or a folder of them, to cutouts: `garmentcut cut`."""
+"""`garmentcut cut`: makes cutouts from a photo or a folder of photos."""

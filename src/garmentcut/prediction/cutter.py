@@ -1,8 +1,8 @@
 """`Cutter`: loads a model once, then turns each photo into a cutout in three steps: frame, predict, finish.
 
-A model of three stages predicts by three networks. Locate sees a small copy of the photo and finds the garment. Segment
-sees the garment's box and a margin at half of the frame's size and says what is garment. Refine sees the frame's own
-pixels, but only in tiles along the edge and where segment is unsure: inside and outside nothing is left to decide.
+A model of three stages has three networks. Locate sees a small copy of the photo and finds the garment. Segment sees
+the garment's box and a margin at half of the frame's size and decides what is garment. Refine sees the frame's own
+pixels, but only in tiles along the edge and where segment is unsure: elsewhere all is decided.
 """
 
 import os
@@ -57,42 +57,42 @@ from garmentcut.prediction.verdict import Judge
 
 _READ_AHEAD = 2
 _RESCALED = Note("too large or too small in the photo: cut at another scale", "rescaled")
-_WIDENINGS = 3  # of a box that is too small
-_SURE = 0.03  # from 0 or 1: there the segment stage needs no second opinion
-_OVERLAP_PX = 16  # of a tile, on each side: where it fades into its neighbours
-_SMALLER_COPY = 0.72  # of the crop, for test-time augmentation
-_ROUNDS = 4  # of tiles: each follows a strap by half a tile
-_DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # what refine says against segment, where tiles end
-_REACH_PX, _RAMP_PX = 6, 3  # how far refine is heard about segment's edge: wholly, and half as much on either side
-_THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: its width, and its alpha at least
-_LEAST_STRAP_PX = 20  # its length
+_WIDENINGS = 3  # how often a box that is too small is widened
+_SURE = 0.03  # distance from 0 or 1: closer, segment needs no second opinion
+_OVERLAP_PX = 16  # on each side of a tile, where it fades into its neighbours
+_SMALLER_COPY = 0.72  # scale of the crop's copy for test-time augmentation
+_ROUNDS = 4  # of adding tiles; each follows a strap by half a tile
+_DIFFERS, _LEAST_LEAD_PX = 0.3, 6  # refine against segment at a tile's end: a lead for another tile
+_REACH_PX, _RAMP_PX = 6, 3  # from segment's edge: how far refine counts fully, and half width of the ramp beyond
+_THIN_PX, _SEEN = 11, 0.1  # of a strap that refine has found on its own: largest width, least alpha
+_LEAST_STRAP_PX = 20  # its least length
 _FIRMER = np.exp(np.interp(np.arange(256) / 255, (0.1, 0.5), (0, 1.5))).astype(np.float32)  # odds, by segment's levels
-# Of segment's levels, where it decides: a faint haze over the ground is nothing, half-sure cloth is cloth.
+# Maps segment's levels where it decides: a faint haze over the background becomes 0, half-sure cloth becomes 1.
 _STEEPER = np.interp(np.arange(256) / 255, (0.25, 0.5, 0.6), (0, 0.5, 1)).astype(np.float32)
 _Alpha = NDArray[np.float32]
-_TAIL_ALPHA = 1 / 128  # below, the sigmoid's tail: invisible, but it would keep every pixel from being fully hidden
+_TAIL_ALPHA = 1 / 128  # below is the sigmoid's invisible tail, which would keep every pixel from being fully hidden
 
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """A photo's alpha, before it is brought to the photo's own size."""
+    """A photo's alpha, before it is resized to the photo."""
 
     frame: Frame  # the photo as it was framed
     crop: Crop  # where the garment is
-    fine: NDArray[np.float32]  # alpha of the crop, in [0, 1], nothing of the garment being outside
-    # `(h, w)` in [0, 1]: the locate stage's alpha of the whole photo, in small; None: the model has no stages.
+    fine: NDArray[np.float32]  # alpha of the crop, in [0, 1]; the garment lies wholly inside
+    # `(h, w)` in [0, 1]: the locate stage's alpha of a small copy of the photo; None: the model has no stages.
     coarse: NDArray[np.float32] | None = None
-    notes: tuple[str, ...] = ()  # remarks for the row, for one that the frame cuts the garment off
+    notes: tuple[str, ...] = ()  # remarks for the row, such as that the frame cuts the garment off
 
     @classmethod
     def of_frame(cls, alpha: NDArray[np.float32], frame: Frame) -> "Prediction":
-        """Of a network that sees the whole frame: its alpha of `frame.rgb`."""
+        """The prediction of a network that sees the whole frame, from its alpha of `frame.rgb`."""
         height, width = frame.content_hw
         return cls(frame, whole_crop(frame), alpha[:height, :width])
 
     @property
     def share_of_photo(self) -> float:
-        """How much of the photo the crop is, 0 to 1."""
+        """The crop's share of the photo's area, 0 to 1."""
         left, top, right, bottom = self.crop.box_xyxy
         return (right - left) * (bottom - top) / (self.frame.photo_hw[0] * self.frame.photo_hw[1])
 
@@ -107,23 +107,23 @@ class Prediction:
 
     def full_alpha(self) -> NDArray[np.float32]:
         """`frame.photo_hw` float32 in [0, 1]: the alpha at the photo's size, stretched to end at exactly 0 and 1."""
-        # Stretched a little beyond both ends and cut off there.
+        # Stretched a little beyond both ends and clipped there.
         stretched = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
         return self._laid_out(stretched.clip(0, 1), self.frame.photo_hw)
 
     def moved_to(self, frame: Frame, window_xyxy: Box) -> "Prediction":
-        """The same for the photo that this one's photo is a part of.
+        """The same prediction for the whole photo, of which this one's photo is a part.
 
         Args:
-            frame: of the whole photo.
-            window_xyxy: which part, in fractions of the whole; it may reach beyond.
+            frame: frame of the whole photo.
+            window_xyxy: the part, in fractions of the whole; it may reach beyond.
         """
         (height, width), (part_height, part_width) = frame.photo_hw, self.frame.photo_hw
         left, top = window_xyxy[0] * width, window_xyxy[1] * height
         across, down = (window_xyxy[2] * width - left) / part_width, (window_xyxy[3] * height - top) / part_height
         own = np.multiply(self.crop.box_xyxy, (across, down) * 2) + (left, top) * 2
         box = np.rint(np.clip(own, 0, (width, height) * 2)).astype(int)
-        # What of the crop lies in the photo, in pixels of its alpha.
+        # The part of the crop that lies in the photo, in pixels of the crop's alpha.
         steps = np.divide(self.fine.shape[::-1], (own[2] - own[0], own[3] - own[1]))
         cut = np.rint((box - np.tile(own[:2], 2)) * np.tile(steps, 2)).astype(int)
         fine = self.fine[max(cut[1], 0) : cut[3], max(cut[0], 0) : cut[2]]
@@ -139,7 +139,7 @@ class Prediction:
         return Prediction(frame, crop, np.ascontiguousarray(fine), coarse, self.notes)
 
     def _laid_out(self, fine: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
-        """The crop's alpha in its place in the whole photo, at some size."""
+        """The crop's alpha in its place in the whole photo, resized to `size_hw`; 0 elsewhere."""
         rows, columns = (self._span(axis, size_hw) for axis in (1, 0))
         size = rows[1] - rows[0], columns[1] - columns[0]
         if size == size_hw:
@@ -161,18 +161,18 @@ class Stages:
     locate: Predict  # sees the whole photo
     segment: Predict  # sees a box
     refine: Predict  # sees tiles of four channels
-    sizes: StageSizes  # what the card says of their inputs
+    sizes: StageSizes  # sizes of their inputs, from the card
     fast: bool = False  # leave the refine stage out
-    # For photos unlike those that were learned: segment's alpha is the mean of four, of the crop, a smaller copy, and
-    # both mirrored, corrected by colours. Dark suits and stripes get fewer holes so, rough walls and floors go; on
-    # photos like those that were learned it gains nothing.
+    # For photos unlike the training photos: segment's alpha is the mean over the crop, a smaller copy, and both
+    # mirrored, corrected by colours. Dark suits and stripes get fewer holes, and rough walls and floors go; other
+    # photos gain nothing.
     foreign: bool = False
 
     @classmethod
     def load(
         cls, model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, fast: bool = False
     ) -> "Stages":
-        """Make the three networks in the content of a model file ready; its card has `stages`.
+        """Load the three networks from the content of a model file, whose card has `stages`.
 
         Raises:
             ModelError: a network is missing or cannot be loaded.
@@ -210,7 +210,7 @@ class Stages:
         return Prediction(frame, crop, fine, place.seen, notes)
 
     def alpha_of(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """The last two stages: `(H, W)` float32 in [0, 1] of a crop, `(H, W, 3)` uint8 sRGB."""
+        """The last two stages: the alpha of a crop, `(H, W)` float32 in [0, 1], from `(H, W, 3)` uint8 sRGB."""
         return self._refined(rgb, self._segmented(rgb))
 
     def _segmented(self, rgb: NDArray[np.uint8]) -> _Alpha:
@@ -236,12 +236,12 @@ class Stages:
 
 
 def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) -> _Alpha:
-    """The segment stage: a crop's alpha from half as many pixels each way; colours settle what it is unsure of.
+    """The segment stage: a crop's alpha, at reduced size; where it is unsure, it is corrected by colours.
 
-    `rgb` is the crop, `(H, W, 3)` uint8 sRGB; `sizes` say by how much it is reduced.
+    `rgb` is the crop, `(H, W, 3)` uint8 sRGB; `sizes.segment_reduction` is the factor by which it is reduced.
 
     Returns:
-        `(h, w)` float32 in [0, 1], reduced; `enlarged` brings it back.
+        `(h, w)` float32 in [0, 1], at the reduced size; `enlarged` brings it to the crop's.
     """
     half = _reduced(rgb, sizes)
     return grab_cut(agree_with_colors(_alpha_of_reduced(network, half), half, unsure_only=True), half)
@@ -258,7 +258,7 @@ def _alpha_of_reduced(network: Predict, rgb: NDArray[np.uint8]) -> _Alpha:
 
 
 def enlarged(alpha: _Alpha, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
-    """The segment stage's alpha as the refine stage sees it: `size_hw` uint8, 255 for 1."""
+    """The segment stage's alpha as the refine stage sees it: of `size_hw`, uint8, 255 for 1."""
     levels = np.rint(alpha * 255).astype(np.uint8)
     return np.asarray(cv2.resize(levels, size_hw[::-1], interpolation=cv2.INTER_LINEAR), np.uint8)
 
@@ -267,13 +267,13 @@ def refine_edges(network: Predict, rgb: NDArray[np.uint8], alpha: _Alpha, tile_p
     """The refine stage: the soft edge, from the crop's own pixels.
 
     Args:
-        network: of the refine stage.
+        network: the refine stage's.
         rgb: `(H, W, 3)` uint8 sRGB, the crop.
         alpha: `(h, w)` float32 in [0, 1], the segment stage's.
         tile_px: side of the tiles.
 
     Returns:
-        `(H, W)` float32 in [0, 1]: between tiles, 0 or 1.
+        `(H, W)` float32 in [0, 1]; outside the tiles it is 0 or 1.
     """
     height, width = rgb.shape[:2]
     missing = [(0, max(tile_px - side, 0)) for side in (height, width)]
@@ -296,22 +296,22 @@ def refine_edges(network: Predict, rgb: NDArray[np.uint8], alpha: _Alpha, tile_p
 
 
 def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
-    """What refine says near the edge that segment sees, and of thin parts; elsewhere it may not overrule segment.
+    """Refine's alpha near segment's edge and in thin parts; elsewhere segment's, which refine may only confirm.
 
-    A tile is too small to tell what is garment: on new photos refine takes prints for ground, and ground for cloth.
-    It does find straps that segment has lost.
+    A tile is too small to tell what is garment: on new photos refine mistakes prints for background and background for
+    cloth. But it does find straps that segment has lost.
 
     Args:
-        fine: `(H, W)` float32 in [0, 1], what refine has made of it.
-        levels: the same size, uint8, the segment stage's alpha.
+        fine: `(H, W)` float32 in [0, 1], refine's alpha.
+        levels: the same size, uint8, segment's alpha (255 for 1).
 
     Returns:
-        `(H, W)` float32 in [0, 1]: between the two a ramp, no step.
+        `(H, W)` float32 in [0, 1], with a smooth transition between the two.
     """
     inside, seen = levels >= 128, _STEEPER[levels]
     anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
     parts = components(inside)
-    specks = parts.mask_of(parts.areas < LARGEST_SPECK * parts.areas.sum())  # on a rough wall: refine would widen them
+    specks = parts.mask_of(parts.areas < LARGEST_SPECK * parts.areas.sum())  # on a rough wall; refine would widen them
     wider, narrower = dilate(inside & ~specks, _REACH_PX), erode(inside, _REACH_PX)
     if not (np.abs(fine - anchor) > HALF_LEVEL)[~wider | narrower].any():
         return fine
@@ -340,7 +340,7 @@ def firmer_straps(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
 
 
 def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
-    """Tiles around what leaves the tiles so far: a strap that segment has lost and refine has found, say."""
+    """Tiles around what continues beyond the tiles so far, such as a strap that segment has lost."""
     if not differing.any():
         return []
     height, width = differing.shape
@@ -356,10 +356,10 @@ def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
 
 
 def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
-    """Tiles that show everything unsure and some pixels around it, few of them, in a picture at least a tile large.
+    """A few tiles that cover all unsure pixels, with a margin, in a picture at least as large as a tile.
 
-    From the top down, each row of tiles begins at the first unsure pixel that none shows, each tile of it at the first
-    from the left.
+    From the top down, each row of tiles begins at the first unsure pixel not yet covered; within it, each tile begins
+    at the first one from the left.
 
     Returns:
         Top and left of each, all within the picture.
@@ -390,10 +390,10 @@ def _fade(tile_px: int) -> _Alpha:
 
 
 def check_garment(prediction: Prediction) -> None:
-    """Refuse an empty result.
+    """Refuse a prediction that is too small for a garment.
 
     Raises:
-        NoGarmentError: what was cut out is less than any garment.
+        NoGarmentError: it is smaller than any garment.
     """
     seen, share = np.count_nonzero(prediction.fine >= 0.5), prediction.share_of_photo
     if seen * share < LEAST_SHARE * prediction.fine.size:
@@ -405,10 +405,10 @@ class Cutter:
     """Cuts garments out of photos; load it once, call it often.
 
     Attributes:
-        card: what the model is and how good.
-        runtime: its network, ready to run; of a model of stages, the segment stage's.
-        config: how much effort is made, and where the edge is put.
-        stages: the networks of a model of three stages; None: one network sees the whole photo.
+        card: describes the model and its quality.
+        runtime: its network, ready to run; for a model with stages, the segment stage's.
+        config: the effort, and where the edge is put.
+        stages: the networks of a model with three stages; None: one network sees the whole photo.
     """
 
     card: ModelCard
@@ -452,11 +452,11 @@ class Cutter:
                 `garmentcut.prediction.inputs.photo_of`.
 
         Returns:
-            The cutout, at the photo's own size and depth, with the doubt in it.
+            The cutout, at the photo's own size and depth, with its doubt, reasons and flags.
 
         Raises:
             PhotoError: it cannot be read, or no garment was found.
-            ValueError: an array of another shape or dtype.
+            ValueError: an array of an unsupported shape or dtype.
         """
         photo = photo_of(photo)
         frame = self.frame(photo)
@@ -465,7 +465,7 @@ class Cutter:
         return replace(self.finish(photo, prediction), doubt=found.doubt, reasons=found.reasons, flags=found.flags)
 
     def map(self, photos: Iterable[PhotoLike]) -> Iterator[Result]:
-        """Cut photos in order, reading each while the one before is cut; a failure becomes a result that says why.
+        """Cut photos in order, reading ahead meanwhile; a failure becomes a result that says why.
 
         >>> for result in cutter.map(sorted(Path("photos").glob("*.jpg"))):  # doctest: +SKIP
         ...     print(result.source, result.reason or result.cutout.doubt)
@@ -482,11 +482,11 @@ class Cutter:
                 yield result
 
     def frame(self, photo: Photo) -> Frame:
-        """First step of a call: bring the photo to the size at which the network works."""
+        """First step of a call: scale the photo to the size at which the network works."""
         return frame_photo(photo, self.card)
 
     def predict(self, photo: Photo, frame: Frame) -> Prediction:
-        """Second step: find the garment and its alpha; nearly all of a call's time.
+        """Second step: find the garment and its alpha; takes nearly all of a call's time.
 
         Raises:
             NoGarmentError: no garment was found.
@@ -496,9 +496,9 @@ class Cutter:
         return Prediction.of_frame(self.runtime(frame.rgb), frame)
 
     def _predict_in_stages(self, stages: Stages, photo: Photo, frame: Frame) -> Prediction:
-        """What the stages say of a photo; of a foreign one, with test-time augmentation.
+        """The prediction of the stages; for a foreign photo, with test-time augmentation.
 
-        If its garment has an unusual size, it is cut at another scale too, and the less doubtful prediction is kept.
+        If its garment has an unusual size, it is also cut at another scale, and the less doubtful prediction is kept.
         """
         first = _tried(stages, photo, frame)
         doubt = self.card.doubt
@@ -519,7 +519,7 @@ class Cutter:
         return first
 
     def _predicted_in(self, window_xyxy: Box, stages: Stages, photo: Photo, frame: Frame) -> Prediction | None:
-        """A prediction at the scale of a window; None: no garment was found in it."""
+        """The prediction at a window's scale; None: no garment was found in the window."""
         part, window_xyxy = photo_in(window_xyxy, photo, frame)
         try:
             prediction = stages(part, self.frame(part)).moved_to(frame, window_xyxy)

@@ -16,11 +16,11 @@ if TYPE_CHECKING:
     from garmentcut.prediction.cutter import Prediction
 
 MAP_HEIGHT_PX = 432
-"""Maps are about this high: a quarter of the size the embedded model works at."""
+"""The approximate height of maps: a quarter of the size at which the embedded model works."""
 
-_MARGIN_PX = 12  # around the garment, in pixels of the map
-_FAINT = np.float32(0.1)  # traces beside the garment belong to the map
-_RING_PX = 4  # to either side of the edge, where colours are compared
+_MARGIN_PX = 12  # margin around the garment, in pixels of the map
+_FAINT = np.float32(0.1)  # least alpha that belongs to the map, so that traces beside the garment do
+_RING_PX = 4  # on each side of the edge, where colours are compared
 _LEAST_COMPONENT = 2e-3  # of the garment: smaller islands and holes are dust
 
 Plane = NDArray[np.float32]
@@ -29,20 +29,20 @@ Plane = NDArray[np.float32]
 
 @dataclass(frozen=True, eq=False)
 class Maps:
-    """The part of a photo in which there is alpha, reduced."""
+    """The part of a photo in which there is alpha, at reduced size."""
 
-    step: int  # pixels of the network's frame that one of the map stands for, along a side
+    step: int  # side, in pixels of the network's frame, of the square that a pixel of the map stands for
     frame_hw: tuple[int, int]  # height and width of the whole frame, in pixels of the map
-    corner_xy: tuple[int, int]  # where in it the map begins
-    alpha: Plane  # `(h, w)` float32 in [0, 1], means
-    softness: Plane  # likewise, means of 4 alpha (1 - alpha): 1 where the network cannot tell
+    corner_xy: tuple[int, int]  # upper left corner of the map in that frame
+    alpha: Plane  # `(h, w)` float32 in [0, 1], mean over the square
+    softness: Plane  # likewise, mean of 4 alpha (1 - alpha): 1 where the network cannot tell
     colors: NDArray[np.float32]  # `(h, w, 3)` float32, Y, Cb, Cr in 0 to 255
-    # `(h, w)` bool: pixels of the mask with a direct neighbour outside it, but for the frame's own border.
+    # `(h, w)` bool: pixels of the mask with a direct neighbour outside it; the frame's border is no neighbour.
     edge: NDArray[np.bool_]
-    # `(h, w)` float32: on the edge, how far the colours on its two sides lie apart, in levels of 255; elsewhere 0.
+    # `(h, w)` float32: on the edge, the distance of the colours on its two sides, in levels of 255; elsewhere 0.
     contrast: Plane
-    num_components: int  # islands of garment, dust left out
-    holes_xy: tuple[tuple[float, float], ...]  # middles of the holes in it, in pixels of the map, largest first
+    num_components: int  # components of the garment, without dust
+    holes_xy: tuple[tuple[float, float], ...]  # centres of its holes, in pixels of the map, largest first
 
     @property
     def mask(self) -> NDArray[np.bool_]:
@@ -86,14 +86,14 @@ def draw_maps(rgb: NDArray[np.uint8], alpha: Plane) -> Maps | None:
 
 
 def reduced(plane: Plane, step: int) -> Plane:
-    """Means over squares of `step` pixels; the last ones may be cut off by the border."""
+    """Means over squares with sides of `step` pixels; the last squares may be cut off by the border."""
     if step == 1:
         return plane
     return np.asarray(Image.fromarray(np.ascontiguousarray(plane)).reduce(step), np.float32)
 
 
 def _contrast_of(colors: NDArray[np.float32], mask: NDArray[np.bool_], edge: NDArray[np.bool_]) -> Plane:
-    """Distance of the mean colours within the ring on either side; the mixed pixels at the edge itself left out."""
+    """Distance of the mean colours near the edge on its two sides, without the mixed pixels of the edge itself."""
     sides = []
     for side in (erode(mask, neighbours=4), erode(~mask, neighbours=4)):
         planes = np.concatenate([colors * side[..., None], side[..., None]], axis=2, dtype=np.float32)
@@ -124,17 +124,17 @@ FEATURES = {
 """The features by name, in the order of `Observation.features`."""
 
 LOW_CONTRAST = 14.0
-"""Levels of 255: an edge whose two sides lie nearer together cannot be told from folds and shadows."""
+"""Levels of 255: an edge whose two sides differ by less cannot be told from folds and shadows."""
 
 NUM_COMPARED = 10
-"""Of the appearance: what views of one garment are compared by; the rest is the ground's."""
+"""The first numbers of the appearance, by which views of a garment are compared; the rest describes the background."""
 
-_INSIDE_PX = 3  # of the map: farther in than any soft edge
+_INSIDE_PX = 3  # of the map: farther inside than any soft edge
 _THIN_PX = 7  # of the map: a strap or cord is narrower
 _LEAST_LENGTH_PX = 7  # of the map: a shorter line beside the edge is a fold, a seam or noise
 _SAME_COLOR = 40.0  # levels of 255, Y at half weight: light and shade along one strap
-_GROUND_HEIGHT_PX = 144  # of the copy on which the ground is measured
-_STRIP = 12  # of its side: how much of the copy each border strip takes
+_GROUND_HEIGHT_PX = 144  # height of the copy on which the background is measured
+_STRIP = 12  # a border strip is as wide as the copy's side divided by this
 _HAZE = 0.02
 _SMALL = 1e-3  # added before a logarithm
 
@@ -143,13 +143,13 @@ _SMALL = 1e-3  # added before a logarithm
 class Observation:
     """What was measured of a cutout."""
 
-    maps: Maps  # where things are
-    # `(13,)` float64, as `FEATURES` says; a model without stages has the least `stage_disagreement` there is.
+    maps: Maps  # the maps that were measured
+    # `(13,)` float64, in the order of `FEATURES`; without stages, `stage_disagreement` has its least value.
     features: NDArray[np.float64]
-    # `(27,)` float64: the garment's and the background's mean colours (Y, Cb, Cr), the garment's share of the frame,
-    # its height and width over the frame's height, and the height of its middle; then of a strip along the frame's top,
-    # bottom, left and right the median colour and the log of the standard deviation of Y, and the log of the whole
-    # frame's mean gradient. They show what the model has not met.
+    # `(27,)` float64: the mean colours (Y, Cb, Cr) of the garment and of the background; the garment's share of the
+    # frame; its height and width, and the height of its middle, over the frame's height; for each of the strips along
+    # the frame's top, bottom, left and right, the median colour and the log of the standard deviation of Y; the log of
+    # the frame's mean gradient. They show whether the model has met such photos.
     appearance: NDArray[np.float64]
 
 
@@ -157,9 +157,9 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
     """Measure a cutout's features; None: no pixel is garment.
 
     Args:
-        rgb: `(H, W, 3)` uint8 sRGB, as the network saw it, padding cut off.
-        alpha: `(H, W)` float32 in [0, 1], as the network gave it.
-        apart: sum of the differences of two stages' alphas, over the root of the garment's area.
+        rgb: `(H, W, 3)` uint8 sRGB, as the network saw it, without padding.
+        alpha: `(H, W)` float32 in [0, 1], the network's output.
+        apart: sum of the absolute differences of two stages' alphas, over the square root of the garment's area.
     """
     maps = draw_maps(rgb, alpha)
     if maps is None:
@@ -169,11 +169,11 @@ def observe(rgb: NDArray[np.uint8], alpha: Plane, *, apart: float = 0.0) -> Obse
     return Observation(maps, features, np.concatenate([_appearance_of(maps), _ground_of(rgb)]))
 
 
-_OBSERVED: "WeakKeyDictionary[Prediction, Observation | None]" = WeakKeyDictionary()  # the cutter asks, then the judge
+_OBSERVED: "WeakKeyDictionary[Prediction, Observation | None]" = WeakKeyDictionary()  # for cutter, then judge
 
 
 def observe_prediction(prediction: "Prediction") -> Observation | None:
-    """`observe` a prediction; once, for whoever asks again."""
+    """`observe` a prediction; the result is cached."""
     if prediction in _OBSERVED:
         return _OBSERVED[prediction]
     coarse, (height, width), apart = prediction.coarse, prediction.frame.content_hw, 0.0
@@ -185,7 +185,7 @@ def observe_prediction(prediction: "Prediction") -> Observation | None:
 
 
 def lines_at_border(maps: Maps) -> dict[str, NDArray[np.bool_]]:
-    """The outermost lines of the map's mask that lie at the frame's border, by name."""
+    """The outermost row or column of the map's mask for each side that is at the frame's border, by side."""
     mask, (left, top), (height, width) = maps.mask, maps.corner_xy, maps.frame_hw
     lines = {"top": mask[0], "bottom": mask[-1], "left": mask[:, 0], "right": mask[:, -1]}
     touches = (top == 0, top + mask.shape[0] == height, left == 0, left + mask.shape[1] == width)
@@ -193,10 +193,10 @@ def lines_at_border(maps: Maps) -> dict[str, NDArray[np.bool_]]:
 
 
 def continuation_of(maps: Maps) -> Plane:
-    """Where the photo goes on with something thin that the alpha ends at, a strap that was cut off, perhaps: 1, else 0.
+    """A map: 1 where something thin continues in the photo beyond the alpha, perhaps a strap that was cut off; else 0.
 
-    A strap is lighter or darker than what is on both sides of it, so it stands out of an opening or a closing that is
-    wider than it; it begins at the mask, in the mask's colour there, and is long.
+    A strap is lighter or darker than both of its sides, so a top-hat or black-hat filter wider than the strap finds it.
+    It begins at the mask, has the mask's colour there, and is long.
     """
     import cv2
 
@@ -220,7 +220,7 @@ def continuation_of(maps: Maps) -> Plane:
 
 
 def _ground_of(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """What stands along the frame's borders, see `Observation.appearance`."""
+    """Measures along the frame's borders; see `Observation.appearance`."""
     small = Image.fromarray(rgb).reduce(max(round(rgb.shape[0] / _GROUND_HEIGHT_PX), 1))
     colors = np.asarray(small.convert("YCbCr"), np.float32)
     rows, columns = (max(side // _STRIP, 1) for side in colors.shape[:2])
@@ -272,7 +272,7 @@ def _appearance_of(maps: Maps) -> NDArray[np.float64]:
 
 
 ALL_FEATURES = (*FEATURES, "unlike")
-"""What a doubt model reads."""
+"""All features that a doubt model may read."""
 
 _LEAST_DISTANCE = 0.1
 
@@ -293,34 +293,34 @@ def doubt_of(model: DoubtModel, observation: Observation) -> float:
 
 
 def is_foreign(model: DoubtModel, appearance: NDArray[np.float64]) -> bool:
-    """Whether a photo of some `Observation.appearance` looks unlike the studio's; False where the model cannot tell."""
+    """Whether a photo with this `Observation.appearance` looks unlike the studio; False if the model cannot tell."""
     if model.foreign_distance is None:
         return False
     return float(distances_of(appearance, model.appearance_mean, model.appearance_precision)) > model.foreign_distance
 
 
 def features_of(model: DoubtModel, observation: Observation) -> NDArray[np.float64]:
-    """`(14,)`: all features of a cutout, `unlike` as the model measures it."""
+    """All features of a cutout, `(14,)`, with `unlike` measured by the model."""
     mean, precision = model.appearance_mean, model.appearance_precision
     return all_features(observation.features, observation.appearance, mean=mean, precision=precision)
 
 
 def doubts_of(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Doubts of many: `(N, 14)` features to `(N,)`."""
+    """Doubts `(N,)` of many cutouts, from their features `(N, 14)`."""
     score = standardized(model, features) @ np.array(model.weights) + model.bias
     doubts: NDArray[np.float64] = 1 / (1 + np.exp(-np.clip(score, -40, 40)))
     return doubts
 
 
 def usual_doubt(model: DoubtModel) -> float:
-    """Doubt in a cutout that shows as much of each feature as the middle one of those doubt was learned from."""
+    """Doubt in a cutout in which each feature has the median of the photos from which doubt was learned."""
     return float(1 / (1 + np.exp(-model.bias)))
 
 
 def standardized(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The features that a model reads, by their centre and scale; nothing was learned beyond four scales: cut there.
+    """The features that a model reads, centred and scaled; clipped at four scales, beyond which nothing was learned.
 
-    `(..., 14)` in the order of `ALL_FEATURES` to `(..., n)` in that of `model.features`: older ones know fewer.
+    `(..., 14)` in the order of `ALL_FEATURES` to `(..., n)` in that of `model.features`; older models have fewer.
     """
     own = features[..., [ALL_FEATURES.index(name) for name in model.features]]
     values: NDArray[np.float64] = ((own - np.array(model.center)) / np.array(model.scale)).clip(-4, 4)
@@ -330,16 +330,16 @@ def standardized(model: DoubtModel, features: NDArray[np.float64]) -> NDArray[np
 def all_features(
     features: NDArray[np.float64], appearance: NDArray[np.float64], *, mean: ArrayLike, precision: ArrayLike
 ) -> NDArray[np.float64]:
-    """Features with `unlike` behind them; arguments as of `distances_of`."""
+    """Features with `unlike` appended; other arguments as for `distances_of`."""
     unlike = np.log(distances_of(appearance, mean, precision) + _LEAST_DISTANCE)
     return np.concatenate([features, unlike[..., None]], axis=-1)
 
 
 def distances_of(appearance: NDArray[np.float64], mean: ArrayLike, precision: ArrayLike) -> NDArray[np.float64]:
-    """Mahalanobis distances of photos, `(..., 27)`, from those that doubt was learned from.
+    """Mahalanobis distances of photos, `(..., 27)`, from those from which doubt was learned.
 
-    `mean` is of the training photos' appearance, of which older models know the first ten numbers only; `precision`
-    the inverse of their covariance.
+    `mean` is the mean appearance of the training photos, in older models only its first ten numbers; `precision` is the
+    inverse of their covariance.
     """
     away = appearance[..., : np.size(mean)] - np.asarray(mean)
     squares: NDArray[np.float64] = np.einsum("...i,ij,...j", away, np.asarray(precision), away)

@@ -1,4 +1,4 @@
-"""`garmentcut cut` on a folder: reading, network and writing of many photos overlap; a stopped run continues."""
+"""`garmentcut cut` on a folder: reading, network and writing of many photos overlap; a stopped run can continue."""
 
 import base64
 import json
@@ -66,12 +66,12 @@ _LATE = "its garment's other photos were cut without it, at their own scale; run
 
 @dataclass(frozen=True)
 class Order:
-    """What one run of `cut` was asked for."""
+    """The order for one run of `cut`."""
 
     model: str = ""  # absolute path of the model file; empty: the embedded one
     read: ReadConfig = field(default_factory=ReadConfig)  # bytes, pixels and sides accepted
-    output: OutputConfig = field(default_factory=OutputConfig)  # the files, where there is no specification
-    specification: Specification | None = None  # a customer's; decides the files where there is one
+    output: OutputConfig = field(default_factory=OutputConfig)  # the files, if there is no specification
+    specification: Specification | None = None  # a customer's; if there is one, it decides the files
     cut: CutConfig = field(default_factory=CutConfig)  # effort and choke
 
 
@@ -79,8 +79,8 @@ class Order:
 class Batch:
     """An output folder of `garmentcut cut`."""
 
-    id: str  # 32 hexadecimal digits, drawn once: the same batch wherever its folder is moved
-    # By the rows' `options`: each row of results.jsonl says which one it was cut to. The last is the newest.
+    id: str  # 32 random hexadecimal digits: identifies the batch wherever its folder is moved
+    # By the rows' `options`, by which each row of results.jsonl names its order. The last is the newest.
     orders: dict[str, Order]
 
 
@@ -88,18 +88,18 @@ _BATCH = TypeAdapter(Batch)
 
 
 def read_batch(out_dir: Path) -> Batch:
-    """What the runs in an output folder were asked for.
+    """Read the orders of the runs in an output folder.
 
     Raises:
         NoBatchError: there is no `batch.json`.
-        SourceError: it is damaged, or not one of ours.
+        SourceError: it is damaged, or of another version.
     """
     path = out_dir / BATCH_NAME
     try:
         content = json_of(read_regular_file(path))
         if content["version"] != _VERSION:
             raise SourceError(f"{path}: written by another version of garmentcut; update it")
-        return _BATCH.validate_json(json.dumps(content))  # JSON: a list there is a tuple here
+        return _BATCH.validate_json(json.dumps(content))  # as JSON, so that lists become tuples
     except (FileNotFoundError, NotADirectoryError) as error:
         if not out_dir.is_dir():
             raise NoBatchError(f"{out_dir}: no such folder") from error
@@ -119,15 +119,15 @@ def read_batch(out_dir: Path) -> Batch:
 
 
 def earlier_batch(out_dir: Path) -> Batch | None:
-    """What earlier runs left in an output folder; None: there is no `batch.json`. Raises as `read_batch`."""
+    """The batch that earlier runs left in an output folder; None: there is no `batch.json`. Raises as `read_batch`."""
     return read_batch(out_dir) if (out_dir / BATCH_NAME).exists() else None
 
 
 def record_order(out_dir: Path, options: str, order: Order) -> None:
-    """Record what a run is asked for, by its rows' `options`, beside the orders of earlier runs, atomically.
+    """Add a run's order, under its rows' `options`, to those of earlier runs, atomically.
 
     Raises:
-        SourceError: what is there cannot be used: it is left as it is, for by its id a review knows the batch.
+        SourceError: the file there cannot be used; it is kept, because a review knows the batch by its id.
         OSError: it cannot be written.
     """
     batch = earlier_batch(out_dir) or Batch(secrets.token_hex(16), {})
@@ -140,7 +140,7 @@ def record_order(out_dir: Path, options: str, order: Order) -> None:
 
 
 def _plain(value: Any) -> Any:
-    """The same as JSON can hold it; lengths as they are written in a specification, bytes as base64."""
+    """Convert a value for JSON: lengths as they are written in a specification, bytes as base64."""
     if isinstance(value, dict):
         return {key: _plain(item) for key, item in value.items()}
     if isinstance(value, Length):
@@ -157,14 +157,14 @@ class Plan:
     todo: dict[Path, Named]  # photos to cut, with their output names
     done: tuple[Row, ...]  # rows of photos cut before with the same model and options
     originals: frozenset[str] = frozenset()  # `folded_path` of every photo of this and earlier runs: never written to
-    # Under a specification, what all photos of a garment share, for each photo; they follow each other.
+    # Under a specification: each photo's garment. The photos of a garment follow each other.
     garments: dict[str, str] = field(default_factory=dict)
-    # Photos that get a name of their own, because another photo of their name was cut before.
+    # Photos that get a name of their own, because another photo of the same name was cut before.
     renamed: frozenset[Path] = frozenset()
 
 
 class FolderCutter:
-    """Cuts many photos into one output folder; used as a context, it holds the folder's lock.
+    """Cuts many photos into one output folder; a context manager that holds the folder's lock.
 
     >>> sources = find_sources([Path("photos")], out_dir)  # doctest: +SKIP
     >>> with FolderCutter(cutter, out_dir) as folder:  # doctest: +SKIP
@@ -172,10 +172,10 @@ class FolderCutter:
     ...         print(row.input, row.ok, row.reason, row.seconds)
 
     Attributes:
-        options: fingerprint of all that decides the pixels that are written.
+        options: fingerprint of everything that decides the pixels that are written.
         order: what was asked for, as `batch.json` records it.
         owner: marks this folder's staged files.
-        num_damaged: lines of the results that were no rows when the folder was entered; they were set aside.
+        num_damaged: number of damaged lines in the results when the folder was entered; they were set aside.
     """
 
     def __init__(
@@ -192,14 +192,14 @@ class FolderCutter:
 
         Args:
             cutter: a loaded model.
-            out_dir: made if it is missing.
+            out_dir: created if it is missing.
             config: limits, output options, threads.
             overwrite: replace files that garmentcut did not write, or that were changed since it wrote them.
             specification: a customer's, which then decides the files instead of `config.output`.
             model: the cutter's file, for the record; None: the embedded one.
 
         Raises:
-            garmentcut.errors.ConfigError: the model cannot guarantee `folder.accept_risk`; says why.
+            garmentcut.errors.ConfigError: the model cannot guarantee `folder.accept_risk`; the message says why.
         """
         self.cutter = cutter
         self.out_dir = out_dir.resolve()
@@ -207,14 +207,14 @@ class FolderCutter:
         self.overwrite = overwrite
         self.specification = specification
         card = cutter.card
-        # What decides the pixels that are written; not how many threads write them.
+        # Only what decides the pixels that are written, not how many threads write them.
         wanted = specification.fingerprint if specification else asdict(self.config.output)
         if isinstance(wanted, dict) and not wanted["each"]:
-            del wanted["each"]  # as in folders of earlier versions, which need not be cut again
+            del wanted["each"]  # as in earlier versions, so that their folders need not be cut again
         self.options = fingerprint(card.sha256, card.edge_bias, card.edge_gain, wanted)
         if card.choke_px or cutter.config != CutConfig():
             self.options = fingerprint(self.options, card.choke_px, asdict(cutter.config))
-        if card.doubt is not None:  # another doubt, other verdicts
+        if card.doubt is not None:  # another doubt model gives other verdicts
             self.options = fingerprint(self.options, asdict(card.doubt))
         self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)
         named = str(model.resolve()) if model else ""
@@ -223,7 +223,7 @@ class FolderCutter:
         self._lock = FolderLock(self.out_dir / LOCK_NAME)
         self.num_damaged = 0
         self._tidied: set[Path] = set()
-        self._folded: dict[str, str] = {}  # following links is slow, and a watch plans every few seconds
+        self._folded: dict[str, str] = {}  # cached: following links is slow, and a watch plans every few seconds
 
     def __enter__(self) -> "FolderCutter":
         """Take the folder's lock, read its results and clear what a killed run left.
@@ -238,7 +238,7 @@ class FolderCutter:
             self.journal = Journal(self.out_dir, check=self.check)
             self.num_damaged = self.journal.num_damaged
             self.journal.compact()
-            earlier_batch(self.out_dir)  # refuses one that cannot be used, before anything is cut
+            earlier_batch(self.out_dir)  # raises if it cannot be used, before anything is cut
             self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out") from error
@@ -255,7 +255,7 @@ class FolderCutter:
     def __exit__(self, *_: object) -> None:
         """Leave one row for each photo in the results, and release the lock."""
         try:
-            # A full disk, or a lost folder: the rows are as they were, only not tidied.
+            # If the disk is full or the folder lost, the rows stay as they were, only not tidied.
             with suppress(OSError, FolderError):
                 self.journal.compact()
             self.attempts.close()
@@ -264,11 +264,11 @@ class FolderCutter:
 
     @property
     def note(self) -> str:
-        """One sentence on how the folder is locked, if people should know it; otherwise empty."""
+        """One sentence on how the folder is locked, if users should know it; otherwise empty."""
         return self._lock.note
 
     def num_gone(self) -> int:
-        """Photos that were cut but whose files are gone, if the folder was taken away; otherwise 0."""
+        """Number of photos that were cut but whose files are gone, if the folder was taken away; otherwise 0."""
         outputs = [row.outputs for row in self.journal.rows.values() if row.ok] if self.problem() else []
         return sum(not all(os.path.isfile(self.out_dir / name) for name in names) for names in outputs)  # noqa: PTH113
 
@@ -284,7 +284,7 @@ class FolderCutter:
             raise FolderError(f"{self.out_dir}: {error}; put it back and run again") from error
 
     def problem(self) -> str:
-        """What became of the output folder, in words; empty: it is still the one that was entered."""
+        """What happened to the output folder, in words; empty: it is still the one that was entered."""
         try:
             self._lock.check()
         except LockLostError as error:
@@ -292,7 +292,7 @@ class FolderCutter:
         return ""
 
     def reopen(self) -> None:
-        """Take the output folder again if it was lost and is back, and read its results anew.
+        """Take the output folder again if it was lost and is back, and reread its results.
 
         Raises:
             FolderError: it is not back, or another run is at work there.
@@ -300,7 +300,7 @@ class FolderCutter:
         """
         if not self.problem():
             return
-        if not self._lock.path.is_file():  # a mount point, perhaps: only the marker tells that it is the folder
+        if not self._lock.path.is_file():  # perhaps an empty mount point: only the marker shows that this is the folder
             self.check()
         self._lock.release()
         try:
@@ -312,9 +312,9 @@ class FolderCutter:
         self.journal.read()
 
     def plan(self, sources: Iterable[Source]) -> Plan:
-        """Name the outputs, and separate photos done before from those to do.
+        """Name the outputs, and separate photos that were cut before from those still to cut.
 
-        Files that this folder's runs wrote are passed over.
+        Files that runs wrote into this folder are skipped.
 
         Raises:
             garmentcut.errors.ConfigError: the specification would give two files the same name.
@@ -322,7 +322,7 @@ class FolderCutter:
         self.check()
         out, rows = self.out_dir, self.journal.rows
         unread = [row.input for row in rows.values() if row.code == "unreadable"]
-        # Folders that can be read now. Not the methods of Path: they raise where a folder may not be entered.
+        # Folders that can be read now. Not with Path's methods, which raise if a folder may not be entered.
         self.journal.forget(path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK))  # noqa: PTH112
         ours = {name for row in rows.values() for name in row.written}
         sources = list(sources)
@@ -340,7 +340,7 @@ class FolderCutter:
         )
         written_to = {(out / name).parent for named in plan.todo.values() for name in named.outputs}
         for folder in written_to - self._tidied:
-            with suppress(OSError):  # writing to it will say what is wrong with it
+            with suppress(OSError):  # writing to it will give the reason
                 for one in (folder, *capture_one_folders(folder)):
                     remove_staged(one, self.owner)
             self._tidied.add(folder)
@@ -357,10 +357,10 @@ class FolderCutter:
         is_unchanged: Callable[[Row, Path], bool],
         failed_for_good: Collection[Path] = (),
     ) -> Plan:
-        """The plan for photos that `tell_apart` has told apart, wherever these and the output folder lie.
+        """The plan for photos that `tell_apart` has separated, wherever these and the output folder are stored.
 
         `has_file` says whether the output folder has a file, `is_unchanged` whether a file is still the photo that its
-        row describes. `failed_for_good` need not be tried again; for them no garment is cut anew.
+        row describes. Photos in `failed_for_good` need not be tried again, so no garment is cut again because of them.
         """
         names = name_files(
             sources,
@@ -378,7 +378,7 @@ class FolderCutter:
             and is_unchanged(row, path)
         }
         garments = {str(source.path): garment_of(source) for source in sources} if self.specification else {}
-        # Photos of a garment have one scale: one of them new, and all are cut; but not for one that only fails again.
+        # Photos of a garment share a scale, so if one is new, all are cut; but not for one that would only fail again.
         to_cut = {garments.get(str(path)) for path in names if path not in done and path not in failed_for_good}
         done = {path: row for path, row in done.items() if not garments or garments[str(path)] not in to_cut}
         todo = {path: named for path, named in names.items() if path not in done}
@@ -409,8 +409,8 @@ class FolderCutter:
 
         Args:
             plan: what to do.
-            monitor: gets how long each step takes.
-            is_stopping: once it returns true, no further photo is begun; those under way are finished.
+            monitor: records how long each step takes.
+            is_stopping: once it returns true, no further photo is begun; those in progress are finished.
             hold_back: called with each row that says `failed`; if it returns true, the row is yielded but not recorded.
 
         Raises:
@@ -428,7 +428,7 @@ class FolderCutter:
         self.check()
 
     def _parts_of(self, plan: Plan) -> Iterator[tuple[Plan, bool]]:
-        """First all photos with which no run has died; then the others, one garment at a time."""
+        """First all photos that no run has died on, then the others, one garment at a time."""
         keys = {path: plan.garments.get(str(path), str(path)) for path in plan.todo}
         suspected = dict.fromkeys(keys[path] for path in plan.todo if self.attempts.find(path).is_suspect)
         parts: dict[str, dict[Path, Named]] = {"": {}, **{key: {} for key in suspected}}
@@ -440,9 +440,9 @@ class FolderCutter:
     def _cut_part(
         self, plan: Plan, steps: Steps, monitor: Monitor, is_stopping: Callable[[], bool], *, is_alone: bool
     ) -> Iterator[Row]:
-        """Rows of the photos of a plan, many under way or, `is_alone`, one at a time."""
+        """Yield the rows of a plan's photos, with many in progress or, if `is_alone`, one at a time."""
         folder = self.config.folder
-        # Between its stages a photo is cropped, tiled and cleaned: meanwhile the networks take the next one.
+        # Between the stages a photo is cropped, tiled and cleaned; meanwhile the networks can work on the next one.
         num_predicting = self.cutter.runtime.streams + (self.cutter.stages is not None)
         ahead = (0, 0, 0) if is_alone else (folder.readers, num_predicting, folder.writers)
         jobs = _jobs_of(plan, is_stopping)
@@ -460,12 +460,12 @@ class FolderCutter:
             yield from map_in_order(writers, finish, predicted, num_ahead=ahead[2] + in_flight)
 
     def refused_row(self, source: Source, code: str, reason: str) -> Row:
-        """The row of a photo that is not even read; `code` and `reason` as in `Row`."""
+        """The row of a photo that is refused without being read; `code` and `reason` as in `Row`."""
         row = Row(str(source.path), str(source.place), status="failed", code=code, reason=reason)
         return replace(row, model=self.cutter.card.label, options=self.options)
 
     def record_order(self) -> None:
-        """Record what this run is asked for, so that a review knows the batch before its first photo is cut.
+        """Record this run's order, so that a review knows the batch before its first photo is cut.
 
         Raises:
             garmentcut.errors.FolderError: it cannot be written.
@@ -474,7 +474,7 @@ class FolderCutter:
             record_order(self.out_dir, self.options, self.order)
 
     def record_skipped(self, skipped: Iterable[Skipped]) -> None:
-        """Record what `find_sources` passed over; raises as `record_order`."""
+        """Record what `find_sources` skipped; raises as `record_order`."""
         with self._written():
             write_skipped(self.out_dir, skipped)
 
@@ -489,7 +489,7 @@ class FolderCutter:
     def _scaled(
         self, works: Iterable[Work], steps: Steps, writers: ThreadPoolExecutor, *, num_ahead: int
     ) -> Generator[Work, None, None]:
-        """The same works; those of a garment are held back until its common scale is known."""
+        """Yield the same works; those of a garment are held back until its common scale is known."""
         assert self.specification is not None
         garments = steps.plan.garments
         num_photos = Counter(garments.values())
@@ -507,10 +507,10 @@ class FolderCutter:
             yield from (replace(work, scales=scales) for work in waiting)
 
     def _put_off(self, work: Work) -> Work:
-        """A photo that failed before, now sighted without its garment's other photos.
+        """A work for a photo that failed before, and is now sighted without its garment's other photos.
 
-        If its output failed, that is so still. If it could not be read or shown, it could be now; without options its
-        row has the garment cut anew next time.
+        If its output failed, it would fail again. If it could not be read or held no garment, it might work now: a row
+        without options makes the next run cut the whole garment again.
         """
         row, earlier = work.row, self.journal.rows.get(work.row.input)
         known = (row.options, row.input_sha256)
@@ -521,11 +521,11 @@ class FolderCutter:
 
 
 def _jobs_of(plan: Plan, is_stopping: Callable[[], bool]) -> Iterator[tuple[Path, Named]]:
-    """The jobs of the first step, one for each photo; no more after a stop, once a garment is complete."""
+    """The jobs of the first step, one for each photo; after a stop, they end once the current garment is complete."""
     last = None
     for path, named in plan.todo.items():
         garment = plan.garments.get(str(path))
-        if is_stopping() and (garment is None or garment != last):  # half a garment would have another scale
+        if is_stopping() and (garment is None or garment != last):  # half a garment would get another scale
             return
         last = garment
         yield path, named

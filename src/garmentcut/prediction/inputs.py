@@ -1,4 +1,4 @@
-"""Makes a `Photo` of bytes, a path, PIL or an array, for `Cutter`; `garmentcut.remove`; the `Result` of one of many."""
+"""Makes a `Photo` from bytes, a path, PIL or an array, for `Cutter`; `garmentcut.remove`; a batch's `Result`."""
 
 import io
 import os
@@ -21,22 +21,22 @@ if TYPE_CHECKING:
 
 Array: TypeAlias = NDArray[np.uint8] | NDArray[np.uint16]
 PhotoLike: TypeAlias = Photo | bytes | str | os.PathLike[str] | BinaryIO | Image.Image | Array
-"""A photo: as `read_photo` gives it, a file's content, its path, an open file, a PIL image, or an array of pixels."""
+"""A photo as `read_photo` returns it, a file's content, its path, an open file, a PIL image, or an array of pixels."""
 
 _LOADING = Lock()
 
 
 def photo_of(source: PhotoLike) -> Photo:
-    """Read a photo in whatever form it comes.
+    """Read a photo in any of the forms of `PhotoLike`.
 
     Args:
-        source: files are read as `read_photo` reads them. A PIL image is turned upright and laid on white where it is
-            transparent. An array is `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8 or uint16 (full range), sRGB, upright.
+        source: files are read by `read_photo`. A PIL image is turned upright; transparent parts are laid on
+            white. An array is `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8 or uint16 (full range), sRGB, upright.
 
     Raises:
-        PhotoError: a file that cannot be read; says why.
-        TypeError: nothing of the kind.
-        ValueError: an array of another shape or dtype.
+        PhotoError: a file cannot be read; the message says why.
+        TypeError: none of these.
+        ValueError: an array of an unsupported shape or dtype.
     """
     if isinstance(source, Photo):
         return source
@@ -63,7 +63,7 @@ def _photo_of_array(pixels: Array) -> Photo:
 
 
 def _photo_of_image(image: Image.Image) -> Photo:
-    """Upright, RGB, with the colour profile and resolution that the image carries."""
+    """Turn a PIL image upright and into RGB; its colour profile and resolution are kept."""
     profile, dpi = image.info.get("icc_profile"), image.info.get("dpi")
     image = ImageOps.exif_transpose(image)
     is_gray, has_alpha = image.mode.startswith("I;16") or image.mode in ("L", "1"), image.has_transparency_data
@@ -95,11 +95,11 @@ def remove(source: PhotoLike, *, cutter: "Cutter | None" = None) -> "bytes | Ima
 
     Args:
         source: the photo; see `photo_of`.
-        cutter: of another model than the embedded one, which is loaded at the first call and kept.
+        cutter: for a model other than the embedded one, which is loaded at the first call and kept.
 
     Returns:
-        Of bytes, a path or an open file: the bytes of a PNG file. Of a PIL image: a PIL image, RGBA. Of an array:
-        `(H, W, 4)` of the same depth, straight alpha. Colours of the edge are cleaned.
+        For bytes, a path or an open file: the bytes of a PNG file. For a PIL image: a PIL image, RGBA. For an array:
+        `(H, W, 4)` of the same depth, straight alpha. Edge colours are cleaned.
 
     Raises:
         PhotoError: it cannot be read, or no garment was found; `code` says which.
@@ -113,7 +113,7 @@ def remove(source: PhotoLike, *, cutter: "Cutter | None" = None) -> "bytes | Ima
 
 
 def default_cutter() -> "Cutter":
-    """The embedded model, loaded once in the process's life; any thread may call it."""
+    """The embedded model, loaded once per process; any thread may call this."""
     with _LOADING:
         return _load_default()
 
@@ -127,20 +127,20 @@ def _load_default() -> "Cutter":
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What became of one of many photos."""
+    """The outcome for one of many photos."""
 
-    source: PhotoLike = field(repr=False)  # the photo as it was given: perhaps megabytes
+    source: PhotoLike = field(repr=False)  # the photo as it was given, perhaps megabytes
     cutout: Cutout | None = None  # None if it failed
     code: str = ""  # why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not
     reason: str = ""  # the same in words
 
     @classmethod
     def of(cls, source: PhotoLike, error: Exception) -> "Result":
-        """Of a photo that failed."""
+        """The result for a photo that failed."""
         reason = "not enough memory" if isinstance(error, MemoryError) else str(error)
         return cls(source, code=code_of(error), reason=reason)
 
     @property
     def ok(self) -> bool:
-        """The photo was cut."""
+        """Whether the photo was cut."""
         return self.cutout is not None

@@ -1,4 +1,4 @@
-"""Brings a photo to the size that networks know and finds the garment: the locate stage, crops, corrections by it."""
+"""Scales a photo for the networks and finds its garment: the locate stage, crops, corrections based on that stage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -28,40 +28,40 @@ from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 from garmentcut.prediction.runtime import Predict
 
 MULTIPLE_OF = 32  # the encoder's coarsest stride
-_REDUCING_GAP = 2.0  # a box is what is looked for: 1152x1728 pixels shrink in half the time
+_REDUCING_GAP = 2.0  # coarse is enough to find a box: 1152x1728 pixels shrink in half the time
 ANOTHER_GARMENT = 0.35
-"""Of the largest component's area: from there on, what lies beside it is a garment of its own."""
+"""Share of the largest component's area; a component beside it that is at least this large is another garment."""
 
 LEAST_SHARE = 5e-4
-"""Of the frame: the smallest garment, a tenth of a bikini; less is a false positive."""
+"""Share of the frame that the smallest garment covers, a tenth of a bikini; less is a false positive."""
 
 NO_GARMENT = "no garment found; check that it is a studio photo of a dressed mannequin"
-_FAINT = 0.2  # sheer sleeves and fringe belong to the box too, where they hang on to what is surely garment
-_PIECE = 0.15  # of the largest's area: the other piece of a two-piece, wherever below or above
-_NOT_A_SPECK = 0.01  # of its area: a strap, a sleeve end, if it is near
+_FAINT = 0.2  # least alpha of sheer sleeves and fringe, which belong to the box if they touch sure garment
+_PIECE = 0.15  # of the largest's area: the other piece of a two-piece, anywhere above or below
+_NOT_A_SPECK = 0.01  # of its area: a strap or sleeve end, if it is near
 _NEAR = 0.04  # of the frame's height
-_ON_THE_FRAME = 0.01  # of the side's length
-_FRONT_WIDTH, _FRONT_GAP, _FRONT_UNEVEN = 0.37, 0.7, 0.06  # of height, width and height of an open vest's fronts
-_CLOTH = 0.9  # of the locate stage's alpha: lace and gaps in it stay below
-_NOTHING = 0.1
-_OPAQUE = 0.8, 0.97  # of the locate stage's alpha: from there on cloth is made more opaque, and wholly
-_DEEP_PX = 13  # about three pixels of the locate stage: so far within what is wholly opaque there are no gaps
-_HALF_SEEN = 0.3, 0.5  # of the last stage's: below, it is a gap
-_LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is taken for a gap
-LARGEST_SPECK = 5e-3  # of the garment: what lies apart from it and is larger is no speck
-_LARGEST_FALSE_POSITIVE = 0.05  # where the photo is foreign: a patch of a patterned floor or wall
-_LEAST_COMPACT = 0.25  # of the square around it: a strap, too thin for the locate stage, is long and fills none
-_SOFT_LEVEL = 0.1  # the soft edge of a speck or hole goes with it
+_ON_THE_FRAME = 0.01  # of the side's length: least contact with the frame
+_FRONT_WIDTH, _FRONT_GAP, _FRONT_UNEVEN = 0.37, 0.7, 0.06  # an open vest's fronts: of height, width, height
+_SURE_CLOTH = 0.9  # locate's alpha in sure cloth, at least; lace and its gaps stay below
+_GROUND = 0.1  # locate's alpha in sure background, at most
+_OPAQUE = 0.8, 0.97  # locate's alpha from which cloth is made more opaque, and fully opaque
+_DEEP_PX = 13  # about three pixels of the locate stage; this deep within fully opaque cloth there are no gaps
+_HALF_SEEN = 0.3, 0.5  # the last stage's alpha; below the first it is a gap
+_LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap
+LARGEST_SPECK = 5e-3  # of the garment: a larger separate part is not a speck
+_LARGEST_FALSE_POSITIVE = 0.05  # of the garment, in a foreign photo: a patch of a patterned floor or wall
+_LEAST_COMPACT = 0.25  # of the square around it; a strap, too thin for the locate stage, fills less
+_SOFT_LEVEL = 0.1  # a speck's or hole's soft edge, to this level, goes with it
 _MAX_WORKING_AREA = 2.0  # times the card's working area: bounds memory and time for wide photos
 
-_LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # below and above, no mannequin could be made out
-_WIDER = 0.5  # of its side: by how much a box that is too small is widened
-_GOES_ON = 0.02  # of a crop's side: what is garment there is no speck
-_MAYBE = 0.25  # of segment's alpha: refine may still find garment there
-_SMALLER, _LARGER = 0.8, 1.15  # than what was learned: from there on a photo is cut at another scale too
-_AROUND, _ASPECT = 1.3, 1.5  # of a window: what it shows around the garment; height to width, as of studio photos
-_PLAIN, _PLAIN_SHARE = 12, 0.6  # levels of 255 from the median, and how much of the border lies so near: plain ground
-_SPARSE = 4  # one pixel in so many, each way, shows the ground
+_LEAST_SIDE_PX, _MOST_ASPECT = 16, 8  # beyond, no mannequin would be recognizable
+_WIDER = 0.5  # of its side, by which a box that is too small is widened
+_LEAST_CONTACT = 0.02  # of a crop's side: garment at the border that is more than a speck
+_MAYBE = 0.25  # segment's alpha from which refine may still find garment
+_SMALLER, _LARGER = 0.8, 1.15  # factors on the learned sizes, beyond which a photo is also cut at another scale
+_AROUND, _ASPECT = 1.3, 1.5  # of a window: its size over the garment's; height to width, as in studio photos
+_PLAIN, _PLAIN_SHARE = 12, 0.6  # plain background: levels of 255 from the median, share of the border so near
+_SPARSE = 4  # every n-th pixel, each way, is enough to measure the background
 
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
@@ -71,8 +71,8 @@ Box = tuple[float, float, float, float]
 class Frame:
     """A photo as the network sees it."""
 
-    rgb: NDArray[np.uint8]  # `(h, w, 3)` uint8 sRGB, padded at the right and the bottom
-    content_hw: tuple[int, int]  # the part of it that is photo
+    rgb: NDArray[np.uint8]  # `(h, w, 3)` uint8 sRGB, padded on the right and at the bottom
+    content_hw: tuple[int, int]  # size of the part that is photo
     photo_hw: tuple[int, int]  # size of the photo
 
 
@@ -87,11 +87,11 @@ class Crop:
 def frame_photo(photo: Photo, card: ModelCard) -> Frame:
     """Scale a photo to the network's working height, convert the copy to sRGB, and pad it to a multiple.
 
-    The mannequin stands upright and fills the height of a studio photo, so the height sets the scale: the network then
-    meets garments of the size it learned, whatever the camera, whether the photo is upright or lying.
+    A mannequin stands upright and fills the height of a studio photo, so the height sets the scale: the network then
+    meets garments of the size it learned, with any camera, in portrait and landscape format.
 
     Raises:
-        PhotoError: too small or too long and thin to be a studio photo.
+        PhotoError: it is too small or too narrow for a studio photo.
     """
     shorter, longer = sorted(photo.size_hw)
     if shorter < _LEAST_SIDE_PX or longer > _MOST_ASPECT * shorter:
@@ -107,7 +107,7 @@ def frame_photo(photo: Photo, card: ModelCard) -> Frame:
 
 
 def whole_crop(frame: Frame) -> Crop:
-    """All of a photo, as it was framed."""
+    """The crop that is the whole photo, at the frame's size."""
     height, width = frame.photo_hw
     return Crop((0, 0, width, height), frame.content_hw)
 
@@ -126,12 +126,12 @@ class Place:
 
     box_xyxy: Box  # around it, in fractions of the photo's width and height
     garment: NDArray[np.float32]  # `(h, w)` float32 in [0, 1], the locate stage's alpha without false positives
-    seen: NDArray[np.float32]  # the same with them
-    notes: tuple[str, ...]  # that the frame cuts it off, for one
+    seen: NDArray[np.float32]  # the same with the false positives
+    notes: tuple[str, ...]  # such as that the frame cuts it off
 
 
 def locate(coarse: NDArray[np.float32]) -> Place:
-    """Find the garment, all its components together, false positives left out, in the locate stage's alpha.
+    """Find the garment, all its components together, in the locate stage's alpha; false positives are left out.
 
     Raises:
         NoGarmentError: there is none.
@@ -140,14 +140,14 @@ def locate(coarse: NDArray[np.float32]) -> Place:
     if not len(found.areas) or found.areas[0] < LEAST_SHARE * coarse.size:
         raise NoGarmentError(NO_GARMENT)
     belongs = _belongs(found)
-    surely, faint = found.mask_of(belongs), components(coarse >= _FAINT)
-    hangs_on = counts_in(faint, surely) > 0
-    # What hangs on to both is in neither: it would join a false positive to the garment.
-    hangs_on_other = counts_in(faint, found.mask_of(~belongs)) > 0
-    garment = surely | faint.mask_of(hangs_on & ~hangs_on_other)
-    other = found.mask_of(~belongs) | faint.mask_of(~hangs_on)
+    certain, faint = found.mask_of(belongs), components(coarse >= _FAINT)
+    touches_sure = counts_in(faint, certain) > 0
+    # What touches both belongs to neither: it would join a false positive to the garment.
+    touches_other = counts_in(faint, found.mask_of(~belongs)) > 0
+    garment = certain | faint.mask_of(touches_sure & ~touches_other)
+    other = found.mask_of(~belongs) | faint.mask_of(~touches_sure)
     left, top, right, bottom = np.divide(bounding_box(garment) or (0, 0, 0, 0), garment.shape[::-1] * 2).tolist()
-    return Place((left, top, right, bottom), np.where(other, np.float32(0), coarse), coarse, _notes(surely))
+    return Place((left, top, right, bottom), np.where(other, np.float32(0), coarse), coarse, _notes(certain))
 
 
 def sorted_components(mask: NDArray[np.bool_]) -> Components:
@@ -165,10 +165,10 @@ def counts_in(found: Components, mask: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def _belongs(found: Components) -> NDArray[np.bool_]:
-    """Which components are garment: the largest, those of like size beside it, pieces above or below it, what is near.
+    """Which components are garment: the largest, ones of similar size beside it, pieces above or below it, near ones.
 
     The pieces of a two-piece hang on one mannequin, so they share columns; a smaller thing beside it is furniture. A
-    component of like size beside it is another garment, on a mannequin of its own: never left out unseen.
+    component of similar size beside it is another garment, on its own mannequin, and must never be left out unnoticed.
     """
     boxes, areas = found.boxes_xyxy, found.areas
     belongs = np.zeros(len(areas), np.bool_)
@@ -192,15 +192,15 @@ def _notes(garment: NDArray[np.bool_]) -> tuple[str, ...]:
 
 
 def count_garments(mask: NDArray[np.bool_]) -> int:
-    """How many garments a mask shows: components of like size beside each other; pieces below each other are one."""
+    """How many garments a mask shows: components of similar size side by side; pieces above each other are one."""
     return len(_spans_of(mask))
 
 
 def split_garments(alpha: NDArray[np.float32], num: int = 0) -> list[NDArray[np.float32]]:
     """The alpha of each garment, from left to right; together they are the whole, `(H, W)` float32 in [0, 1].
 
-    With `num` there are so many, whatever the alpha shows: of fewer, the last are empty; of more, the last has the
-    rest. 0: as many as `count_garments` finds, one at least.
+    With `num`, exactly that many are returned: if the alpha shows fewer, the last are empty; if more, the last has the
+    rest. 0: as many as `count_garments` finds, but at least one.
     """
     width = alpha.shape[1]
     spans = sorted(_spans_of(alpha >= 0.5))
@@ -228,7 +228,7 @@ def _spans_of(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _are_one_garment(one: Sequence[int], other: Sequence[int]) -> bool:
-    """Whether two boxes share columns, or are the two fronts of an open vest: narrow, near, and equally long."""
+    """Whether two boxes share columns, or are the fronts of an open vest: narrow, close together, and equally long."""
     gap = max(one[0], other[0]) - min(one[2], other[2])
     if gap < 0:
         return True
@@ -239,17 +239,17 @@ def _are_one_garment(one: Sequence[int], other: Sequence[int]) -> bool:
 
 
 def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Fill small holes in sure cloth, and remove small specks where there surely is no garment.
+    """Fill small holes in sure cloth, and remove small specks where there is surely no garment.
 
-    `fine` is `(H, W)` float32 in [0, 1], the last stage's alpha; `coarse`, the same size, the locate stage's, enlarged.
+    `fine` is the last stage's alpha, `(H, W)` float32 in [0, 1]; `coarse` is the locate stage's, enlarged to that size.
 
     Returns:
         A cleaned copy, or `fine` itself if it was clean.
     """
     garment_px = float(np.count_nonzero(fine >= 0.5))
     hole_px, speck_px = _LARGEST_HOLE * garment_px, LARGEST_SPECK * garment_px
-    fill = _within(fine < 0.5, coarse >= _CLOTH, fine < 1 - _SOFT_LEVEL, most_px=hole_px)
-    drop = _within(fine >= 0.5, coarse <= _NOTHING, fine > _SOFT_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
+    fill = _within(fine < 0.5, coarse >= _SURE_CLOTH, fine < 1 - _SOFT_LEVEL, most_px=hole_px)
+    drop = _within(fine >= 0.5, coarse <= _GROUND, fine > _SOFT_LEVEL, most_px=speck_px, least_compact=_LEAST_COMPACT)
     if fill is None and drop is None:
         return fine
     cleaned = fine.copy()
@@ -261,10 +261,10 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
 
 
 def without_false_holes(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Fill small holes that do not look like the ground: a button or buckle, not what is seen through a keyhole.
+    """Fill small holes that do not look like background: a button or buckle, but not what is seen through a keyhole.
 
-    `fine` is as for `clean`, `rgb` `(H, W, 3)` sRGB. Nowhere is the alpha less than `fine`; `fine` itself is returned
-    if it has no small hole.
+    `fine` is as for `clean`; `rgb` is `(H, W, 3)` uint8 sRGB. The result is nowhere less than `fine`; it is `fine`
+    itself if that has no small hole.
     """
     cloth = fine >= 0.5
     found = components(~cloth)
@@ -280,7 +280,7 @@ def without_false_holes(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> ND
     for number in small:
         area = slices_of(found.boxes_xyxy[number], 2)
         hole = found.labels[area] == number + 1
-        middle = erode(hole)  # its rim is mixed with the cloth's colours
+        middle = erode(hole)  # without the rim, which is mixed with the cloth's colours
         seen = bins[area][middle if middle.any() else hole]
         if np.median(of_ground[seen]) < max(np.median(of_cloth[seen]), RARE_COLOR):
             filled[area][dilate(hole) & (fine[area] < 1 - _SOFT_LEVEL)] = 1
@@ -288,7 +288,7 @@ def without_false_holes(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> ND
 
 
 def without_false_positives(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`fine` without what lies apart from all that the locate stage takes for garment, unless it is large; see `clean`.
+    """Remove parts of `fine`, unless large, where the locate stage sees no garment at all; arguments as for `clean`.
 
     `fine` itself is returned if there was nothing to remove.
     """
@@ -298,10 +298,10 @@ def without_false_positives(fine: NDArray[np.float32], coarse: NDArray[np.float3
 
 
 def opaque(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Make cloth opaque where the locate stage is sure of it: strong prints and checks can leave it half transparent.
+    """Make cloth opaque where the locate stage is sure of it; in strong prints and checks it may be half transparent.
 
-    Deep within sure cloth even what the last stage takes for ground becomes opaque. Edges, gaps and sheer cloth, of
-    which the locate stage is not sure, stay as they are. `fine` and `coarse` are as for `clean`.
+    Deep within sure cloth, even what the last stage takes for background becomes opaque. Edges, gaps and sheer cloth,
+    of which the locate stage is not sure, stay as they are. `fine` and `coarse` are as for `clean`.
     """
     unsure = (fine < 1) & (coarse > _OPAQUE[0])
     if not unsure.any():
@@ -321,11 +321,11 @@ def _within(
     most_px: float,
     least_compact: float = 0.0,
 ) -> NDArray[np.bool_] | None:
-    """Components of `wrong` that lie within `sure` and are small, with what of `reach` adjoins; None: none."""
+    """Small components of `wrong` that lie within `sure`, with the adjoining part of `reach`; None: there are none."""
     candidates = wrong & sure
     if not candidates.any():
         return None
-    # What is wrong beside the sure area would cut a component in two: grown by a pixel, each shows whether it goes on.
+    # The border of the sure area may cut a component in two; one that continues beyond it does not count.
     found = components(reach & sure)
     beyond = counts_in(found, dilate(reach & ~sure)) > 0
     boxes = found.boxes_xyxy
@@ -335,7 +335,7 @@ def _within(
 
 
 def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
-    """Run the locate stage on a small copy of the whole photo, about `sizes.locate_hw`, whose height sets the scale.
+    """Run the locate stage on a small copy of the whole photo, of about `sizes.locate_hw`, whose height sets the scale.
 
     Raises:
         NoGarmentError: there is no garment.
@@ -349,23 +349,23 @@ def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
 
 
 def padded(rgb: NDArray[np.uint8], multiple_of: int) -> NDArray[np.uint8]:
-    """Pixels whose sides are multiples, `(H, W, 3)` uint8; the last row and column are repeated."""
+    """Pad `(H, W, 3)` uint8 to multiples, by repeating the last row and column."""
     missing = [(0, -side % multiple_of) for side in rgb.shape[:2]]
     return np.pad(rgb, (*missing, (0, 0)), mode="edge")
 
 
 def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
-    """The window in which to cut a photo on plain ground whose garment is larger or smaller than all that were learned.
+    """The window in which to cut a garment on plain background that is larger or smaller than all training garments.
 
     Returns:
-        A window in fractions of the photo, reaching beyond it if the garment is too large: in it what stands on the
-        ground has the middle size of the garments that were learned. None: its size is usual, or the ground not plain.
+        A window in fractions of the photo, reaching beyond it if the garment is too large. In this window the garment
+        has the middle size of the training garments. None: its size is usual, or the background is not plain.
     """
     (height, width), (least, most), ground = frame.content_hw, garment_px, _ground_of(frame)
     if most <= 0 or ground is None:
         return None
     stands_out = np.abs(_sparse(frame).astype(np.int16) - ground).max(axis=2) > _PLAIN
-    box = bounding_box(dilate(erode(stands_out)))  # without specks and the noise of JPEG
+    box = bounding_box(dilate(erode(stands_out)))  # without specks and JPEG noise
     if box is None:
         return None
     left, top, right, bottom = (_SPARSE * side for side in box)
@@ -379,19 +379,19 @@ def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
 
 
 def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
-    """What a window of `window_of` shows of a photo on plain ground; the ground goes on beyond the photo.
+    """The part of a photo on plain background that a window of `window_of` shows; the background continues beyond it.
 
     Returns:
         The part, and the window in fractions of the photo, now on whole pixels.
     """
-    is_larger = window_xyxy[3] - window_xyxy[1] > 1  # than the photo: the frame's pixels are fine enough
+    is_larger = window_xyxy[3] - window_xyxy[1] > 1  # than the photo, so the frame's resolution is enough
     source = Photo(frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]) if is_larger else photo
     height, width = source.size_hw
     left, top, right, bottom = (round(side) for side in np.multiply(window_xyxy, (width, height) * 2).tolist())
     if not is_larger:  # moved into the photo, as far as it fits
         left, top = max(min(left, width - (right - left)), 0), max(min(top, height - (bottom - top)), 0)
         right, bottom = min(left + round(width * (window_xyxy[2] - window_xyxy[0])), width), min(bottom, height)
-    ground = np.asarray(_ground_of(frame)).tolist()  # it has one, or there would be no window
+    ground = np.asarray(_ground_of(frame)).tolist()  # not None, or there would be no window
     part: Any = source.rgb[max(top, 0) : bottom, max(left, 0) : right]
     beyond = max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0)
     part = cv2.copyMakeBorder(part, *beyond, cv2.BORDER_CONSTANT, value=ground)
@@ -399,7 +399,7 @@ def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
 
 
 def _ground_of(frame: Frame) -> NDArray[np.int16] | None:
-    """The colour along the photo's borders, `(3,)`; None: it has no single one."""
+    """The colour along the photo's borders, `(3,)`; None: there is no single one."""
     rgb = _sparse(frame)
     rows, columns = (max(side // 12, 1) for side in rgb.shape[:2])
     strips = rgb[:rows], rgb[-rows:], rgb[:, :columns], rgb[:, -columns:]
@@ -414,11 +414,11 @@ def _sparse(frame: Frame) -> NDArray[np.uint8]:
 
 
 def learned_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garment_px: tuple[float, float]) -> float:
-    """The scale at which the garment, in its box in fractions of the photo, is as large as those that were learned.
+    """The scale at which a garment, whose box is in fractions of the photo, is as large as the training garments.
 
-    A mannequin far away in a wide photo, or one so near that it leaves the frame, is not of the size that the frame's
-    height alone would give: `scale` is the frame's, pixels the networks see for one of the photo. Nothing is enlarged
-    beyond the photo's own pixels to change that. `garment_px` is as in `StageSizes`.
+    It corrects `scale`, the frame's (pixels of the network for one of the photo), for a mannequin that is far away in a
+    wide photo, or so near that it leaves the frame. The photo is not enlarged beyond its own pixels for that.
+    `garment_px` is as in `StageSizes`.
     """
     least, most = garment_px
     if most <= 0:
@@ -430,7 +430,7 @@ def learned_scale(box_xyxy: Box, photo_hw: tuple[int, int], scale: float, garmen
 
 
 def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
-    """A box, in fractions of the photo, and a margin, at the frame's scale or where the garment's size was learned."""
+    """The crop of a box, in fractions of the photo, with a margin, at the scale that `learned_scale` gives."""
     (photo_height, photo_width), scale = frame.photo_hw, frame.content_hw[0] / frame.photo_hw[0]
     left, top, right, bottom = np.multiply(box_xyxy, (photo_width, photo_height) * 2)
     scale = learned_scale(box_xyxy, frame.photo_hw, scale, sizes.garment_px)
@@ -446,32 +446,32 @@ def crop_of(box_xyxy: Box, frame: Frame, sizes: StageSizes) -> Crop:
 
 
 def wider_box(box_xyxy: Box, seen: NDArray[np.float32], crop: Crop, frame: Frame) -> Box | None:
-    """A larger box where the garment goes on beyond its crop, so that no hem is cut off in a straight line.
+    """A larger box if the garment continues beyond its crop, so that no hem is cut off in a straight line.
 
-    `box_xyxy` is what the crop was made of, in fractions of the photo; `seen` the segment stage's alpha of the crop.
+    `box_xyxy` is the box of the crop, in fractions of the photo; `seen` is the segment stage's alpha of the crop.
 
     Returns:
-        In fractions, too; None: the garment ends within its crop, or where the photo does.
+        A box in fractions, too; None: the garment ends within its crop, or where the photo does.
     """
     (height, width), (left, top, right, bottom) = frame.photo_hw, box_xyxy
     lines = seen[:, 0], seen[0], seen[:, -1], seen[-1]
     ends = crop.box_xyxy[0] > 0, crop.box_xyxy[1] > 0, crop.box_xyxy[2] < width, crop.box_xyxy[3] < height
-    goes_on = [
-        float(inside and np.count_nonzero(line >= _MAYBE) >= max(_GOES_ON * len(line), 2))
+    continues = [
+        float(inside and np.count_nonzero(line >= _MAYBE) >= max(_LEAST_CONTACT * len(line), 2))
         for line, inside in zip(lines, ends, strict=True)
     ]
-    if not any(goes_on):
+    if not any(continues):
         return None
     across, down = _WIDER * (right - left), _WIDER * (bottom - top)
-    wider = np.add(box_xyxy, np.multiply(goes_on, (-across, -down, across, down))).clip(0, 1)
+    wider = np.add(box_xyxy, np.multiply(continues, (-across, -down, across, down))).clip(0, 1)
     left, top, right, bottom = wider.tolist()
     return left, top, right, bottom
 
 
 def coarse_in(crop: Crop, coarse: NDArray[np.float32], photo_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """A small alpha of the whole photo in a crop: `crop.content_hw` float32 in [0, 1], smooth."""
+    """The part of a small alpha of the whole photo that lies in a crop: `crop.content_hw` float32 in [0, 1], smooth."""
     step = np.array(coarse.shape[::-1] * 2) / np.array(photo_hw[::-1] * 2)
-    box = np.minimum(np.array(crop.box_xyxy) * step, coarse.shape[::-1] * 2)  # a product may be rounded beyond
+    box = np.minimum(np.array(crop.box_xyxy) * step, coarse.shape[::-1] * 2)  # rounding may lead beyond
     image = Image.fromarray(np.ascontiguousarray(coarse))
     small = image.resize(crop.content_hw[::-1], Image.Resampling.BILINEAR, box=tuple(box))
     return np.asarray(small, np.float32).clip(0, 1)

@@ -1,4 +1,4 @@
-"""results.jsonl of an output folder: a row for each photo, also for one that moved or was replaced; power-cut safe."""
+"""results.jsonl of an output folder: one row per photo, also if it was moved or replaced; safe against power cuts."""
 
 import hashlib
 import json
@@ -22,23 +22,23 @@ from garmentcut.photo.metadata import capture_of_file
 from garmentcut.prediction.sources import Source, folded
 
 OWN_FOLDER = ".garmentcut"
-"""Lies in every output folder: what belongs to the batch and not to its customer."""
+"""A folder in every output folder, for what belongs to the batch and not to the customer."""
 
 RESULTS_NAME = "results.jsonl"
 DAMAGED_NAME = ".garmentcut/damaged.jsonl"
-"""Below the output folder: lines of results.jsonl that were no rows."""
+"""Below the output folder: damaged lines of results.jsonl."""
 FOREIGN = "foreign"
 """Flag of a photo that looks unlike the studio that the model was trained on."""
 DOUBT_OVER = 0.1
-"""Above this doubt a cutout without a verdict is doubtful: less than 90 % of the outline is expected right."""
+"""Above this doubt a cutout without a verdict is doubtful: less than 90 % of the outline is expected to be right."""
 VIEW_FLAGS = {
     "color_unlike_views": "colour unlike its",
     "length_unlike_views": "length unlike its",
     "components_unlike_views": "other number of parts than its",
 }
-"""Flags of what is found by comparing the views of a garment, and how the words begin."""
+"""Flags from comparing the views of a garment, and the beginning of their reasons."""
 _OLD_KEYS = {"looks": "appearance"}
-"""Names of keys until November 2026, and what they are called now."""
+"""Old names of keys, until November 2026, and their present names."""
 
 _Count = Annotated[int, Strict()]
 _Number = Annotated[float, Strict(), AllowInfNan(False)]
@@ -52,64 +52,64 @@ _Verdict = Annotated[Verdict, BeforeValidator(lambda value: value if value in ("
 
 @dataclass(frozen=True)
 class Row:
-    """What became of one photo."""
+    """The outcome for one photo."""
 
     input: str  # absolute path of the photo
-    place: str = ""  # where its outputs stand below the output folder, without suffix
+    place: str = ""  # place of its outputs below the output folder, without suffix
     outputs: tuple[str, ...] = ()  # files written with these options, relative to the output folder; empty if it failed
     # `pending`: its files were being put in place when the run was killed.
     status: Literal["ok", "failed", "pending"] = "ok"
     code: str = ""  # why it failed, a key of `garmentcut.errors.FAILURES`; empty if it did not, and in old rows
     reason: str = ""  # the same in words
-    notes: tuple[str, ...] = ()  # what had to be changed or left out, and what is worth knowing, in words
-    seconds: _Number = 0.0  # the work on this photo itself, waiting excluded
+    notes: tuple[str, ...] = ()  # what was changed or left out, and what is worth knowing, in words
+    seconds: _Number = 0.0  # of work on this photo, without waiting
     size_hw: tuple[_Count, _Count] | None = None  # of the photo in pixels; None: it could not be read
     model: str = ""  # name and hash of the model
-    options: str = ""  # fingerprint of model and output options: the same means the same result
+    options: str = ""  # fingerprint of model and output options; the same options give the same result
     # The photo as it was read.
     input_bytes: _Count = 0
     input_mtime_ns: _Count = 0
     input_sha256: str = ""
-    taken: str = ""  # when it was taken, as its EXIF says, fractions of a second behind a dot; empty: not known
+    taken: str = ""  # when it was taken, by its EXIF, with fractions of a second after a dot; empty: not known
     camera: str = ""  # serial number of the camera, likewise
-    # Every file ever written for this photo, with its last two SHA-256: what may be replaced.
+    # Every file ever written for this photo, with its last two SHA-256, by which it may be replaced.
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
     doubt: _Doubt = None  # 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell
     verdict: _Verdict = ""  # `accept`: its doubt is within the guaranteed threshold; `review`: a person should look
     reasons: tuple[str, ...] = ()  # why it is doubtful, in words
     flags: tuple[str, ...] = ()  # codes of reasons and notes, keys of `garmentcut.errors.FLAGS`
-    own_doubt: _Doubt = None  # the doubt before it was compared with the garment's other views
-    appearance: tuple[_Number, ...] = ()  # what the garment's other views are compared by; see `Judgement.appearance`
-    sidecars: tuple[str, ...] = ()  # copies of the photo's sidecar files beside its outputs, relative likewise
-    # An object store's mark of the photo's content as it was read; results.jsonl has it only where there is one.
+    own_doubt: _Doubt = None  # the doubt before the comparison with the garment's other views
+    appearance: tuple[_Number, ...] = ()  # for comparison with the garment's other views; see `Judgement.appearance`
+    sidecars: tuple[str, ...] = ()  # copies of the photo's sidecar files beside its outputs, also relative
+    # An object store's ETag of the photo as it was read; left out of results.jsonl if empty.
     input_etag: str = ""
 
     @property
     def ok(self) -> bool:
-        """The photo was cut."""
+        """Whether the photo was cut."""
         return self.status == "ok"
 
     @property
     def is_foreign(self) -> bool:
-        """The photo looks unlike the studio that the model was trained on."""
+        """Whether the photo looks unlike the studio that the model was trained on."""
         return FOREIGN in self.flags
 
     @property
     def is_doubtful(self) -> bool:
-        """It was cut, and a person should look: by its verdict or, without one, because its doubt is over 0.1.
+        """Whether it was cut and a person should look: by its verdict or, without one, if its doubt is over 0.1.
 
         A foreign photo is always doubtful.
         """
         return self.is_doubtful_over(DOUBT_OVER)
 
     def is_doubtful_over(self, max_doubt: float) -> bool:
-        """`is_doubtful` by another doubt than 0.1."""
+        """`is_doubtful` with another limit than 0.1."""
         if not self.ok or self.is_foreign:
             return self.ok
         return self.verdict == "review" if self.verdict else self.doubt is not None and self.doubt > max_doubt
 
     def noted(self, notes: Iterable[str]) -> "Row":
-        """The row with further notes, and the flags of those that have one."""
+        """The row with further notes, and with the flags of those notes."""
         notes = tuple(dict.fromkeys((*self.notes, *notes)))
         flags = (note.flag for note in notes if isinstance(note, Note))
         return replace(self, notes=notes, flags=tuple(dict.fromkeys((*self.flags, *flags))))
@@ -118,38 +118,38 @@ class Row:
 class Journal:
     """The rows of an output folder; the last row of a photo counts.
 
-    A photo's row is appended as `pending` before its outputs get their names, and as `ok` after: so a killed run leaves
-    photos without `ok`, which are cut again, and no file whose hash is unknown. `compact` leaves one row a photo.
+    A photo's row is appended as `pending` before its outputs get their names, and as `ok` after that, so a killed run
+    leaves photos without `ok`, which are cut again, and no file of unknown hash. `compact` leaves one row per photo.
 
     Raises:
-        SourceError: the folder's `results.jsonl` was not written by garmentcut.
+        SourceError: garmentcut did not write the folder's `results.jsonl`.
     """
 
     def __init__(self, out_dir: Path, *, check: Callable[[], None] = lambda: None) -> None:
-        """Read the rows; `check` is called before anything is written, and raises if the folder is another one now."""
+        """Read the rows; `check` is called before each write, and raises if the folder has been replaced."""
         self.path, self.check = out_dir / RESULTS_NAME, check
         self._aside = out_dir / DAMAGED_NAME
         self._lock = threading.Lock()
         self.read()
 
     def read(self) -> None:
-        """Read the rows anew."""
+        """Reread the rows."""
         data = read_regular_file(self.path) if self.path.exists() else b""
         lines = data.split(b"\n")
         found = list(map(read_row, lines))
         self.rows = {row.input: row for row in found if row is not None}
-        # A killed run may leave half a line behind the last whole one.
+        # A killed run may leave half a line after the last complete one.
         self._damaged = [line for line, row in zip(lines[:-1], found[:-1], strict=True) if row is None]
         if self._damaged and not self.rows and not self._aside.parent.is_dir():
             raise SourceError(f"{self.path}, line 1, is not a garmentcut row; move it or choose another --out")
 
     @property
     def num_damaged(self) -> int:
-        """Lines of the file that are no rows and have not been set aside yet."""
+        """Number of damaged lines in the file that have not been set aside yet."""
         return len(self._damaged)
 
     def is_ours(self, path: Path, hashes: Iterable[str]) -> bool:
-        """True if a file may be replaced: there is none, or it is as `hashes` or a damaged line say it was written."""
+        """True if a file may be replaced: it does not exist, or `hashes` or a damaged line contain its hash."""
         if may_replace(path, hashes):
             return True
         if not self._aside.exists():
@@ -157,14 +157,14 @@ class Journal:
         return sha256_of(path) in re.findall(r"[0-9a-f]{64}", read_regular_file(self._aside).decode("latin-1"))
 
     def append(self, row: Row) -> None:
-        """Record a row at once; a whole line in one write."""
+        """Append a row to the file at once, as a whole line in one write."""
         line = _line(row)
         with self._lock:
             self.check()
             self.rows[row.input] = row
             with self.path.open("ab") as file:
                 try:
-                    self.check()  # again: the folder may have been exchanged before the file was opened
+                    self.check()  # again, because the folder may have been replaced before the file was opened
                 except RunError:
                     if not file.tell():
                         self.path.unlink(missing_ok=True)
@@ -172,12 +172,12 @@ class Journal:
                 file.write(line)
                 if row.status == "pending":
                     file.flush()
-                    os.fsync(file.fileno())  # the files it tells of are about to get their names
+                    os.fsync(file.fileno())  # its files are about to get their names
 
     def compact(self) -> None:
-        """Rewrite the file with one row a photo, sorted by input, atomically; without a row there is no file.
+        """Rewrite the file atomically, with one row per photo, sorted by input; remove it if there are no rows.
 
-        Lines that are no rows go into `DAMAGED_NAME` first.
+        Damaged lines are moved to `DAMAGED_NAME` first.
         """
         with self._lock:
             self.check()
@@ -200,19 +200,19 @@ class Journal:
             self.rows[new_input] = replace(row, input=new_input, flags=flags)
 
     def forget(self, inputs: Iterable[str]) -> None:
-        """Drop rows, such as those of files that are no photos; the file follows when it is compacted."""
+        """Drop rows, such as those of files that are not photos; the file changes when it is compacted."""
         with self._lock:
             for input in inputs:
                 self.rows.pop(input, None)
 
     def displace(self, row: Row) -> None:
-        """Keep the row of a photo in whose place another one stands."""
+        """Keep the row of a photo that another one has replaced, under another key."""
         self.append(displaced(row))
         self.forget([row.input])
 
 
 def fails_again(row: Row | None, path: Path, *, options: str) -> bool:
-    """True if a photo was refused for what is in it, with these options, and has not changed since."""
+    """True if a photo was refused for its content, with these options, and has not changed since."""
     if row is None or row.status != "failed" or row.options != options:
         return False
     return row.code in FAILURES and FAILURES[row.code].is_permanent and is_unchanged(row, path)
@@ -224,29 +224,29 @@ def is_unchanged(row: Row, path: Path) -> bool:
         status = path.stat()
         if status.st_size != row.input_bytes:
             return False
-        # Copying a folder changes times, not contents: only then is the content compared.
+        # Copying a folder changes times but not contents, so contents are compared only if the time differs.
         return status.st_mtime_ns == row.input_mtime_ns or sha256_of(path) == row.input_sha256
     except OSError:
         return False
 
 
 def is_another_photo(row: Row, taken: str, camera: str) -> bool | None:
-    """Whether EXIF says that a photo is not the one of a row; None: EXIF does not say."""
+    """Whether EXIF shows that a photo is not the one of a row; None: EXIF does not tell."""
     known = [(one, other) for one, other in ((row.taken, taken), (row.camera, camera)) if one and other]
     return any(one != other for one, other in known) if known else None
 
 
 def displaced(row: Row) -> Row:
-    """The row of a photo in whose place another one stands: under its path and the start of its hash."""
+    """The row of a photo that another one has replaced, under its path and the start of its hash."""
     note = Note("another photo stands in its place now", "displaced")
     return replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note])
 
 
 def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
-    """A photo without a row whose content is that of one that is gone is that photo, moved or renamed: it has its row.
+    """Give the rows of missing photos to photos without a row that have the same content: they were moved or renamed.
 
-    A photo whose name changed in more than case or Unicode normalisation is flagged `moved`: its files keep their
-    names, and with them what a person decided on it. Once these files are removed, it is a new photo.
+    If more than case or Unicode normalisation of the name changed, the photo is flagged `moved`: its files keep their
+    names, and a person's decision on it stays valid. Once these files are removed, it counts as a new photo.
     """
     rows, out_dir = journal.rows, journal.path.parent
     for row in [row for row in rows.values() if "moved" in row.flags and row.outputs]:
@@ -260,7 +260,7 @@ def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
     names = dict[Path, frozenset[str]]()
     gone: dict[str, list[Row]] = defaultdict(list)
     for row in rows.values() if sizes else ():
-        if row.input_bytes in sizes and not _stands(row.input, names):
+        if row.input_bytes in sizes and not _exists_by_name(row.input, names):
             gone[row.input_sha256].append(row)
     for source in (source for group in sizes.values() for source in group) if gone else ():
         with suppress(OSError):
@@ -272,7 +272,7 @@ def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
 
 
 def _is_placed(row: Row, place: str) -> bool:
-    """True if a photo of this place, folded, has the place of the row, or would if no other had its name."""
+    """True if a photo's place, folded, is the row's, or would be if no other photo had the same name."""
     own = PurePosixPath(row.place).with_name(Path(row.input).stem)
     return place == folded(row.place) or ("moved" not in row.flags and place == folded(str(own)))
 
@@ -283,14 +283,14 @@ def tell_apart(
     is_another: Callable[[Row, Path], bool],
     displace: Callable[[Row], None],
 ) -> tuple[list[Source], frozenset[Path]]:
-    """Give sources that stand in the place of another photo of the same name a place of their own.
+    """Give photos that have replaced another one of the same name a place of their own.
 
-    Two cameras, or one whose counter was reset, give two photos one name: EXIF shows which is which. `is_another` says
-    whether a path now holds another photo than the one its row is about (see `is_another_at`); `displace` is called
-    with the row of each photo in whose place another one stands.
+    Two cameras, or one whose counter was reset, may give two photos the same name; EXIF shows which is which.
+    `is_another` tells whether a path now holds another photo than the one of its row (see `is_another_at`); `displace`
+    is called with the row of each photo that another one has replaced.
 
     Returns:
-        All sources, and the paths of those renamed.
+        All sources, and the paths of the renamed ones.
     """
     found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", path, re.DOTALL) for path in rows if path[-9:-8] == "#")
     parted = {match[1] for match in found if match}
@@ -315,19 +315,19 @@ def tell_apart(
 
 
 def is_another_at(row: Row, read: Callable[[], bytes]) -> bool:
-    """True if EXIF shows that a file, which has changed, holds another photo than the one its row is about."""
+    """True if EXIF shows that a changed file holds another photo than the one of its row."""
     if not (row.taken or row.camera) or not row.written:
         return False
     try:
         return bool(is_another_photo(row, *capture_of_file(read())))
-    except (PhotoError, OSError):  # reading it will say why
+    except (PhotoError, OSError):  # reading it will give the reason
         return False
 
 
-def _stands(path: str, names: dict[Path, frozenset[str]]) -> bool:
-    """True if a file stands there under this very name, not only under one that its file system takes for the same.
+def _exists_by_name(path: str, names: dict[Path, frozenset[str]]) -> bool:
+    """True if a file exists under exactly this name, not only one that its file system considers the same.
 
-    `names` keeps those of the files in each folder that was asked for.
+    `names` caches the names in each folder.
     """
     folder, name = Path(path).parent, Path(path).name
     if not os.path.exists(path):  # noqa: PTH110 - never raises
@@ -341,7 +341,7 @@ def _stands(path: str, names: dict[Path, frozenset[str]]) -> bool:
 
 
 def may_replace(path: Path, hashes: Iterable[str]) -> bool:
-    """True if there is no such file, or it is byte for byte what was written; False once somebody has worked on it."""
+    """True if there is no such file, or it is byte for byte as it was written; False once somebody has changed it."""
     return not path.exists() or sha256_of(path) in hashes
 
 
@@ -360,7 +360,7 @@ _ROW = TypeAdapter(Row)
 
 
 def read_row(line: bytes) -> Row | None:
-    """The row on a line of results.jsonl; None if it is not one. Keys of other versions are passed over."""
+    """Parse a line of results.jsonl; None if it is not a row. Keys of other versions are ignored."""
     try:
         return row_of(json_of(line))
     except ValueError:
@@ -368,29 +368,29 @@ def read_row(line: bytes) -> Row | None:
 
 
 def row_of(content: Any) -> Row | None:
-    """The row that a line's content makes; None if it makes none."""
+    """Make a row from a line's parsed content; None if it is not a row."""
     try:
         content = {_OLD_KEYS.get(key, key): value for key, value in content.items()}
         row = _ROW.validate_python(content)
-    except (AttributeError, ValueError):  # no row: a list, a number, other types
+    except (AttributeError, ValueError):  # not a row: a list, a number, other types
         return None
     if "flags" not in content:  # an old row, in which only the comparison of views had a fixed wording
         found = (flag for reason in row.reasons for flag, words in VIEW_FLAGS.items() if reason.startswith(words))
         row = replace(row, flags=tuple(found))
-    return row if all(_stays_below(name) for name in (row.place, *row.outputs, *row.sidecars, *row.written)) else None
+    return row if all(_is_below(name) for name in (row.place, *row.outputs, *row.sidecars, *row.written)) else None
 
 
-def _stays_below(name: str) -> bool:
-    """True if a name leads into the output folder and nowhere else."""
+def _is_below(name: str) -> bool:
+    """True if a name leads nowhere outside the output folder."""
     # On other systems `S:M` is a folder's name like any other.
     kinds = (PurePosixPath, PureWindowsPath) if os.name == "nt" else (PurePosixPath,)
     return not any(kind(name).anchor or ".." in kind(name).parts for kind in kinds)
 
 
 def foreign_warning(num_foreign: int, num_cut: int, out_dir: Path | str = "") -> str:
-    """What people should know of a batch with foreign photos; empty: there are none.
+    """A warning about the foreign photos of a batch; empty: there are none.
 
-    `out_dir` is the batch's, where people are not looking at it already.
+    `out_dir` is the batch's output folder; leave it out if the user is looking at the batch already.
     """
     if not num_foreign:
         return ""
@@ -422,7 +422,7 @@ def report_row(monitor: Monitor, row: Row) -> None:
 
 
 def heat_path(out_dir: Path, place: str) -> Path:
-    """Where the heat map of a photo lies; `place` as in its row."""
+    """The path of a photo's heat map; `place` as in its row."""
     return out_dir.joinpath(OWN_FOLDER, "heat", *PurePosixPath(f"{place}.png").parts)
 
 

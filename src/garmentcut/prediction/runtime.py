@@ -21,14 +21,14 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.errors import ModelError, RunError
 from garmentcut.model.card import ModelCard, alpha_of_logits
 
-_COMPILED_SHAPES = 2  # kept at a time: a studio's upright and its lying photos; each holds half a gigabyte
-_MANY_PHOTOS = 4  # fewer are done before a second stream has warmed up
+_COMPILED_SHAPES = 2  # kept at a time, for portrait and landscape photos; each takes half a gigabyte
+_MANY_PHOTOS = 4  # fewer are finished before a second stream has warmed up
 _BRIDGE_LOCK = threading.Lock()
 _START_S = 60.0  # loading and compiling take a second or two
 _ROOM_BYTES = 400_000_000
-_COMPILING = "garmentcut-compile"  # name of their thread
+_COMPILING = "garmentcut-compile"  # name of the threads that compile
 
-sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it tells Google of every start
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # it would report every start to Google
 
 
 class Predict(Protocol):
@@ -47,17 +47,17 @@ class Runtime(Predict, Protocol):
     """A network ready to run."""
 
     name: str
-    """Backend and device, for the user's eyes."""
+    """Backend and device, for users to read."""
     streams: int
-    """Photos it works on at a time: as many threads may call it at once."""
+    """Number of photos that it works on at a time; as many threads may call it at once."""
 
 
 def load_runtime(
     model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, any_shape: bool = False
 ) -> Runtime:
-    """Load the content of an ONNX file on the backend that the configuration asks for.
+    """Load the content of an ONNX file with the backend of the configuration.
 
-    With `any_shape` it is compiled once for pictures of any size, which suits small networks; otherwise for each size.
+    With `any_shape` it is compiled once for pictures of any size, which suits small networks; else once for each size.
 
     Raises:
         ModelError: the backend is not installed, or cannot read the model.
@@ -68,7 +68,7 @@ def load_runtime(
     if backend == "auto":
         if _may_have_cuda() and (on_gpu := OnnxRuntime(model, card, config)).on_gpu:
             return on_gpu
-        backend = "openvino"  # no GPU, or one that its driver does not let us use
+        backend = "openvino"  # no GPU, or one that cannot be used
     load: Callable[[bytes, ModelCard, RuntimeConfig], Runtime] = OnnxRuntime
     if backend == "openvino":
         load = partial(OpenVinoRuntime, any_shape=any_shape)
@@ -83,19 +83,19 @@ def load_runtime(
         raise
     except MemoryError as error:
         raise RunError(f"{error}; allow this process more") from error
-    except Exception as error:  # both backends raise their own bare kinds of RuntimeError
+    except Exception as error:  # both backends raise plain or private subclasses of RuntimeError
         raise ModelError(f"{card.label} cannot be loaded by {backend}: {error}") from error
 
 
 def runtime_for(config: RuntimeConfig, num_photos: int) -> RuntimeConfig:
-    """The configuration with a number of `streams` that suits a run over so many photos."""
+    """The configuration with a number of `streams` that suits this many photos."""
     if config.streams:
         return config
     return replace(config, streams=2 if num_photos >= _MANY_PHOTOS and (os.cpu_count() or 1) >= 2 else 1)
 
 
 class OpenVinoRuntime:
-    """OpenVINO on the CPU, compiled for each shape it meets: a fixed shape starts four times as fast."""
+    """OpenVINO on the CPU, compiled for each shape that it meets, because a fixed shape starts four times as fast."""
 
     def __init__(self, model: bytes, card: ModelCard, config: RuntimeConfig, *, any_shape: bool = False) -> None:
         import openvino
@@ -104,7 +104,7 @@ class OpenVinoRuntime:
         self._core = openvino.Core()
         self._card = card
         self.streams = config.streams or 1
-        # Pinned, the threads of several processes would share the first cores of a machine, and leave the others idle.
+        # If pinned, the threads of several processes would share the first cores and leave the others idle.
         self._settings: dict[str, Any] = {
             "NUM_STREAMS": self.streams,
             "INFERENCE_PRECISION_HINT": "f32",
@@ -117,8 +117,8 @@ class OpenVinoRuntime:
         self._model = _with_edge(network, card)
         self._requests: OrderedDict[tuple[int, ...], queue.SimpleQueue[Any]] = OrderedDict()
         self._lock = threading.Lock()
-        # Two threads that are the first in a process to touch a tensor can wait for each other for ever: one holds the
-        # interpreter, the other the set-up of the binding's numpy bridge (pybind11 issue 4877). So it is set up here.
+        # The first two threads in a process that touch a tensor can deadlock: one holds the interpreter lock, the other
+        # the set-up of the binding's numpy bridge (pybind11 issue 4877). So the bridge is set up here.
         with _BRIDGE_LOCK:
             _ = openvino.Tensor(np.zeros(1, np.uint8)).data
         self.name = "openvino CPU"
@@ -130,7 +130,7 @@ class OpenVinoRuntime:
             request = requests.get()
             try:
                 request.infer({0: np.ascontiguousarray(rgb)[None]})
-                alpha: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # the tensor is used again
+                alpha: NDArray[np.float32] = request.get_output_tensor(0).data[0, 0].copy()  # the tensor is reused
             finally:
                 requests.put(request)
         return alpha
@@ -152,7 +152,7 @@ class OpenVinoRuntime:
 
 @contextmanager
 def _memory_named() -> Iterator[None]:
-    """Turn OpenVINO's error for a lack of memory, one of its many RuntimeErrors, into a MemoryError."""
+    """Turn OpenVINO's RuntimeError for a lack of memory into a MemoryError."""
     try:
         yield
     except RuntimeError as error:
@@ -162,12 +162,12 @@ def _memory_named() -> Iterator[None]:
 
 
 def hangs() -> bool:
-    """True if a compilation that was given up is still running: the process cannot end in the usual way."""
+    """True if a compilation that timed out is still running, so that the process cannot end in the usual way."""
     return any(thread.name == _COMPILING for thread in threading.enumerate())
 
 
 def _check_room() -> None:
-    """See that the process may have the address space that a network takes: without it, libraries abort or wait.
+    """Check that the process may have the address space that a network takes; otherwise libraries abort or hang.
 
     Raises:
         RunError: it may not.
@@ -187,10 +187,10 @@ def _check_room() -> None:
 
 
 def _within_a_minute(start: Callable[[], Any]) -> Any:
-    """Call a function that should be quick: with little address space OpenVINO can hang for ever.
+    """Call a function with a time limit, because OpenVINO can hang for ever if address space is short.
 
     Raises:
-        RunError: nothing came in `_START_S` seconds.
+        RunError: it did not return within `_START_S` seconds.
     """
     found = Future[Any]()
 
@@ -200,7 +200,7 @@ def _within_a_minute(start: Callable[[], Any]) -> Any:
         except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
             found.set_exception(error)
 
-    threading.Thread(target=work, name=_COMPILING, daemon=True).start()  # not a pool's: the process waits for these
+    threading.Thread(target=work, name=_COMPILING, daemon=True).start()  # not a pool's: the process waits for those
     if not wait([found], _START_S).done:
         raise RunError(
             f"the network was not ready after {_START_S:g} seconds: OpenVINO may hang where a process may use little "
@@ -210,10 +210,10 @@ def _within_a_minute(start: Callable[[], Any]) -> Any:
 
 
 def _store_in_float32(network: Any) -> None:
-    """Turn weights that a file stores in 16 or 8 bits into float32 once and for all.
+    """Convert weights that a file stores in 16 or 8 bits to float32 constants.
 
-    OpenVINO does that itself, when it compiles; but of weights in 8 bits, and with two streams, its answers were wrong
-    in three of four processes (2026.4; whole garments missing). With weights that are float32 from the start, in none.
+    OpenVINO does that itself when it compiles, but with 8-bit weights and two streams, its results were wrong in three
+    of four processes (2026.4; whole garments missing). With weights that are float32 from the start, in none.
     """
     from openvino import opset13
 
@@ -227,7 +227,7 @@ def _store_in_float32(network: Any) -> None:
 
 
 def _weights(output: Any) -> NDArray[np.float32]:
-    """Weights as float32, through what their storage in 16 or 8 bits has put before them."""
+    """Weights as float32, following the operations that decode their storage in 16 or 8 bits."""
     node = output.get_node()
     match kind := node.get_type_name():
         case "Constant":
@@ -242,7 +242,7 @@ def _weights(output: Any) -> NDArray[np.float32]:
 
 
 def _with_edge(network: Any, card: ModelCard) -> Any:
-    """Put the card's edge into the compiled graph, which then takes 8-bit pixels as they are and gives alpha."""
+    """Add the card's edge to the graph, which then takes 8-bit pixels as they are and returns alpha."""
     from openvino import Layout, Type, opset13
     from openvino.preprocess import PrePostProcessor
 
@@ -259,7 +259,7 @@ def _with_edge(network: Any, card: ModelCard) -> Any:
 
 
 class OnnxRuntime:
-    """ONNX Runtime, on an NVIDIA GPU where its package and driver allow, else on the CPU."""
+    """ONNX Runtime, on an NVIDIA GPU if its package and driver allow it, else on the CPU."""
 
     def __init__(self, model: bytes, card: ModelCard, config: RuntimeConfig) -> None:
         import onnxruntime
@@ -271,7 +271,7 @@ class OnnxRuntime:
         providers = [name for name in wanted if name in onnxruntime.get_available_providers()]
         self._session = onnxruntime.InferenceSession(model, options, providers=providers)
         self._card = card
-        # What is compiled in need not work: a session that could not reach the GPU has fallen back to the CPU.
+        # A provider that is compiled in may not work: a session that could not use the GPU has fallen back to the CPU.
         provider = self._session.get_providers()[0]
         self.on_gpu = provider == wanted[0]
         self.name = f"onnxruntime {provider.removesuffix('ExecutionProvider')}"

@@ -1,6 +1,6 @@
-"""`garmentcut sheet`: finds a folder's cutouts, and draws them in small, in lines on pages, doubtful ones framed.
+"""`garmentcut sheet`: finds a folder's cutouts and draws thumbnails of them, in lines on pages, doubtful ones framed.
 
-A sheet is planned whole and drawn page by page, in flat memory. The review page shows the same small pictures.
+All pages are planned first, then drawn one by one, in flat memory. The review page shows the same thumbnails.
 """
 
 import io
@@ -41,83 +41,83 @@ Thumbnail = NDArray[np.uint8]
 Mark = Literal["", "doubtful", "failed", "not finished"]
 Color = tuple[int, int, int]
 
-CHECKERBOARD, _LIGHT, _DARK = "checkerboard", 255, 204  # levels of its squares, as in Photoshop
-SHEET_MARK, _HEAD_BYTES = b"garmentcut contact sheet", 512  # in files of contact sheets, before the pixels
-_SEEN = 0.05  # of alpha: on any ground, less is seen by nobody
-_BEST_FIRST = (".png", ".tif", ".tiff", ".webp", ".psd", ".psb")  # of several outputs, one is shown
+CHECKERBOARD, _LIGHT, _DARK = "checkerboard", 255, 204  # levels of the checkerboard's squares, as in Photoshop
+SHEET_MARK, _HEAD_BYTES = b"garmentcut contact sheet", 512  # marks files of contact sheets, before the pixels
+_SEEN = 0.05  # alpha; less is invisible on any background
+_BEST_FIRST = (".png", ".tif", ".tiff", ".webp", ".psd", ".psb")  # of several outputs, the first of these is shown
 _MASK_END, _JPEG_SUFFIXES = "_mask", (".jpg", ".jpeg", ".jpe", ".mpo")
 
 FRAMES: dict[Mark, Color] = {"doubtful": (245, 146, 0), "failed": (200, 30, 40), "not finished": (130, 138, 148)}
 """Colours of the frames; the caption says the same in words, for the colour-blind and for black-and-white prints."""
 SHEET_SUFFIXES = (".jpg", ".jpeg", ".png")
-_STRONG = "#ff00aa"  # a colour that no studio and few garments have: soft edges and holes show on it
+_STRONG = "#ff00aa"  # a colour of no studio and few garments, so that soft edges and holes show on it
 _ALL_GROUNDS = (CHECKERBOARD, "#ffffff", _STRONG)
 _PAGE, _CARD, _BORDER, _INK, _MUTED = (234, 236, 238), (248, 249, 250), (214, 218, 222), (28, 30, 33), (100, 106, 114)
 _TEXT = {"": _MUTED, "doubtful": (160, 84, 0), "failed": (176, 20, 30), "not finished": _MUTED}
 _EMPTY = {"failed": (253, 236, 236), "not finished": (242, 243, 245)}
 
-_ASPECT = 3 / 4  # width of a picture by its height: dressed mannequins are tall, tops are wide
-_FILLED = 0.95  # of the picture's sides: the rest is air
-_SQUARES = 40  # of the checkerboard, down a picture
+_ASPECT = 3 / 4  # width of a picture over its height: dressed mannequins are tall, tops are wide
+_FILLED = 0.95  # of the picture's sides; the rest is empty
+_SQUARES = 40  # of the checkerboard, over a picture's height
 _USUAL_CELL_PX, _USUAL_PAGE_PX, _VIEWS = 320, 2400, 3
 _MOST_WORDS = 2  # lines of reasons and notes below a picture
 _MOST_SIDE_PX, _MOST_PIXELS = 30_000, 100_000_000  # of a page
 _READERS = 2  # threads; each holds one cutout at full size
 _QUALITY = 92
-_DRAWN = frozenset({*map(chr, range(32, 127)), *"©«°±´·»‘’“”…‹›⁄™"})  # noqa: RUF001 by the font that comes with Pillow
+_DRAWN = frozenset({*map(chr, range(32, 127)), *"©«°±´·»‘’“”…‹›⁄™"})  # noqa: RUF001 - by Pillow's font
 
 
 @dataclass(frozen=True, eq=False)
 class Cell:
     """One cutout of a sheet."""
 
-    name: str  # of its file below the folder, with `/` and without suffix
+    name: str  # path of its file below the folder, with `/`, without suffix
     file: Path | None = None  # the file to show; None: there is none
-    photo: Path | None = None  # what it was cut out of, where that is known
+    photo: Path | None = None  # what it was cut from, if that is known
     mark: Mark = ""  # why it needs a person; empty: it does not
-    reason: str = ""  # of the mark, in words
+    reason: str = ""  # for the mark, in words
     notes: tuple[str, ...] = ()  # further words
     doubt: float | None = None  # in [0, 1]; None: not known
-    facts: str = ""  # what to know of every cutout, such as its size
-    thumbnail: Thumbnail | None = None  # None: not read yet, or there is none, and the reason takes its place
+    facts: str = ""  # what every cutout has, such as its size
+    thumbnail: Thumbnail | None = None  # None: not read yet, or there is none; then the reason is shown instead
     page: Path | None = None  # file of the page that shows it
 
     @cached_property
     def garment(self) -> str:
-        """Folder and garment: all views of one garment share it."""
+        """Folder and garment id, which all views of one garment share."""
         place = PurePosixPath(self.name.removesuffix(_MASK_END))
         subject = subject_of(place)
         return str(place.with_name(subject.garment)) if subject.view in VIEWS else self.name
 
     @property
     def order(self) -> tuple[object, ...]:
-        """A sort key: garments by name with numbers by value (2 before 10), views as they are photographed."""
+        """A sort key: garments by name with numbers by value (2 before 10), views as in `VIEWS`."""
         view = subject_of(PurePosixPath(self.name.removesuffix(_MASK_END))).view
         suffix = self.file.suffix.lower() if self.file else ""
         return _counted(self.garment), [*VIEWS, view].index(view), _counted(self.name), suffix
 
 
 def _counted(name: str) -> list[tuple[int, str]]:
-    """A sort key: numbers by value, letters without case; digits in front of letters belong to an id."""
+    """A sort key: numbers by value, letters without case; digits before letters belong to an id."""
     pieces = re.split(r"(\d+(?![^\W_]))", name)
     return [(int(piece), piece) if place % 2 else (0, piece.casefold()) for place, piece in enumerate(pieces)]
 
 
 def find_cells(folder: Path, *, doubt_over: float) -> list[Cell]:
-    """The cutouts of a folder, in order; reads no pictures.
+    """Find the cutouts of a folder, in order, without reading pictures.
 
-    Where `garmentcut cut` has written, or still writes, its `results.jsonl` says what is there: one cell a photo, the
-    failed ones too. Elsewhere every picture in the folder and all below it counts, but for contact sheets, and for
-    masks and JPEG files beside a cutout of the same name. Above `doubt_over` a cutout without a verdict is doubtful.
+    In a folder of `garmentcut cut`, even while it is running, `results.jsonl` gives one cell per photo, the failed ones
+    too. In other folders every picture, subfolders included, is a cell, except contact sheets, and masks and JPEG files
+    beside a cutout of the same name. A cutout without a verdict is doubtful above `doubt_over`.
 
     Raises:
-        SourceError: no such folder, nothing in it, or its `results.jsonl` is not ours.
+        SourceError: there is no such folder, it has no cutouts, or its `results.jsonl` is not garmentcut's.
     """
     if not folder.is_dir():
         raise SourceError(f"{folder}: {'not a folder' if folder.exists() else 'no such folder'}")
     has_results = (folder / RESULTS_NAME).exists()
     try:
-        if has_results:  # the lock is not needed: rows are appended whole, or the file is replaced in one step
+        if has_results:  # no lock is needed, because rows are appended whole, or the file is replaced in one step
             cells = [_cell_of(folder, row, doubt_over) for row in Journal(folder).rows.values()]
         else:
             cells = _cells_of_files(folder)
@@ -154,12 +154,12 @@ def _cells_of_files(folder: Path) -> list[Cell]:
     unreadable, cells = list[OSError](), list[Cell]()
     for here, subfolders, files in os.walk(folder, onerror=unreadable.append):
         subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-        same = defaultdict[str, list[Path]](list)  # files of one name
+        same = defaultdict[str, list[Path]](list)  # files of the same name
         for path in (Path(here, name) for name in sorted(files) if not name.startswith(".")):
             if path.suffix.lower() in CUTOUT_SUFFIXES and not is_contact_sheet(path):
                 same[path.stem.removesuffix(_MASK_END)].append(path)
         for paths in same.values():
-            shown = [path for path in paths if not _stands_aside(path)] or paths
+            shown = [path for path in paths if not _is_secondary(path)] or paths
             cells += [Cell(path.relative_to(folder).with_suffix("").as_posix(), path) for path in shown]
     for error in unreadable:
         name = Path(error.filename).relative_to(folder).as_posix()
@@ -167,13 +167,13 @@ def _cells_of_files(folder: Path) -> list[Cell]:
     return cells
 
 
-def _stands_aside(path: Path) -> bool:
-    """A mask, or a JPEG file, is of less worth than a cutout of the same name."""
+def _is_secondary(path: Path) -> bool:
+    """True for a mask or JPEG file, which is not shown beside another cutout of the same name."""
     return path.stem.endswith(_MASK_END) or path.suffix.lower() in _JPEG_SUFFIXES
 
 
 def read_cell(cell: Cell, size_hw: tuple[int, int], limits: ReadConfig, *, trim: bool = True) -> Cell:
-    """The cell with its thumbnail and what the file shows by itself; whatever the file holds, it never raises."""
+    """Add a cell's thumbnail and what its file shows; never raises, whatever the file holds."""
     if cell.file is None:
         return cell
     try:
@@ -196,11 +196,11 @@ def read_cell(cell: Cell, size_hw: tuple[int, int], limits: ReadConfig, *, trim:
 
 
 def _read_shown(file: Path, photo_file: Path | None, limits: ReadConfig) -> tuple[Cutout, tuple[str, ...], str]:
-    """What a file shows, notes on that, and what makes it doubtful by itself."""
+    """The cutout that a file shows, notes, and what in the file itself makes it doubtful."""
     try:
         found = read_cutout(file, limits)
     except PhotoError as error:
-        # A picture without transparency as it is: `garmentcut cut --background` writes such ones, others lost it.
+        # A picture without transparency is shown as it is: `garmentcut cut --background` writes such files.
         try:
             photo = read_photo(file, limits=limits)
         except PhotoError:
@@ -214,7 +214,7 @@ def _read_shown(file: Path, photo_file: Path | None, limits: ReadConfig) -> tupl
     suspicion = "empty: nothing is visible" if alpha.max() < HALF_LEVEL else suspicion
     if found.rgb is not None:
         return Cutout(found.rgb, alpha, found.profile), found.notes, suspicion
-    # A bare mask on the photo it was made from; without one, the mask itself, white on black.
+    # A bare mask is shown on its photo or, without one, as it is, white on black.
     note = "mask alone: its photo is not known"
     try:
         if photo_file is not None:
@@ -229,11 +229,11 @@ def _read_shown(file: Path, photo_file: Path | None, limits: ReadConfig) -> tupl
 
 
 def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
-    """Fit a cutout into a size; a small one is not enlarged.
+    """Shrink a cutout to fit into `size_hw`; a small one is not enlarged.
 
-    Every pixel counts by its alpha, so that hidden colours do not bleed into the edge; the filter does not overshoot,
-    so that the edge gets no halo that the file does not have. With `trim` only the box of what an eye sees is shown,
-    specks too; where there is nothing, the whole frame.
+    Pixels are weighted by alpha, so that hidden colours do not bleed into the edge; the filter does not overshoot, so
+    that the edge gets no halo. With `trim` only the box of what is visible is shown, specks included; if nothing is
+    visible, the whole frame.
 
     Raises:
         PhotoError: its colour profile cannot be applied.
@@ -247,7 +247,7 @@ def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True
 
 
 def draw_ground(ground: str, size_hw: tuple[int, int], *, square_px: int = 8) -> Rgb:
-    """A ground to lay thumbnails on: `checkerboard`, of squares of `square_px`, or a colour `#rrggbb`."""
+    """A background for thumbnails: `checkerboard`, with squares of `square_px`, or a colour `#rrggbb`."""
     if ground != CHECKERBOARD:
         return np.full((*size_hw, 3), ImageColor.getrgb(ground), np.uint8)
     is_dark = (np.indices(size_hw) // square_px).sum(axis=0) % 2 == 1
@@ -255,7 +255,7 @@ def draw_ground(ground: str, size_hw: tuple[int, int], *, square_px: int = 8) ->
 
 
 def lay_on_ground(thumbnail: Thumbnail, ground: Rgb) -> Rgb:
-    """The ground with the thumbnail in its middle; the thumbnail is no larger than the ground."""
+    """Lay a thumbnail in the middle of a ground, which is at least as large."""
     height, width = thumbnail.shape[:2]
     top, left = (ground.shape[0] - height) // 2, (ground.shape[1] - width) // 2
     laid = ground.copy()
@@ -266,7 +266,7 @@ def lay_on_ground(thumbnail: Thumbnail, ground: Rgb) -> Rgb:
 
 
 def is_contact_sheet(path: Path) -> bool:
-    """True for files of `encode_sheet`; False also for what cannot be read."""
+    """True for files made by `encode_sheet`; False also if the file cannot be read."""
     try:
         with path.open("rb") as file:
             return SHEET_MARK in file.read(_HEAD_BYTES)
@@ -276,33 +276,33 @@ def is_contact_sheet(path: Path) -> bool:
 
 @dataclass
 class SheetOptions:
-    """What a sheet shows, and how it looks; all lengths are in pixels.
+    """Content and layout of a sheet; all lengths are in pixels.
 
     Raises:
-        ConfigError: a ground that is neither `checkerboard` nor a colour; the message says so.
+        ConfigError: a ground is neither `checkerboard` nor a colour.
     """
 
-    grounds: tuple[str, ...] = _ALL_GROUNDS  # each cutout is shown on all, side by side; see `draw_ground`
-    columns: int = 0  # cutouts in a line; 0: what fills a page of usual width, three views to a garment
+    grounds: tuple[str, ...] = _ALL_GROUNDS  # each cutout is shown on all of them, side by side; see `draw_ground`
+    columns: int = 0  # cutouts in a line; 0: as many as fill a page of usual width, for three views per garment
     cell_px: int = _USUAL_CELL_PX  # height of a picture
     lines_per_page: int = 6
-    trim: bool = True  # show only what is visible of a cutout, not the whole frame
+    trim: bool = True  # show only the visible part of a cutout, not the whole frame
     doubt_over: float = DOUBT_OVER  # above, a cutout without a verdict is doubtful
     read: ReadConfig = field(default_factory=ReadConfig)  # limits for the files
 
     def __post_init__(self) -> None:
-        """Check the grounds, and work out all lengths."""
+        """Check the grounds, and compute all lengths."""
         for ground in self.grounds:
             if ground != CHECKERBOARD and not re.fullmatch("#[0-9a-fA-F]{6}", ground):
                 fix = f"use checkerboard, white, all or a colour such as {_STRONG}"
                 raise ConfigError(f"{ground!r} is not a ground; {fix}")
         scale = min(max(self.cell_px / _USUAL_CELL_PX, 0.7), 3)
-        self.gap = round(10 * scale)  # between cards, and inside of them
+        self.gap = round(10 * scale)  # between cards, and inside them
         self.frame = round(5 * scale)  # width of a frame
-        self.title, self.text = round(15 * scale), round(13 * scale)  # size of the letters
+        self.title, self.text = round(15 * scale), round(13 * scale)  # font sizes
         self.title_line, self.text_line = round(self.title * 1.5), round(self.text * 1.4)  # height of a line
-        self.header = 8 * self.gap  # height of the head of a page
-        self.picture_hw = self.cell_px, round(self.cell_px * _ASPECT)  # with the air around it
+        self.header = 8 * self.gap  # height of a page's header
+        self.picture_hw = self.cell_px, round(self.cell_px * _ASPECT)  # with the space around it
         self.text_width = len(self.grounds) * self.picture_hw[1]
         self.card_width = self.text_width + 2 * self.gap  # of one cutout on all grounds
         if not self.columns:
@@ -310,17 +310,17 @@ class SheetOptions:
             self.columns = fitting - fitting % _VIEWS if fitting > _VIEWS else fitting
 
     def card_height(self, num_words: int) -> int:
-        """With so many lines of words below the name and the facts."""
+        """Height of a card with this many lines of words below the name and the facts."""
         return self.cell_px + 2 * self.gap + self.title_line + (1 + num_words) * self.text_line
 
     def page_hw(self, card_heights: Sequence[int]) -> tuple[int, int]:
-        """Size of a page of lines so high; wide enough for the legend."""
+        """Size of a page whose lines have these heights; it is wide enough for the legend."""
         height = self.header + sum(card_heights) + self.gap * (len(card_heights) + 1)
         return height, max(self.columns * (self.card_width + self.gap) + 3 * self.gap, 48 * self.text)
 
 
 def named_grounds(names: Iterable[str]) -> tuple[str, ...]:
-    """Grounds, each once: `white` is a colour, `all` is checkerboard, white and a strong colour."""
+    """Grounds by name, each once: `white` is a colour; `all` is checkerboard, white and a strong colour."""
     grounds = {"all": _ALL_GROUNDS, "white": ("#ffffff",)}
     return tuple(dict.fromkeys(ground for name in names for ground in grounds.get(name, (name,))))
 
@@ -330,19 +330,19 @@ _font_of = lru_cache(maxsize=16)(ImageFont.load_default)
 
 
 def width_of(text: str, size_px: int) -> float:
-    """Pixels a line of text takes."""
+    """Width of a line of text, in pixels."""
     return _font_of(size_px).getlength(text)
 
 
 def legible(text: str) -> str:
-    """The text with what the font cannot draw replaced: `é` by `e`, anything without a base letter by `?`."""
+    """Replace what the font cannot draw: `é` by `e`, anything without a base letter by `?`."""
     characters = (" " if one.isspace() else one for one in text if not unicodedata.combining(one))
     letters = (one if one in _DRAWN else unicodedata.normalize("NFKD", one)[0] for one in characters)
     return "".join(letter if letter in _DRAWN else "?" for letter in letters)
 
 
 def fit_line(text: str, width_px: int, size_px: int) -> str:
-    """One line of at most `width_px`; what is too long loses its middle: a name's end holds the view."""
+    """Shorten a text to one line of at most `width_px`, in the middle, because a name ends in the view."""
     text = line = legible(text)
     for num_left in range(len(text), -1, -1):
         if width_of(line, size_px) <= width_px:
@@ -353,8 +353,8 @@ def fit_line(text: str, width_px: int, size_px: int) -> str:
 
 
 def wrap_lines(text: str, width_px: int, size_px: int, *, max_lines: int) -> list[str]:
-    """Lines of at most `width_px`, broken between words where possible; the last one ends in `…` if there is more."""
-    most = 4 * width_px // size_px + 1  # letters in a line: none is narrower than a quarter of the font's size
+    """Wrap a text to lines of at most `width_px`, between words if possible; the last ends in `…` if there is more."""
+    most = 4 * width_px // size_px + 1  # letters in a line; none is narrower than a quarter of the font's size
     text = " ".join(legible(text).split())[: max_lines * most + 1]
     for num_letters in range(most if max_lines > 0 else 0, 0, -1):
         lines = textwrap.wrap(text, num_letters, break_on_hyphens=False)
@@ -366,7 +366,7 @@ def wrap_lines(text: str, width_px: int, size_px: int, *, max_lines: int) -> lis
 
 
 def break_lines(garments: Sequence[str], columns: int) -> list[list[int]]:
-    """Places of cells in lines: the views of a garment stay in one line if they fit into one at all."""
+    """Indices of the cells in each line; the views of a garment stay in one line if they fit into one at all."""
     lines: list[list[int]] = []
     for _, run in groupby(range(len(garments)), key=lambda place: garments[place]):
         views = list(run)
@@ -381,7 +381,7 @@ def break_lines(garments: Sequence[str], columns: int) -> list[list[int]]:
 
 def draw_page(lines: Sequence[Sequence[Cell]], options: SheetOptions, *, title: str, subtitle: str = "") -> Rgb:
     """One page, `(H, W, 3)` uint8 sRGB."""
-    # Cards of a line are as high as the one with the most words.
+    # All cards of a line are as high as the one with the most words.
     heights = [options.card_height(max(len(_words_below(cell, options)) for cell in line)) for line in lines]
     page = Image.new("RGB", options.page_hw(heights)[::-1], _PAGE)
     draw, gap, top = ImageDraw.Draw(page), options.gap, options.header
@@ -389,7 +389,7 @@ def draw_page(lines: Sequence[Sequence[Cell]], options: SheetOptions, *, title: 
     for line, height in zip(lines, heights, strict=True):
         left = 2 * gap
         for _, views in groupby(line, key=lambda cell: cell.garment):
-            cells = list(views)  # whose cards are joined into one
+            cells = list(views)  # whose cards are joined
             right = left + len(cells) * (options.card_width + gap) - gap
             draw.rectangle((left, top, right - 1, top + height - 1), _CARD, _BORDER)
             for cell in cells:
@@ -424,7 +424,7 @@ def _draw_cell(page: Image.Image, cell: Cell, options: SheetOptions, corner_xy: 
         grounds = (draw_ground(ground, options.picture_hw, square_px=square_px) for ground in options.grounds)
         shown = np.hstack([lay_on_ground(cell.thumbnail, ground) for ground in grounds])
         page.paste(Image.fromarray(shown), corner_xy)
-    else:  # where there is no picture, its place says why
+    else:  # the reason takes the place of a missing picture
         draw.rectangle((left, top, left + width - 1, top + options.cell_px - 1), _EMPTY.get(cell.mark, _PAGE))
         draw.text((left + gap, top + gap), cell.mark, _TEXT[cell.mark], _font_of(round(options.title * 1.2)))
         num_lines = (options.cell_px - 2 * gap) // options.text_line - 2
@@ -440,21 +440,21 @@ def _draw_cell(page: Image.Image, cell: Cell, options: SheetOptions, corner_xy: 
 
 
 def _words_below(cell: Cell, options: SheetOptions) -> list[str]:
-    """Reason and notes in a few lines; the reason of a missing picture stands in its place already."""
+    """Reason and notes in a few lines; the reason for a missing picture is already shown in its place."""
     reason = f"{cell.mark}: {cell.reason}" if cell.mark and cell.thumbnail is not None else ""
     words = "; ".join(filter(None, (reason.removesuffix(": "), *cell.notes)))
     return wrap_lines(words, options.text_width, options.text, max_lines=_MOST_WORDS)
 
 
 def encode_sheet(page: Rgb, suffix: str) -> bytes:
-    """A page as the content of a file with one of the `SHEET_SUFFIXES`."""
+    """Encode a page as the content of a file with one of the `SHEET_SUFFIXES`."""
     file, image = io.BytesIO(), Image.fromarray(page)
     if suffix.lower() == ".png":
         text = PngImagePlugin.PngInfo()
         text.add_text("Software", SHEET_MARK.decode())
         image.save(file, "PNG", pnginfo=text, compress_level=6)
     else:
-        # No colour subsampling: the strong ground would bleed into the soft edges that it is there to show.
+        # No chroma subsampling: the strong ground would bleed into the soft edges that it is meant to show.
         image.save(file, "JPEG", quality=_QUALITY, subsampling=0, comment=SHEET_MARK)
     return file.getvalue()
 
@@ -475,7 +475,7 @@ class ContactSheet:
         """Plan all pages; no picture is read and nothing written.
 
         Raises:
-            SourceError: nothing to show, pages too large, or `out` would replace something else.
+            SourceError: there is nothing to show, pages are too large, or `out` would replace another file.
         """
         options = options or SheetOptions()
         if out.suffix.lower() not in SHEET_SUFFIXES:
@@ -483,7 +483,7 @@ class ContactSheet:
         self._folder, self._out = folder, out
         self.cells = find_cells(folder, doubt_over=options.doubt_over)
         lines = break_lines([cell.garment for cell in self.cells], options.columns)
-        self._options = replace(options, columns=max(map(len, lines)))  # few cutouts make a narrow page
+        self._options = replace(options, columns=max(map(len, lines)))  # a few cutouts make a narrow page
         step = options.lines_per_page
         height, width = self._options.page_hw([options.card_height(_MOST_WORDS)] * min(step, len(lines)))
         if max(height, width) > _MOST_SIDE_PX or height * width > _MOST_PIXELS:
@@ -502,7 +502,7 @@ class ContactSheet:
         """Read all cutouts and write the pages; yields each cell once it is read, without its thumbnail.
 
         Raises:
-            OSError: a page cannot be written; those before it are whole.
+            OSError: a page cannot be written; those before it are complete.
         """
         with ThreadPoolExecutor(_READERS) as readers:
             try:
@@ -515,7 +515,7 @@ class ContactSheet:
                     self._write(path, [list(islice(cells, len(line))) for line in lines])
             finally:
                 readers.shutdown(cancel_futures=True)
-        # Pages of an earlier, longer sheet of the same name would be taken for pages of this one.
+        # Remove pages of an earlier, longer sheet of the same name, which would be taken for pages of this one.
         name = re.compile(rf"{re.escape(self._out.stem)}(_\d{{3,}})?{re.escape(self._out.suffix)}")
         for path in list(self._out.parent.iterdir()):
             if name.fullmatch(path.name) and path not in self.pages and is_contact_sheet(path):

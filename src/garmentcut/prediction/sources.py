@@ -1,4 +1,4 @@
-"""Finds the photos that a run is to cut, their sidecar files, and what is skipped among them; names the outputs."""
+"""Finds the photos to cut and their sidecar files, records what is skipped, and names the outputs."""
 
 import json
 import os
@@ -22,7 +22,7 @@ from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern
 
 SKIPPED_NAME = ".garmentcut/skipped.jsonl"
-"""Below the output folder: what the last run passed over, a line each."""
+"""Below the output folder: what the last run skipped, one line for each."""
 
 _NUMBERED = re.compile(r"(.+)-\d+", re.DOTALL)
 _STUDIO_PATTERN = NamePattern(DEFAULT_PATTERN)
@@ -41,18 +41,18 @@ class Source:
     """A photo to cut."""
 
     path: Path  # absolute path of the photo
-    place: PurePosixPath  # where it belongs below the output folder, without suffix: the tree is mirrored
+    place: PurePosixPath  # where it belongs below the output folder, without suffix; the folder tree is mirrored
 
 
 class Skipped(NamedTuple):
-    """A file or folder that was not looked at; `code` is a key of `garmentcut.errors.SKIPPED`."""
+    """A file or folder that was skipped; `code` is a key of `garmentcut.errors.SKIPPED`."""
 
     path: str
     code: str
 
     @classmethod
     def of_walk(cls, path: str, code: str) -> "Skipped":
-        """The kind of a file or folder that `walk_files` passed over; of another suffix, which kind of file it is."""
+        """From what `walk_files` skipped; for an unwanted suffix, the code is the kind of file."""
         if code == "suffix":
             code = _KIND_OF_SUFFIX.get(PurePath(path).suffix.lower(), "no_picture")
         return cls(path, code)
@@ -62,12 +62,12 @@ class Folder(NamedTuple):
     """A folder that is searched for photos."""
 
     root: Path  # absolute path
-    prefix: PurePosixPath  # stands first in its photos' places; empty if only one folder is searched
+    prefix: PurePosixPath  # first part of its photos' places; empty if only one folder is searched
 
     def walk(
         self, out_dir: Path, *, on_error: Callable[[OSError], None], on_skip: Callable[[Skipped], None]
     ) -> Iterator[str]:
-        """Paths of the photos in it and all below, by name; see `find_sources` for what is passed over."""
+        """Paths of the photos in it and its subfolders, by name; see `find_sources` for what is skipped."""
 
         def skip(path: str, code: str) -> None:
             on_skip(Skipped.of_walk(path, code))
@@ -75,12 +75,12 @@ class Folder(NamedTuple):
         return walk_files(self.root, PHOTO_SUFFIXES, passed=(out_dir,), on_error=on_error, on_skip=skip)
 
     def photo_at(self, path: str) -> Source:
-        """A photo in it."""
+        """The source for a photo in this folder."""
         found = Path(path)
         return Source(found, self.prefix / found.relative_to(self.root).with_suffix("").as_posix())
 
     def folder_at(self, path: str) -> Source:
-        """A folder in it that cannot be read, as if it were a photo, so that it gets a row; its place is no photo's."""
+        """The source for an unreadable folder in it, so that it gets a row; its place cannot be a photo's."""
         found = Path(path)
         return Source(found, self.prefix / found.relative_to(self.root).parent / f"{found.name} (folder)")
 
@@ -89,10 +89,9 @@ class NotLookedAt:
     """Counts what was skipped, for a summary.
 
     Attributes:
-        num_files: files that may hold something and were not looked at; junk, hidden files, sidecar files and cutouts
-            are none.
-        kinds: their number by suffix, `links to folders` being one kind.
-        num_junk: files and folders that operating systems left or hid.
+        num_files: number of skipped files that may matter: not junk, hidden files, sidecar files and cutouts.
+        kinds: their number by suffix; `links to folders` is one kind.
+        num_junk: number of junk and hidden files and folders.
     """
 
     def __init__(self, skipped: Iterable[Skipped] = ()) -> None:
@@ -104,7 +103,7 @@ class NotLookedAt:
         self.num_junk = sum(one.code in ("junk", "hidden") for one in skipped)
 
     def as_text(self) -> str:
-        """One line; empty: nothing was passed over that may matter."""
+        """The summary in one line; empty: nothing was skipped that may matter."""
         if not self.num_files:
             return ""
         number = "1 file was" if self.num_files == 1 else f"{self.num_files} files were"
@@ -112,14 +111,15 @@ class NotLookedAt:
 
 
 def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped] | None = None) -> list[Source]:
-    """The photos that were named, and those in folders that were named; each once, in a stable order.
+    """Find the photos among `inputs`, and those in folders among them; each once, in a stable order.
 
-    Folders are searched with all below them. Hidden files and folders, junk, links to folders, `out_dir` and the output
-    folders of other runs are passed over, into `skipped`; a folder that cannot be read is found itself, so that reading
-    it fails with a reason. With several folders each one's own name comes first in the tree.
+    Folders are searched with their subfolders. Hidden files and folders, junk, links to folders, `out_dir` and the
+    output folders of other runs are skipped and appended to `skipped`. A folder that cannot be read is returned itself,
+    so that reading it fails with a reason. If there are several folders, each one's name comes first in its photos'
+    places.
 
     Raises:
-        SourceError: an input does not exist or is the output folder itself, or there is no photo.
+        SourceError: an input does not exist or is the output folder, or there is no photo.
     """
     inputs, out_dir = [Path(path) for path in inputs], out_dir.resolve()
     passed_over: list[Skipped] = [] if skipped is None else skipped
@@ -145,14 +145,14 @@ def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped
 
 
 def nothing_found(inputs: Iterable[Path | str], skipped: Iterable[Skipped]) -> SourceError:
-    """What to say where there is no photo, only what was passed over."""
+    """The error if there is no photo, which mentions what was skipped."""
     where = ", ".join(map(str, inputs)) or "nothing"
     others = NotLookedAt(skipped).as_text()
     return SourceError(f"no photos in {where}; looked for {' '.join(PHOTO_SUFFIXES)}{others and f'; {others}'}")
 
 
 def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
-    """Write what a run passed over, or remove what an earlier one did.
+    """Write what a run skipped; if nothing, remove the file of an earlier run.
 
     Raises:
         OSError: it cannot be written.
@@ -164,7 +164,7 @@ def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
 
 
 def skipped_lines(skipped: Iterable[Skipped]) -> bytes:
-    """What was skipped, as lines of JSON."""
+    """Encode what was skipped as lines of JSON."""
     contents = ({"path": one.path, "code": one.code, "reason": SKIPPED[one.code]} for one in sorted(skipped))
     return "".join(json.dumps(content) + "\n" for content in contents).encode()
 
@@ -174,21 +174,21 @@ def _is_folder(given: Path) -> bool:
         return stat.S_ISDIR(given.stat().st_mode)
     except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a path with a zero byte
         raise SourceError(f"{given}: {(getattr(error, 'strerror', None) or str(error)).lower()}") from error
-    except OSError:  # reading it will say why
+    except OSError:  # reading it will give the reason
         return False
 
 
 class Named(NamedTuple):
-    """What a photo's outputs are called, relative to the output folder."""
+    """Names of a photo's outputs, relative to the output folder."""
 
     place: str
     outputs: tuple[str, ...]
 
 
 def subject_of(place: PurePosixPath) -> Subject:
-    """The garment and view that a photo's place, without suffix, names; read as `garmentcut ingest` reads it."""
+    """The garment and view in the name of a photo's place, which has no suffix; read as `garmentcut ingest` does."""
     stem = place.name
-    key = _STUDIO_PATTERN.read(PurePosixPath(f"{stem}.photo"))  # whatever stands behind a dot is no suffix any more
+    key = _STUDIO_PATTERN.read(PurePosixPath(f"{stem}.photo"))  # what follows a dot in the stem is no suffix
     return Subject(key.garment, key.view, stem) if key else Subject(stem, "", stem)
 
 
@@ -199,7 +199,7 @@ def garment_of(source: Source) -> str:
 
 
 def by_garment(sources: Iterable[Source]) -> list[Source]:
-    """The photos, garment by garment, Front first; garments in the order in which they were found."""
+    """Sort photos by garment, Front first; garments stay in the order in which they were found."""
     groups = defaultdict[str, list[Source]](list)
     for source in sources:
         groups[garment_of(source)].append(source)
@@ -221,15 +221,14 @@ def name_outputs(
 ) -> dict[Path, Named]:
     """Output names of each photo, one for each suffix, such as `_mask.png`; no two are the same on any file system.
 
-    `a.jpg` becomes `a.png`; where `a.jpg` and `a.png` lie side by side they become `a_jpg.png` and `a_png.png`. A
-    counter separates names that are still the same. Names are compared as macOS and Windows do: without case, composed
-    (NFC).
+    `a.jpg` becomes `a.png`; if `a.jpg` and `a.png` are in one folder, they become `a_jpg.png` and `a_png.png`. Names
+    that are still the same get a counter. Names are compared as macOS and Windows do: without case, composed (NFC).
 
     Args:
         sources: the photos.
-        suffixes: one output each, relative to the output folder.
-        places: input path to the place an earlier run gave it: a photo keeps its name.
-        owners: output name to the input path an earlier run wrote it for: nobody else gets it.
+        suffixes: suffix of each output, such as `_mask.png`.
+        places: input path to the place that an earlier run gave it; a photo keeps its name.
+        owners: output name to the input path for which an earlier run wrote it; no other photo gets it.
         each: keep names free for `name_each`: `a.jpg` becomes `a_jpg.png` beside `a-1.jpg`.
     """
     sources, suffixes = list(sources), tuple(suffixes)
@@ -252,7 +251,7 @@ def name_outputs(
 
 
 def name_each(outputs: Iterable[str], formats: Iterable[Format], num: int) -> tuple[str, ...]:
-    """Names of the files of each of several garments on one photo, garment by garment.
+    """Names of the files of several garments in one photo, garment by garment.
 
     >>> name_each(["a.png", "a_mask.png"], ["png", "mask"], 2)
     ('a-1.png', 'a-1_mask.png', 'a-2.png', 'a-2_mask.png')
@@ -269,7 +268,7 @@ def name_files(
     places: Mapping[str, str],
     owners: Mapping[str, str],
 ) -> dict[Path, Named]:
-    """Names of each photo's files, by a customer's specification or, without one, an output of each format.
+    """Names of each photo's files, by a customer's specification or, without one, one file for each format.
 
     Raises:
         ConfigError: the specification would give two files the same name.
@@ -283,9 +282,9 @@ def name_files(
 def name_deliveries(
     sources: Iterable[Source], specification: Specification, *, owners: Mapping[str, str] = MappingProxyType({})
 ) -> dict[Path, Named]:
-    """Names of each photo's files, relative to the output folder, in the order of `deliver`; compared as others are.
+    """Names of each photo's files, relative to the output folder, in the order of `deliver`; compared like others.
 
-    Photos named first get the lower counters; those that an earlier run wrote for, by `owners`, keep theirs.
+    Earlier photos get the lower counters; those in `owners`, which an earlier run wrote for, keep theirs.
 
     Raises:
         ConfigError: two photos, or two outputs of one photo, would get the same name.
@@ -325,7 +324,7 @@ def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) 
 def _counters_of(
     patterns: list[FilledPattern], sources: list[Source], suffix: str, owners: Mapping[str, str]
 ) -> list[int]:
-    """Numbers that separate photos whose names are the same otherwise; those of earlier runs stay."""
+    """Counters for photos whose names would be the same otherwise; those of earlier runs stay."""
     owned: dict[str, list[str]] = defaultdict(list)
     for name, owner in owners.items():
         owned[owner].append(name.removesuffix(suffix))
@@ -353,7 +352,7 @@ def folded(name: str) -> str:
 
 
 VERDICT_FOLDERS: Mapping[str, str] = {"accept": "accepted", "review": "review"}
-"""Where outputs go, if they are sorted by verdict; without one they stay where they are."""
+"""Folders of outputs that are sorted by verdict; without a verdict, outputs have no such folder."""
 
 
 def sorted_outputs(outputs: Iterable[str], verdict: str) -> tuple[str, ...]:
@@ -372,15 +371,15 @@ class Sidecar(NamedTuple):
     """A file in which Lightroom or Capture One keeps what was done to a photo."""
 
     path: Path  # absolute path
-    suffix: str  # what its name has behind the photo's: `.xmp`, `.cos`
-    # It lies in, below the photo's; empty: beside the photo. A sidecar in a folder holds crops and masks in the photo's
-    # frame, so it fits no cutout of another frame.
+    suffix: str  # what follows the photo's name: `.xmp`, `.cos`
+    # Its folder below the photo's; empty: beside the photo. A sidecar in such a folder holds crops and masks in the
+    # photo's frame, so it fits no cutout with another frame.
     folder: str = ""
     # Its name begins with the photo's whole name, `IMG_1.jpg.cos`, not with `IMG_1` alone.
     is_named_in_full: bool = True
 
     def name_beside(self, output: str) -> str:
-        """What it is called beside a photo's output, relative to the output folder."""
+        """Its name beside a photo's output, relative to the output folder."""
         place = PurePosixPath(output)
         return str(place.parent / self.folder / f"{place.name if self.is_named_in_full else place.stem}{self.suffix}")
 
@@ -388,7 +387,7 @@ class Sidecar(NamedTuple):
 def find_sidecars(photo: Path) -> list[Sidecar]:
     """A photo's sidecar files: `NAME.xmp` and `NAME.jpg.xmp` beside it, `CaptureOne/Settings*/NAME.jpg.*`.
 
-    Links are none, for they may lead anywhere.
+    Links are left out, because they may lead anywhere.
     """
     parent, found = photo.parent, list[Sidecar]()
     for start in (photo.stem, photo.name):
@@ -407,7 +406,7 @@ def find_sidecars(photo: Path) -> list[Sidecar]:
 
 
 def capture_one_folders(folder: Path) -> list[Path]:
-    """Where Capture One keeps the adjustments of a folder's photos, one for each of its versions that was used."""
+    """Folders in which Capture One keeps the adjustments of a folder's photos, one for each version that was used."""
     above = folder / "CaptureOne"
     with suppress(OSError):
         return sorted(path for path in above.glob("Settings*") if not (above.is_symlink() or path.is_symlink()))
@@ -415,5 +414,5 @@ def capture_one_folders(folder: Path) -> list[Path]:
 
 
 def _is_plain(path: Path) -> bool:
-    # Not the methods of Path: they raise where a folder may not be entered.
+    # Not with Path's methods, which raise if a folder may not be entered.
     return os.path.isfile(path) and not os.path.islink(path)  # noqa: PTH113, PTH114

@@ -1,6 +1,6 @@
 """The steps of one photo in a folder run: load, predict, finish; whatever fails becomes a row with its reason.
 
-Decisions made in the review take precedence; a photo that repeatedly kills the run is found and passed over.
+Decisions made in the review take precedence; a photo that repeatedly kills the run is found and skipped.
 """
 
 import errno
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 CORRECTED = "corrected"
 APPROVED = "accepted", CORRECTED  # on the review page: a person has seen the cutout, so it is no longer doubtful
 ATTEMPTS_NAME = ".garmentcut/attempts.jsonl"
-"""Below the output folder; gone when a run ends by itself and no photo is suspected."""
-_MOST_LINES = 3000  # before the file is written anew
+"""Below the output folder; removed when a run ends normally and no photo is suspected."""
+_MOST_LINES = 3000  # before the file is rewritten
 _DEATHS_WHILE_READING, _DEATHS = 2, 3
 _MASK_SUFFIX = FORMATS["mask"].suffix
 GUILTY = (
@@ -60,10 +60,10 @@ GUILTY = (
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """A photo on its way through the steps; without `frame`, its row says why it goes no further.
+    """A photo on its way through the steps; if `photo`, `frame` and so on are None, its row says why it failed.
 
-    Under a specification, `sighting` is what it shows of its garment, and `scales` is what all photos of the garment
-    have in common. While these are gathered the photo itself is dropped, and read again afterwards.
+    Under a specification, `sighting` is the garment's size in this photo, and `scales` are the scales that all photos
+    of the garment share. While these are gathered the photo itself is dropped; it is read again afterwards.
     """
 
     row: Row
@@ -93,8 +93,8 @@ class Steps:
         row = replace(row, written=earlier.written, flags=flags)
         try:
             changed_ns = 0
-            with suppress(OSError):  # reading it will say why
-                changed_ns = path.stat().st_mtime_ns  # before reading: a photo exchanged meanwhile counts as changed
+            with suppress(OSError):  # reading it will give the reason
+                changed_ns = path.stat().st_mtime_ns  # before reading: a photo replaced meanwhile counts as changed
             if self.run.attempts.find(path).is_guilty and not self.run.overwrite:
                 raise PhotoError(GUILTY, code="kills_run")
             self.run.attempts.begin(path)
@@ -110,7 +110,7 @@ class Steps:
         return replace(work, seconds=time.perf_counter() - start)
 
     def _compared(self, row: Row, photo: Photo, earlier: Row) -> Row:
-        """The row, with what EXIF says of the photo, and with what became of the one that had its name before."""
+        """The row with what EXIF says about the photo, compared with the earlier row of the same path."""
         taken, camera = capture_of(photo.exif)
         row = replace(row, taken=taken, camera=camera)
         if Path(row.input) in self.plan.renamed:
@@ -130,21 +130,21 @@ class Steps:
         start = time.perf_counter()
         try:
             prediction = self.run.cutter.predict(work.photo, work.frame)
-        except RunError:  # the network does not start: no other photo could be cut either
+        except RunError:  # the network does not start, so no other photo could be cut either
             raise
         except Exception as error:  # noqa: BLE001 - out of memory on one huge photo must not stop the others
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
         return replace(work, prediction=prediction, seconds=work.seconds + time.perf_counter() - start)
 
     def sight(self, work: Work) -> Work:
-        """Find the garment's box, then drop the photo: the photos of a large garment would fill the memory."""
+        """Find the garment's box, then drop the photo, because all large photos of a garment would fill the memory."""
         if work.photo is None or work.prediction is None:
             return work
         start = time.perf_counter()
         try:
             cutout = self._cutout(work.photo, work.prediction, work.row, decision_for(self.run.out_dir, work.row))
             sighting = sight_garment(cutout, subject_of(PurePosixPath(work.row.place)).view)
-        except Exception as error:  # noqa: BLE001 - no garment on this one; the garment's other photos go on
+        except Exception as error:  # noqa: BLE001 - no garment in this one; the garment's other photos go on
             return Work(failed_row(work.row, error), work.outputs, seconds=work.seconds)
         self.run.attempts.go_on(Path(work.row.input), "")
         seconds = work.seconds + time.perf_counter() - start
@@ -158,7 +158,7 @@ class Steps:
         """Make the cutout, write its files and record its row.
 
         Raises:
-            FolderError: the disk is full: every further photo would fail too.
+            FolderError: the disk is full, so every further photo would fail too.
         """
         row = self._finished(work)
         if row.code != "kills_run":
@@ -176,7 +176,7 @@ class Steps:
                 photo = work.photo or self._read_again(row)
                 cutout = self._cutout(photo, prediction, row, decision)
                 notes = dict.fromkeys(prediction.notes)
-                cutouts, work = self._apart(cutout, work, notes)
+                cutouts, work = self._split(cutout, work, notes)
                 files = files_of(cutouts, row, self.run.config.output, self.run.specification, work.scales)
                 written = self._stage(files, work, staged, notes)
                 copied = self._stage_sidecars(work, staged, notes)
@@ -203,14 +203,14 @@ class Steps:
         return row
 
     def _is_due_again(self, error: Exception, row: Row, decision: Decision | None, *, is_again: bool) -> bool:
-        """True if a person decided on the photo meanwhile, or what was staged went with its folder, which is back.
+        """True if the photo must be finished again: a person decided on it, or its folder vanished and came back.
 
         Raises:
             FolderError: every further photo would fail too.
         """
         if isinstance(error, FolderError):
             raise error
-        with suppress(PhotoError):  # of a decision that cannot be read
+        with suppress(PhotoError):  # a decision that cannot be read
             if decision_for(self.run.out_dir, row) != decision:
                 return True
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -222,7 +222,7 @@ class Steps:
         return False
 
     def _judged(self, work: Work, prediction: Prediction) -> tuple[Work, Row, bytes | None]:
-        """The work, its outputs in the verdict's folder; its row with doubt and verdict; the heat map, if any."""
+        """The work with its outputs in the verdict's folder; its row with doubt and verdict; the heat map, if any."""
         found = self.run.judge(prediction)
         outputs = sorted_outputs(work.outputs, found.verdict) if self.run.config.folder.by_verdict else work.outputs
         known = {name: value for name, value in vars(found).items() if name != "heat"}
@@ -238,8 +238,8 @@ class Steps:
         self.run.attempts.go_on(Path(row.input))
         return photo
 
-    def _apart(self, cutout: Cutout, work: Work, notes: dict[str, None]) -> tuple[list[Cutout], Work]:
-        """With `output.each`, a cutout of each garment, and the work with the names of their files."""
+    def _split(self, cutout: Cutout, work: Work, notes: dict[str, None]) -> tuple[list[Cutout], Work]:
+        """With `output.each`, one cutout per garment, and the work with the names of their files."""
         output = self.run.config.output
         alphas = split_garments(cutout.alpha) if output.each and self.run.specification is None else []
         if len(alphas) < 2:
@@ -265,14 +265,14 @@ class Steps:
             _, content, new_notes = next(files)
             notes.update(dict.fromkeys(new_notes))
             staged.append(StagedFile(path, content, owner=self.run.owner, root=self.run.out_dir))
-            # Until the new file has its name the old one stands there, and is ours too.
+            # Until the new file gets its name the old one is there, which may be replaced too.
             written[name] = (*hashes[-1:], hashlib.sha256(content).hexdigest())
         return written
 
     def _stage_sidecars(
         self, work: Work, staged: list[StagedFile], notes: dict[str, None]
     ) -> dict[str, tuple[str, ...]]:
-        """Copies of the photo's sidecar files under its outputs' names; whatever is wrong with one costs a note."""
+        """Stage copies of the photo's sidecar files under its outputs' names; a note tells of those left behind."""
         copied: dict[str, tuple[str, ...]] = {}
         output = self.run.config.output
         keeps_frame = self.run.specification is None and not output.trim
@@ -290,7 +290,7 @@ class Steps:
                     continue
                 try:
                     content = read_photo_bytes(sidecar.path, self.run.config.read)
-                    # The cutout is upright, whatever the camera's orientation was.
+                    # The cutout is upright, so the copy must not state the camera's orientation.
                     content = (sidecar.suffix == ".xmp" and read_xmp(content).packet) or content
                     staged.append(StagedFile(path, content, owner=self.run.owner, root=self.run.out_dir))
                 except PhotoError as error:
@@ -307,10 +307,10 @@ def files_of(
     specification: Specification | None,
     scales: tuple[float, ...] | None,
 ) -> Iterator[Delivery]:
-    """The contents of a photo's files, in the order of their names, each made when it is asked for.
+    """Yield the contents of a photo's files, in the order of their names; each is made when it is asked for.
 
-    There is a cutout for each garment on it, with files of its own; a customer's `specification` decides what they are
-    or, without one, `output`. `scales` is what the photos of a garment have in common under a specification.
+    Each garment in it has a cutout, and files of its own, which a customer's `specification` decides or, without one,
+    `output`. `scales` are the scales that the photos of a garment share under a specification.
     """
     for cutout in cutouts:
         if specification is not None:
@@ -322,7 +322,7 @@ def files_of(
 
 
 def folded_path(path: Path) -> str:
-    """A path as file systems that ignore case compare it, with links followed."""
+    """A path with links followed, folded as by file systems that ignore case."""
     return os.path.realpath(path).casefold()
 
 
@@ -335,7 +335,7 @@ def failed_row(row: Row, error: Exception, *, os_error: str = "unreadable") -> R
 
 
 def remove_misplaced(out_dir: Path, row: Row) -> None:
-    """Remove what an earlier run wrote for this photo under another verdict, unless somebody has worked on it."""
+    """Remove what an earlier run wrote for this photo under another verdict, unless somebody has changed it."""
     wanted = (*row.outputs, *row.sidecars)
     names = {unsorted_output(name) for name in wanted}
     for name, hashes in row.written.items():
@@ -347,7 +347,7 @@ def remove_misplaced(out_dir: Path, row: Row) -> None:
 
 
 def decision_for(out_dir: Path, row: Row) -> Decision | None:
-    """What a person decided on a row's photo, or on the photo that it replaced; None: nothing was decided."""
+    """A person's decision on a row's photo, or on the photo that it replaced; None: there is none."""
     if not (out_dir / DECISIONS_FOLDER).is_dir():
         return None
     return decision_on(out_dir, row.place, row.input, row.input_sha256)
@@ -364,7 +364,7 @@ def review_state(out_dir: Path, row: Row) -> str:
 
 
 def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
-    """The row with the files that the review wrote for it, which may be replaced too; the newest come last."""
+    """Add the files that the review wrote for a row, which may be replaced too; the newest hashes come last."""
     if decision is None:
         return row
     written = dict(row.written)
@@ -378,14 +378,14 @@ def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
 def corrected_cutout(
     out_dir: Path, row: Row, photo: Photo, decision: Decision | None, *, limits: ReadConfig
 ) -> Cutout | None:
-    """The photo with its corrected alpha; None: nobody corrected it. `decision` is that of `decision_for`.
+    """The photo with its corrected alpha; None: nobody corrected it. `decision` comes from `decision_for`.
 
     Raises:
         PhotoError: the corrected alpha is gone or damaged.
     """
     if decision is None or decision.state != CORRECTED or not decision.alpha:
         return None
-    if decision.input_sha256 != row.input_sha256:  # exchanged after the decision: only outputs made for that are ours
+    if decision.input_sha256 != row.input_sha256:  # the photo was replaced after the decision
         return None
     try:
         alpha = to_alpha(read_gray_png(read_photo_bytes(out_dir / decision.alpha, limits), limits))
@@ -400,10 +400,10 @@ def corrected_cutout(
 
 @contextmanager
 def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Iterator[None]:
-    """Keep the review from exchanging a photo's files while the context lasts.
+    """A context in which the review cannot replace a photo's files.
 
     Raises:
-        RunError: what a person decided is no longer what the files were made of.
+        RunError: a person's decision has changed since the files were made.
     """
     if not (out_dir / DECISIONS_FOLDER).is_dir():
         yield
@@ -416,25 +416,25 @@ def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Itera
 
 @dataclass
 class Attempt:
-    """What is known of the attempts at one photo."""
+    """What is known about the attempts at one photo."""
 
     input: str  # path of the photo
-    # The photo as it was: another one is not suspected.
+    # The photo as it was; if the file has changed since, it is not suspected.
     num_bytes: int = 0
     mtime_ns: int = 0
-    stage: str = ""  # `read`, `work`, or empty: it is not under way
-    # Runs that ended without a word while the photo was being read, or worked on.
+    stage: str = ""  # `read`, `work`, or empty: it is not in progress
+    # Number of runs that died while the photo was being read, or worked on.
     died_reading: int = 0
     died_working: int = 0
 
     @property
     def is_suspect(self) -> bool:
-        """A run died while this photo was under way."""
+        """Whether a run died while this photo was in progress."""
         return self.died_reading + self.died_working > 0
 
     @property
     def is_guilty(self) -> bool:
-        """So many runs died while it was under way that it is not tried again."""
+        """Whether so many runs died while it was in progress that it is not tried again."""
         return self.died_reading >= _DEATHS_WHILE_READING or self.died_reading + self.died_working >= _DEATHS
 
 
@@ -442,24 +442,24 @@ _ATTEMPT = TypeAdapter(Attempt)
 
 
 class Attempts:
-    """The photos under way in an output folder, and those with which runs died.
+    """The photos in progress in an output folder, and those on which runs died.
 
     A line is written before a photo is read, when it is decoded, and when it is finished. A process that the operating
-    system kills, usually for want of memory, cannot say why. So the photos that the last lines leave under way are
-    suspected, and tried one at a time after all others. A photo that was being read when two runs died is passed over.
+    system kills, usually for lack of memory, cannot say why. So photos that were in progress when a run died are
+    suspected, and tried one at a time after all others. A photo that was being read when two runs died is skipped.
 
-    A file that cannot be written is no reason to stop.
+    If the file cannot be written, the run continues without it.
     """
 
     def __init__(self, out_dir: Path, *, check: Callable[[], None] = lambda: None) -> None:
-        """Read what the last run left; the folder's lock is held. `check` is as `Journal`'s."""
+        """Read what the last run left; the folder's lock must be held. `check` is as for `Journal`."""
         self._out_dir, self._path, self._check = out_dir, out_dir / ATTEMPTS_NAME, check
         self._lock = threading.Lock()
         self._known: dict[str, Attempt] = {}
         self._num_lines = 0
         with suppress(OSError):
             for line in read_regular_file(self._path).split(b"\n"):
-                with suppress(ValueError):  # lines that are none are passed over; the last one of each photo counts
+                with suppress(ValueError):  # damaged lines are ignored; the last line of each photo counts
                     attempt = _ATTEMPT.validate_python(json_of(line))
                     self._known[attempt.input] = attempt
         for attempt in self._known.values():
@@ -469,8 +469,8 @@ class Attempts:
             self.close()
 
     def find(self, path: Path) -> Attempt:
-        """What is known of a photo as it is now; nothing if the file was changed since."""
-        # Others are not looked at: of 100,000 on a slow share that would take minutes before the first is cut.
+        """What is known about a photo; a new `Attempt` if nothing is, or the file was changed since."""
+        # Other photos get no `stat`: for 100,000 on a slow share that would take minutes before the first is cut.
         return self._looked_at(path) if str(path) in self._known else Attempt(str(path))
 
     def _looked_at(self, path: Path) -> Attempt:
@@ -482,22 +482,22 @@ class Attempts:
         return known if (known.num_bytes, known.mtime_ns) == (found.num_bytes, found.mtime_ns) else found
 
     def begin(self, path: Path) -> None:
-        """The photo is about to be read."""
+        """Record that a photo is about to be read."""
         self._note(self._looked_at(path), "read")
 
     def go_on(self, path: Path, stage: Literal["work", ""] = "work") -> None:
-        """It has been read, and is worked on; or it waits for others (no stage), and nothing of it is in memory."""
+        """Record that it was read and is worked on; or, without a stage, that it waits for others, not in memory."""
         if (attempt := self._known.get(str(path))) is not None:
             self._note(attempt, stage)
 
     def end(self, path: Path) -> None:
-        """It is finished: no run died because of it."""
+        """Record that it is finished, so that no run died because of it."""
         with self._lock:
             if self._known.pop(str(path), None) is not None:
                 self._write(Attempt(str(path)))
 
     def close(self) -> None:
-        """The run ends by itself: nothing is under way, and only those that are suspected are kept."""
+        """Record that the run ends normally: nothing is in progress, and only suspected photos are kept."""
         with self._lock:
             suspected = (replace(attempt, stage="") for attempt in self._known.values() if attempt.is_suspect)
             self._known = {attempt.input: attempt for attempt in suspected}

@@ -1,4 +1,4 @@
-"""Judges cutouts: verdict by the model card's threshold, reasons, a map of where to look, views compared."""
+"""Judges cutouts: verdict by the model card's threshold, reasons, heat map, and comparison of a garment's views."""
 
 import math
 from collections import Counter, defaultdict
@@ -42,21 +42,21 @@ from garmentcut.prediction.sources import Source, garment_of, sorted_outputs, su
 if TYPE_CHECKING:
     from garmentcut.prediction.cutter import Prediction
 
-_MOST = 3  # reasons: more are not read
-_AREA_PX = 12  # of the map, to either side: what counts as one place
+_MOST = 3  # reasons; more would not be read
+_AREA_PX = 12  # of the map, on each side: what counts as one place
 _BELOW_THE_WAIST = 0.42  # of the frame's height: a garment that begins lower is worn below the waist
 _INSIDE_PX = 3
 _NUMBERS = {2: "two", 3: "three", 4: "four", 5: "five"}
 
 
 class Reason(NamedTuple):
-    """Why a cutout is doubted."""
+    """A reason why a cutout is doubted."""
 
     flag: str  # a key of `garmentcut.errors.FLAGS`
     text: str  # in words
 
 
-# Stretches of the garment's height: where each ends, as a share, and words for its left, middle and right.
+# Sections of the garment's height: where each ends, as a share, and words for its left, middle and right.
 _SIDES = "left side", "middle", "right side"
 _HEM = "hem on the left", "hem", "hem on the right"
 _ABOVE = (
@@ -67,16 +67,16 @@ _ABOVE = (
 )
 _BELOW = ((0.12, ("waist on the left", "waist", "waist on the right")), (0.88, _SIDES), (np.inf, _HEM))
 _IS_FOREIGN = Reason(FOREIGN, "unlike the studio this model learned from")
-_LIES = Reason("sideways", "the garment lies on its side: turn the photo upright")
-_LYING = 1.5  # width to height of a garment that lies
-_HEIGHT = 7  # place of the height in the appearance, before the width
+_SIDEWAYS = Reason("sideways", "the garment lies on its side: turn the photo upright")
+_LYING_ASPECT = 1.5  # width to height of a garment that lies on its side
+_HEIGHT_INDEX = 7  # index of the height in the appearance; the width follows
 _MIDDLE = (0.3, 0.7)  # of the garment's width
 
 
 def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: bool = True) -> tuple[Reason, ...]:
-    """Why one cutout is doubted, strongest first, three at most; left and right are the picture's.
+    """Why a cutout is doubted, strongest reason first, at most three; left and right are those of the picture.
 
-    With `at_least_one`, of a cutout known to be doubtful: where nothing is unusual by itself, what counts most.
+    With `at_least_one`, for a cutout known to be doubtful, what counts most is named if nothing is unusual.
     """
     features = features_of(model, observation)
     own = features[[ALL_FEATURES.index(name) for name in model.features]]
@@ -90,8 +90,8 @@ def reasons_of(model: DoubtModel, observation: Observation, *, at_least_one: boo
         likely = (model.features[index] for index in np.argsort(-pushes) if pushes[index] > 0)
         found = list(islice(_reasons_in(observation.maps, likely), 1))
     if is_foreign(model, observation.appearance):
-        height, width = observation.appearance[_HEIGHT : _HEIGHT + 2]
-        lying = [_LIES] if width > _LYING * height and count_garments(observation.maps.mask) < 2 else []
+        height, width = observation.appearance[_HEIGHT_INDEX : _HEIGHT_INDEX + 2]
+        lying = [_SIDEWAYS] if width > _LYING_ASPECT * height and count_garments(observation.maps.mask) < 2 else []
         found = [_IS_FOREIGN, *lying, *(reason for reason in found if reason.flag != "unlike_training")]
     return tuple(dict.fromkeys(found))[:_MOST]
 
@@ -102,12 +102,12 @@ def _reasons_in(maps: Maps, features: Iterable[str]) -> Iterator[Reason]:
             spot = densest(where(maps)) if where else None
             text = f"{text} at the {place_of(maps, *spot)}" if spot else text
         elif not (text := text(maps)):
-            continue  # there is nothing of the kind
+            continue  # there is no such thing in the cutout
         yield Reason(flag, text)
 
 
 def place_of(maps: Maps, x: float, y: float) -> str:
-    """Words for a place in the garment's box; `x`, `y` in pixels of the map."""
+    """Words for a place in the garment's box; `x` and `y` are in pixels of the map."""
     left, top, right, bottom = bounding_box(maps.mask) or (0, 0, 1, 1)
     across = (x - left) / (right - left)
     down = (y - top) / (bottom - top)
@@ -117,13 +117,13 @@ def place_of(maps: Maps, x: float, y: float) -> str:
 
 
 def densest(plane: Plane) -> tuple[float, float] | None:
-    """Middle x, y of the square of the map that holds most of a plane; None: there is nothing."""
+    """Middle x, y of the square of the map in which a plane has the largest sum; None: it is 0 everywhere."""
     found = box_sums(plane, _AREA_PX)
     if found.max(initial=0) <= 0:
         return None
     top, left = np.unravel_index(int(np.argmax(found)), found.shape)
     rows, columns = slices_of((int(left), int(top), int(left) + 1, int(top) + 1), _AREA_PX)
-    sums = cv2.moments(plane[rows, columns])  # its own middle: many squares hold the same
+    sums = cv2.moments(plane[rows, columns])  # the centroid, because many squares have the same sum
     return columns.start + sums["m10"] / sums["m00"] + 0.5, rows.start + sums["m01"] / sums["m00"] + 0.5
 
 
@@ -166,23 +166,23 @@ _REASONS: dict[str, tuple[str, str | Callable[[Maps], str], Callable[[Maps], Pla
     "unlike": ("unlike_training", "unlike the training photos", None),
     "cut_off": ("cut_off", "something thin may be cut off", continuation_of),
 }
-"""Of each feature the flag, the words (none: there is nothing of the kind), and where it is, for the place."""
+"""For each feature: the flag; the words (empty: there is no such thing); where it is, to name the place."""
 
 _FINE_IF_MUCH = "contrast"
-"""The feature of which only little is a reason to doubt."""
+"""The feature that is a reason to doubt only if it is low."""
 
 
-_REACH_PX = 3  # of the map: errors at an edge are shown as wide as a finger can point at
-_FULL_SOFTNESS = 0.45  # mean softness of a square that is white: an edge of a few pixels all unsure
-_FAINT_EDGE = 0.7  # how bright an edge without any contrast is
-_FAINT_SHARE = 0.14  # of a square: a straight edge through it
+_REACH_PX = 3  # of the map: errors at an edge are widened so that they can be seen
+_FULL_SOFTNESS = 0.45  # mean softness of a square that is shown white: an edge of a few unsure pixels
+_FAINT_EDGE = 0.7  # brightness of an edge without any contrast
+_FAINT_SHARE = 0.14  # share of a square that a straight edge through it covers
 
 
 def heat_of(maps: Maps) -> NDArray[np.uint8]:
-    """Where to look first: unsure alpha and edges without contrast, spread out, on the whole photo, in small.
+    """Where to look first: unsure alpha and edges without contrast, widened, on a small copy of the whole photo.
 
     Returns:
-        `maps.frame_hw` uint8: 0 nothing to see, 255 surely look.
+        `maps.frame_hw` uint8: from 0, nothing to check, to 255, surely check.
     """
     num = (2 * _REACH_PX + 1) ** 2
     unsure = box_sums(maps.softness, _REACH_PX) / num / _FULL_SOFTNESS
@@ -198,37 +198,37 @@ def heat_of(maps: Maps) -> NDArray[np.uint8]:
 
 @dataclass(frozen=True)
 class Judgement:
-    """What is thought of one cutout."""
+    """The judgement of one cutout."""
 
     doubt: float | None = None  # 1 - expected surface Dice at 2 px, in [0, 1]; None: the model cannot tell
-    verdict: Verdict = ""  # of the doubt
-    # Why it is doubted, in words; none for accepted ones; without a verdict only what is unusual, of those that are
-    # doubted more than most. That a photo is foreign stands first.
+    verdict: Verdict = ""  # by the doubt
+    # Why it is doubted, in words; empty if it was accepted. Without a verdict, only what is unusual, and only if it is
+    # doubted more than most. That a photo is foreign comes first.
     reasons: tuple[str, ...] = ()
     flags: tuple[str, ...] = ()  # a code for each of the reasons
-    # An 8-bit gray PNG of where, for photos to review, or with reasons and no verdict; else None.
+    # An 8-bit gray PNG of where to look, if it is to be reviewed, or has reasons and no verdict; else None.
     heat: bytes | None = None
-    appearance: tuple[float, ...] = ()  # what the garment's other views are compared with
+    appearance: tuple[float, ...] = ()  # for comparison with the garment's other views
 
 
 @dataclass(frozen=True)
 class Judge:
-    """Judges cutouts of one model by one threshold."""
+    """Judges the cutouts of a model by a threshold."""
 
-    card: ModelCard  # of the model
+    card: ModelCard  # the model's
     max_doubt: float | None = None  # up to which photos are accepted; None: no verdict
 
     @classmethod
     def of(cls, card: ModelCard, accept_risk: float | None = None, *, cut: CutConfig | None = None) -> "Judge":
         """The judge of a model.
 
-        Cutouts were calibrated as the card makes them: nothing is guaranteed for others, and of `fast` ones, which are
-        another network's, no doubt is known either. `accept_risk` is the share of the accepted garments that may fall
-        short; None: what the card says.
+        The calibration holds for the card's own settings: for others nothing is guaranteed, and for `fast` cutouts,
+        which come from another network, doubt is not known either. `accept_risk` is the share of the accepted garments
+        that may fall short; None: the card's.
 
         Raises:
-            ConfigError: the card guarantees nothing, or not so little risk; says why.
-            garmentcut.errors.ModelError: the doubt on the card is of another version.
+            ConfigError: the card guarantees nothing, or not so low a risk; the message says why.
+            garmentcut.errors.ModelError: the card's doubt model is of another version.
         """
         check_doubt(card)
         if cut is not None and cut != CutConfig():
@@ -260,7 +260,7 @@ class Judge:
         observation = observe_prediction(prediction) if model is not None else None
         if model is None or observation is None:
             return Judgement()
-        # Rounded before it is compared: the row then says exactly what was decided on.
+        # Rounded before it is compared, so that the row shows exactly what was decided on.
         doubt = round(doubt_of(model, observation), 4)
         foreign = is_foreign(model, observation.appearance)
         verdict = self.verdict_of(doubt, (FOREIGN,) if foreign else ())
@@ -281,22 +281,22 @@ COLOR_LIMIT = 28.0
 """Distance of two views' mean colours (Y at half weight, Cb, Cr; levels of 255) that light and folds do not explain."""
 
 LENGTH_LIMIT = 0.22
-"""Difference of two views' heights, over the larger: dip hems and tails make less."""
+"""Difference of two views' heights, over the larger one; dip hems and tails cause less."""
 
 RAISE = 0.5
-"""Of an odd view's certainty, what its oddness takes."""
+"""Share of an odd view's certainty (1 - doubt) that is added to its doubt."""
 
-_Y, _CB, _CR, _COMPONENTS = 0, 1, 2, 10  # further places in a judgement's `appearance`
+_Y, _CB, _CR, _COMPONENTS = 0, 1, 2, 10  # further indices in a judgement's `appearance`
 
 
 def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tuple[Reason, ...]]:
     """The views of one garment that do not fit the others.
 
-    Among three views or more, one that differs from all others is odd. With two views, or where all differ, nobody can
-    know which one is wrong: all that differ are odd.
+    Among three or more views, one that differs from all others is odd. If there are two, or all differ, nobody can know
+    which one is wrong, so all that differ are odd.
 
     Returns:
-        View to what is odd about it, strongest first; views that fit are not in it.
+        View to what is odd about it, strongest first; views that fit are left out.
     """
     known = {view: values for view, values in appearance.items() if len(values) > _COMPONENTS}
     found: dict[str, tuple[Reason, ...]] = {}
@@ -310,26 +310,26 @@ def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tup
 
 
 def _differing(one: tuple[float, ...], other: tuple[float, ...]) -> tuple[bool, ...]:
-    """Whether colour, length and number of parts of two views differ: for each of `VIEW_FLAGS`, in its order."""
+    """Whether colour, length and number of parts of two views differ, in the order of `VIEW_FLAGS`."""
     color = math.hypot((one[_Y] - other[_Y]) / 2, one[_CB] - other[_CB], one[_CR] - other[_CR])
-    length = abs(one[_HEIGHT] - other[_HEIGHT]) / max(one[_HEIGHT], other[_HEIGHT], 1e-9)
+    length = abs(one[_HEIGHT_INDEX] - other[_HEIGHT_INDEX]) / max(one[_HEIGHT_INDEX], other[_HEIGHT_INDEX], 1e-9)
     return color > COLOR_LIMIT, length > LENGTH_LIMIT, one[_COMPONENTS] != other[_COMPONENTS]
 
 
 @dataclass
 class ViewComparison:
-    """Compares the views of each garment once all of its photos are cut; rows of earlier runs count too."""
+    """Compares the views of each garment once all its photos are cut; rows of earlier runs count too."""
 
-    judge: Judge  # whose verdict follows from the raised doubt
-    journal: Journal  # where rows are, and where changed ones are recorded
-    by_verdict: bool = False  # outputs lie in the verdicts' folders: a new verdict moves them
+    judge: Judge  # gives the verdict on the raised doubt
+    journal: Journal  # holds the rows, and records changed ones
+    by_verdict: bool = False  # outputs are in the verdicts' folders, so a new verdict moves them
     _views: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
 
     def follow(self, rows: Iterable[Row], todo: Iterable[tuple[Path, str]]) -> Iterator[Row]:
-        """Pass the rows on; those of a garment are held back until its last one.
+        """Yield the rows; those of a garment are held back until its last one.
 
         Raises:
-            garmentcut.errors.FolderError: as `rows`.
+            garmentcut.errors.FolderError: raised by `rows`.
         """
         if self.judge.card.doubt is None:
             yield from rows
@@ -357,7 +357,7 @@ class ViewComparison:
             self._views[_garment(row.input, row.place)][view] = row
 
     def _compared(self, garment: str, mine: list[Row]) -> Iterator[Row]:
-        """Rows of this run as they are now; those of earlier runs are recorded where they change."""
+        """Yield this run's rows, updated; changed rows, also of earlier runs, are recorded."""
         views = self._views.pop(garment, {})
         odd = find_odd_views({view: row.appearance for view, row in views.items()})
         changed = {}
@@ -374,7 +374,7 @@ class ViewComparison:
         doubt = round(row.own_doubt + RAISE * (1 - row.own_doubt), 4) if odd else row.own_doubt
         verdict = self.judge.verdict_of(doubt, row.flags)
         first = int(row.flags[:1] == (FOREIGN,))
-        # What an earlier comparison found stands in front, behind that the photo is foreign.
+        # What an earlier comparison found is at the front, after `foreign`.
         rest = first + sum(flag in VIEW_FLAGS for flag in row.flags)
         flags = (*row.flags[:first], *(reason.flag for reason in odd), *row.flags[rest:])
         reasons = (*row.reasons[:first], *(reason.text for reason in odd), *row.reasons[rest:])
@@ -382,16 +382,16 @@ class ViewComparison:
         return self._moved(row, new) if self.by_verdict and verdict != row.verdict else new
 
     def _moved(self, row: Row, new: Row) -> Row:
-        """The new row, its outputs in the folder of its verdict."""
+        """Move the outputs to the folder of the new verdict; returns the new row with their names."""
         earlier = (*row.outputs, *row.sidecars)
         names = sorted_outputs(map(unsorted_output, earlier), new.verdict)
         hashes = {name: row.written.get(old, ()) for old, name in zip(earlier, names, strict=True)}
         new = replace(new, written={**row.written, **hashes})
-        # Killed now, the photo is cut again, and may replace the files under either name.
+        # If the run is killed now, the photo is cut again, and may replace the files under either name.
         self.journal.append(replace(new, status="pending"))
         try:
             return move_outputs(self.journal.path.parent, new)
-        except OSError as error:  # the files stand where they stood; the next run finds them misplaced and cuts again
+        except OSError as error:  # the files stay where they were; the next run cuts the photo again
             return new.noted([Note(f"not moved by its verdict: {error.strerror or error}", "not_moved")])
 
 
@@ -400,9 +400,9 @@ def _garment(path: str, place: str) -> str:
 
 
 def move_outputs(out_dir: Path, row: Row) -> Row:
-    """Move a photo's outputs, and the sidecar files beside them, to its verdict's folder; the row with their names now.
+    """Move a photo's outputs and the sidecar files beside them to its verdict's folder; returns the row with new names.
 
-    Where somebody has worked on one, or another file stands in the way, none is moved.
+    If somebody has changed one of them, or another file is in the way, none is moved.
 
     Raises:
         OSError: a file cannot be moved.

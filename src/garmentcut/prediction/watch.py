@@ -19,27 +19,27 @@ from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sources import Folder, NotLookedAt, Skipped, Source, garment_of, subject_of
 
-_MOST_AT_ONCE = 32  # photos between two scans: what came meanwhile is not kept waiting long
-_SCAN_SHARE = 10  # a scan takes at most a tenth of the time, however slow the share
+_MOST_AT_ONCE = 32  # photos between two scans, so that new ones do not wait long
+_SCAN_SHARE = 10  # scans take at most a tenth of the time, however slow the share
 _LONGEST_PAUSE_S = 60.0
 _FOUND_PER_BEAT = 1000
-_FEWEST_ROWS = 1000  # appended before the results are tidied
+_FEWEST_ROWS = 1000  # rows appended before the results are tidied
 
 
 class FoundFile(NamedTuple):
-    """A photo that is there; its path as text, for there may be 100,000."""
+    """A photo that a scan found; its path is text, because there may be 100,000."""
 
     folder: Folder
     path: str
     num_bytes: int
-    mtime_ns: int  # by the file server's clock: compared with itself, never with ours
+    mtime_ns: int  # by the file server's clock, so it is never compared with this machine's
 
 
 def watched_folders(inputs: Iterable[Path], out_dir: Path) -> list[Folder]:
     """The folders to watch.
 
     Raises:
-        SourceError: one does not exist, is no folder, or is the output folder.
+        SourceError: one does not exist, is not a folder, or is the output folder.
     """
     roots = list(dict.fromkeys(Path(os.path.realpath(path)) for path in inputs))
     for root in roots:
@@ -57,15 +57,15 @@ def scan_folders(
     unreadable: list[OSError],
     on_skip: Callable[[Skipped], None] = lambda _skipped: None,
 ) -> Iterator[FoundFile]:
-    """Every photo in the folders, each once."""
+    """Find every photo in the folders, each once."""
     folders = list(folders)
     roots = {folder.root for folder in folders}
     for folder in folders:
         for path in folder.walk(out_dir, on_error=unreadable.append, on_skip=on_skip):
             if len(roots) > 1 and next(parent for parent in Path(path).parents if parent in roots) != folder.root:
-                continue  # a folder inside another one: its photos are its own
+                continue  # in a folder inside this one, which yields it itself
             try:
-                status = os.stat(path)  # noqa: PTH116 - a Path for each of 100,000 would take half the time
+                status = os.stat(path)  # noqa: PTH116 - 100,000 Path objects would take half the time
             except OSError:
                 continue  # gone again, or a broken link
             yield FoundFile(folder, path, status.st_size, status.st_mtime_ns)
@@ -73,42 +73,42 @@ def scan_folders(
 
 @dataclass
 class Arrival:
-    """A photo that came or changed and is not finished."""
+    """A photo that arrived or changed and is not finished."""
 
     source: Source  # path and place
     file: FoundFile  # as the last scan found it
-    since: float  # when it was first seen so, in seconds of the watch's clock
-    confirmed: float  # when it was last seen so
+    since: float  # when it was first seen like this, in seconds of the watch's clock
+    confirmed: float  # when it was last seen like this
     tries: int = 0  # how often it could not be read
-    next_try: float = 0.0  # not before this
+    next_try: float = 0.0  # earliest time of the next try
     failed: Row | None = None  # the row of the last try
 
 
 class Arrivals:
-    """Scans the watched folders, and holds the photos on their way to be cut: 100,000 finished ones cost it nothing.
+    """Scans the watched folders and holds the photos that are not yet cut; 100,000 finished ones take no memory.
 
-    A photo is stable when two scans, `debounce_s` or more apart, find the same size and time, and no scan between them
-    finds others. One that is stable but cannot be read may still be on its way - a copy that pauses, a share that shows
-    the size before the content. It is tried again, each time after twice as long, until `patience_s` are over.
+    A photo is stable when scans at least `debounce_s` apart find the same size and time, and no scan between them finds
+    others. A stable photo that cannot be read may still be arriving: a copy may pause, and a share may show the size
+    before the content. It is tried again, each time after twice the pause, until `patience_s` have passed.
 
-    Under a specification a garment is cut when all its views are there, or when none came for `garment_s`; when a view
-    comes later, all photos of the garment are cut again, so that all have one scale.
+    Under a specification a garment is cut when all its views are there, or when none has arrived for `garment_s`; if a
+    view arrives later, all photos of the garment are cut again, so that they share a scale.
 
     Attributes:
-        waiting: photos that came or changed and are not finished, by path.
+        waiting: photos that arrived or changed and are not finished, by path.
         next_scan: when the next scan is due, in seconds of the clock.
     """
 
     def __init__(
         self, folder: FolderCutter, folders: list[Folder], *, monitor: Monitor, clock: Callable[[], float]
     ) -> None:
-        """Start from the rows in the results of the folder, which is entered; `clock` gives seconds of any origin."""
+        """Start from the rows of `folder`, which has been entered; `clock` returns seconds from any origin."""
         self._folder, self._folders, self._monitor, self._clock = folder, folders, monitor, clock
         self._timing = folder.config.watch
         self.waiting: dict[str, Arrival] = {}
         self.next_scan = clock()
         rows = folder.journal.rows.values()
-        # What could not even be read may be readable now: tried once more when a watch begins.
+        # What could not even be read is tried once more when a watch begins.
         self._unread = {row.input for row in rows if row.status == "failed" and not row.input_sha256}
         self._passed_over: set[str] = set()
         self._unreadable = {path for path in self._unread if os.path.isdir(path)}  # noqa: PTH112 - never raises
@@ -118,7 +118,7 @@ class Arrivals:
             self._join_garment(row)
 
     def scan(self) -> list[Row]:
-        """Find what came, changed or went; returns rows of folders found unreadable: each once, like photos."""
+        """Find what arrived, changed or vanished; returns rows for unreadable folders, each once."""
         began, number, unreadable, skipped = self._clock(), 0, list[OSError](), set[Skipped]()
         scanned = scan_folders(self._folders, self._folder.out_dir, unreadable=unreadable, on_skip=skipped.add)
         found = []
@@ -127,7 +127,7 @@ class Arrivals:
                 self._monitor.health.beat()
             if self._is_new(file):
                 found.append(file)
-        ended = self._clock()  # between the two, nobody knows when each photo was seen
+        ended = self._clock()  # when each photo was seen between `began` and `ended` is not known
         self._monitor.scan(ended - began, number)
         earlier, self.waiting = self.waiting, {}
         for file in found:
@@ -143,7 +143,7 @@ class Arrivals:
         return rows
 
     def due(self) -> list[Source]:
-        """Photos that can be cut now, the first to come first, garments whole, not too many at once."""
+        """Photos that can be cut now, in order of arrival, garments complete, not too many at once."""
         now, due, groups = self._clock(), list[Source](), defaultdict[str, list[Arrival]](list)
         for arrival in sorted(self.waiting.values(), key=lambda arrival: arrival.since):
             groups[self._group_of(arrival.source)].append(arrival)
@@ -162,15 +162,15 @@ class Arrivals:
         return due
 
     def is_stable(self, arrival: Arrival) -> bool:
-        """Its size and time have stayed the same for `debounce_s`."""
+        """Whether its size and time have stayed the same for `debounce_s`."""
         return arrival.confirmed - arrival.since >= self._timing.debounce_s
 
     def may_grow(self, arrival: Arrival) -> bool:
-        """If it cannot be read now, its file may still be incomplete."""
+        """Whether its file may still be incomplete if it cannot be read now."""
         return self._clock() - arrival.since < self._timing.patience_s
 
     def put_off(self, arrival: Arrival, failed: Row) -> None:
-        """It could not be read: try again later, but once more at the end of the patience."""
+        """Try a photo that could not be read again later, the last time when `patience_s` are over."""
         now, pause = self._clock(), max(self._timing.debounce_s, self._timing.poll_s) * 2**arrival.tries
         arrival.tries += 1
         arrival.next_try = min(now + pause, max(now, arrival.since + self._timing.patience_s))
@@ -179,19 +179,19 @@ class Arrivals:
         log_event("not whole yet", level=logging.DEBUG, input=failed.input, reason=failed.reason, again_in_s=wait_s)
 
     def finish(self, row: Row) -> None:
-        """A photo needs no more work."""
+        """Record that a photo needs no more work."""
         self._unread.discard(row.input)
         self.waiting.pop(row.input, None)
         self._join_garment(row)
 
     def pass_over(self, path: str) -> None:
-        """Leave a file alone from now on: it is no photo to cut."""
+        """Ignore a file from now on, because it is not a photo to cut."""
         self._passed_over.add(path)
         self._unread.discard(path)
         self.waiting.pop(path, None)
 
     def _group_of(self, source: Source) -> str:
-        """What photos that are cut together share; the photo's own path, if it stands alone."""
+        """A key that photos that are cut together share; the photo's own path if it stands alone."""
         return garment_of(source) if self._folder.specification else str(source.path)
 
     def _join_garment(self, row: Row) -> None:
@@ -212,7 +212,7 @@ class Arrivals:
         lost = [f"{path}: {reason}" for path, reason in unreadable.items() if path in roots]
         self._monitor.problem("input", "; ".join(lost))
         rows = []
-        for path in sorted(unreadable.keys() - roots - self._unreadable):  # logged once: it may be meant to be so
+        for path in sorted(unreadable.keys() - roots - self._unreadable):  # logged only once, as it may be intended
             log_event("folder not readable", level=logging.WARNING, folder=path, reason=unreadable[path])
             where = next(folder for folder in self._folders if Path(path).is_relative_to(folder.root))
             reason = f"cannot be read: {unreadable[path]}"
@@ -231,11 +231,11 @@ class Arrivals:
 
 
 class Watch:
-    """Cuts what comes into folders; its whole state is in results.jsonl, so it may be killed at any time.
+    """Cuts what arrives in folders; its whole state is in results.jsonl, so it may be killed at any time.
 
     A photo is cut when it is stable (see `Arrivals`) and has no row with the same size, time and options. A file that
     was replaced is cut again. Outputs that somebody removed are not made again; rows and outputs of photos that
-    somebody removed stay.
+    somebody removed are kept.
 
     >>> with FolderCutter(cutter, out_dir) as folder:  # doctest: +SKIP
     ...     watch = Watch(folder, watched_folders([Path("tether")], out_dir), stop=threading.Event())
@@ -259,7 +259,7 @@ class Watch:
         self._pause_s, self._num_appended = 0.0, 0
 
     def rows(self) -> Iterator[Row]:
-        """Rows of photos as they are finished; ends when `stop` is set."""
+        """Yield the rows of photos as they are finished, until `stop` is set."""
         self._monitor.health.add_check("output folder", self._folder.problem)
         try:
             while not self._stop.is_set():
@@ -278,10 +278,10 @@ class Watch:
                     self._tidy()
                     self._stop.wait(max(0.0, self._arrivals.next_scan - self._clock()))
         finally:
-            self._monitor.health.add_check("output folder", str)  # it is not held any more
+            self._monitor.health.add_check("output folder", str)  # the folder is no longer held
 
     def _cut(self, due: list[Source]) -> Iterator[Row]:
-        """Cut photos; if the disk is full or the share is gone, wait."""
+        """Cut photos; wait if the disk is full or the share is gone."""
         if not due:
             return
         try:
@@ -291,14 +291,14 @@ class Watch:
         except ConfigError as error:
             yield from self._refuse(due, error)
         except (FolderError, OSError) as error:
-            self._take_back(due)
+            self._mark_pending(due)
             self._wait_for_output(_reason_of(error))
 
     def _cut_planned(self, due: list[Source]) -> Iterator[Row]:
         came = {str(source.path): self._arrivals.waiting.get(str(source.path)) for source in due}
         may_grow = {path for path, arrival in came.items() if arrival and self._arrivals.may_grow(arrival)}
 
-        def is_held(row: Row) -> bool:  # it could not be read, and may still be on its way
+        def is_held(row: Row) -> bool:  # it could not be read, and may still be arriving
             return not row.ok and row.size_hw is None and row.code != "kills_run" and row.input in may_grow
 
         plan = self._folder.plan(due)
@@ -321,7 +321,7 @@ class Watch:
 
     def _finish(self, row: Row, arrival: Arrival | None) -> Row:
         if arrival and not row.ok and not row.input_sha256:
-            # Never read, so its row does not say what the file was like: it would be tried for ever.
+            # Never read, so without these its row would not match the file, and it would be tried for ever.
             row = replace(row, input_bytes=arrival.file.num_bytes, input_mtime_ns=arrival.file.mtime_ns)
         if self._folder.journal.rows.get(row.input) is not row:
             self._append(row)
@@ -329,7 +329,7 @@ class Watch:
         return row
 
     def _try_again(self) -> Iterator[Row]:
-        """Try photos again that could not be read; yields the rows of those whose patience is over."""
+        """Try photos again that could not be read; yields the rows of those whose `patience_s` are over."""
         for arrival in list(self._arrivals.waiting.values()):
             if arrival.failed is None or self._clock() < arrival.next_try or self._stop.is_set():
                 continue
@@ -346,14 +346,14 @@ class Watch:
         attempts.begin(path)
         try:
             decode_photo(read_photo_bytes(path, limits), limits=limits)
-        except Exception:  # noqa: BLE001 - whatever it is, the first try's row has it in words
+        except Exception:  # noqa: BLE001 - the first try's row already says why
             return False
         finally:
             attempts.end(path)
         return True
 
     def _refuse(self, due: list[Source], error: ConfigError) -> Iterator[Row]:
-        """The specification gives two of these photos one name: cut each garment by itself; those that clash fail."""
+        """Two photos would get the same name: cut each garment by itself, so that only those that clash fail."""
         groups: dict[str, list[Source]] = defaultdict(list)
         for source in due:
             groups[garment_of(source)].append(source)
@@ -365,15 +365,15 @@ class Watch:
             if arrival := self._arrivals.waiting.get(str(source.path)):
                 yield self._finish(self._folder.refused_row(source, "name_taken", str(error)), arrival)
 
-    def _take_back(self, due: list[Source]) -> None:
-        """Mark photos that failed only because nothing could be written, so that they are cut again."""
+    def _mark_pending(self, due: list[Source]) -> None:
+        """Mark photos that failed because nothing could be written as pending, so that they are cut again."""
         rows = self._folder.journal.rows
         for path in {str(source.path) for source in due} & self._arrivals.waiting.keys() & rows.keys():
             if rows[path].status == "failed":
                 rows[path] = replace(rows[path], status="pending", code="", reason="")
 
     def _wait_for_output(self, reason: str) -> None:
-        """Wait until the results can be written again; what was not finished stays due."""
+        """Wait until the results can be written again; unfinished photos stay due."""
         while not self._stop.is_set():
             self._monitor.problem("output", f"{self._folder.out_dir}: {reason}; waiting until it can be written")
             self._pause_s = min(max(self._folder.config.watch.poll_s, 2 * self._pause_s), _LONGEST_PAUSE_S)
@@ -381,7 +381,7 @@ class Watch:
             self._monitor.health.beat()
             try:
                 self._folder.reopen()
-                self._folder.journal.compact()  # also completes a line that was cut off
+                self._folder.journal.compact()  # also repairs a line that was cut off
                 return
             except (OSError, FolderError, SourceError) as error:
                 reason = _reason_of(error)
@@ -391,10 +391,10 @@ class Watch:
         try:
             self._folder.journal.append(row)
         except (OSError, FolderError) as error:
-            self._wait_for_output(_reason_of(error))  # which writes this row too
+            self._wait_for_output(_reason_of(error))  # this writes the row too
 
     def _tidy(self) -> None:
-        """One row a photo again, before the results outgrow their disk."""
+        """Compact the results to one row per photo, before they fill the disk."""
         journal = self._folder.journal
         if self._num_appended <= max(_FEWEST_ROWS, len(journal.rows)):
             return

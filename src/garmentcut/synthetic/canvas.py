@@ -1,4 +1,4 @@
-"""Drawing tools of the synthetic studio: named random streams, smooth noise, polygons with exact coverage, layers."""
+"""Drawing tools for the synthetic studio: named random streams, smooth noise, polygons with exact coverage, layers."""
 
 import tomllib
 import zlib
@@ -20,18 +20,18 @@ _TABLES = tomllib.loads(Path(__file__).with_name("studio.toml").read_text(encodi
 
 
 def read_table(kind: type[Table], name: str) -> Table:
-    """Return what `studio.toml` says under a name."""
+    """Return the table of this name in `studio.toml`."""
     return TypeAdapter(kind).validate_python(_TABLES[name])
 
 
 def named_stream(seed: int, *names: str) -> np.random.Generator:
-    """Return the random generator of one part of a photo, e.g. `"garment", "folds"`; other names, other streams."""
+    """Return the random generator for a part of a photo, e.g. `"garment", "folds"`; each name has its own stream."""
     keys = [zlib.crc32(name.encode()) for name in names]
     return np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, *keys])))
 
 
 def pick(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
-    """Return one key of `weights`, as likely as its weight is large."""
+    """Return one key of `weights`, with a probability proportional to its weight."""
     point = rng.random() * sum(weights.values())
     for name, weight in weights.items():
         point -= weight
@@ -41,12 +41,12 @@ def pick(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
 
 
 def between(rng: np.random.Generator, low: float, high: float) -> float:
-    """Return a number in [low, high), all equally likely."""
+    """Return a uniform random number in [low, high)."""
     return float(low + (high - low) * rng.random())
 
 
 def happens(rng: np.random.Generator, chance: float) -> bool:
-    """Return True with this chance in [0, 1]."""
+    """Return True with this probability in [0, 1]."""
     return bool(rng.random() < chance)
 
 
@@ -56,10 +56,10 @@ def lattice(rng: np.random.Generator, rows: int, columns: int) -> Floats:
 
 
 def sample(heights: Floats, across: Floats, down: Floats) -> Floats:
-    """Return the smooth surface through a lattice, (rows, columns), at given places.
+    """Sample the smooth surface through a lattice, (rows, columns), at given places.
 
-    `across` is a place along the columns: 1 is once around, and it repeats. `down` is one along the rows: 0 is the
-    first and 1 the last, and it stays beyond.
+    `across` is the place along the columns; it repeats with a period of 1. `down` is the place along the rows, from 0,
+    the first, to 1, the last; it is clipped to that range.
     """
     rows, columns = heights.shape
     x = across * columns
@@ -79,7 +79,7 @@ def _ease(t: Floats) -> Floats:
 
 def dot(vectors: Floats, direction: Floats) -> Floats:
     """Return the dot products of vectors (..., 3) with a direction, (3,)."""
-    # Written out, not a matrix product: the order of a library's sums may vary from machine to machine.
+    # Written out, because the order of sums in a library's matrix product may differ between machines.
     x, y, z = (float(part) for part in direction)
     return np.asarray(vectors[..., 0] * x + vectors[..., 1] * y + vectors[..., 2] * z)
 
@@ -101,27 +101,27 @@ class Patch:
 
 @dataclass(frozen=True)
 class PaintLayer:
-    """Paint on glass: colour times coverage, and coverage, both float32 in [0, 1], (H, W, 3) and (H, W)."""
+    """A layer with premultiplied colour, (H, W, 3), and its coverage, (H, W), both float32 in [0, 1]."""
 
     rgb: Floats
     alpha: Floats
 
     @staticmethod
     def empty(size_hw: tuple[int, int]) -> "PaintLayer":
-        """Return clean glass of this size."""
+        """Return an empty layer of this size."""
         return PaintLayer(np.zeros((*size_hw, 3), np.float32), np.zeros(size_hw, np.float32))
 
     def paint(self, patch: Patch, rgb: Floats) -> None:
-        """Lay a patch of colour, (3,) or (h, w, 3), over what is already there."""
+        """Paint a patch in a colour, (3,) or (h, w, 3), over what is already there."""
         cover, window = patch.coverage, patch.window
         self.rgb[window] += cover[..., None] * (rgb - self.rgb[window])
         self.alpha[window] += cover * (1 - self.alpha[window])
 
 
 def polygon_coverage(points_px: Floats, size_hw: tuple[int, int]) -> Patch:
-    """Return how much of each pixel a polygon covers, exactly; the frame cuts it off.
+    """Return the exact share of each pixel that a polygon covers, clipped to the frame.
 
-    It has corners (N, 2), x and y; pixel i spans [i, i + 1]. Crossing sides count by the even-odd rule.
+    Corners are (N, 2), x and y; pixel i spans [i, i + 1]. Self-intersections follow the even-odd rule.
     """
     low = np.clip(np.floor(points_px.min(axis=0)), 0, (size_hw[1], size_hw[0])).astype(int)
     high = np.clip(np.ceil(points_px.max(axis=0)), low, (size_hw[1], size_hw[0])).astype(int)
@@ -133,13 +133,13 @@ def polygon_coverage(points_px: Floats, size_hw: tuple[int, int]) -> Patch:
 
 
 def axes(size_hw: tuple[int, ...]) -> tuple[Floats, Floats]:
-    """Return the middles of pixels across (1, W) and down (H, 1), 0 to 1."""
+    """Return the centres of pixels across (1, W) and down (H, 1), in [0, 1]."""
     height, width = size_hw
     return ((np.arange(width) + 0.5) / width)[None, :], ((np.arange(height) + 0.5) / height)[:, None]
 
 
 def spline(points: Floats, *, closed: bool, samples: int = 12) -> Floats:
-    """Return a Catmull-Rom curve through control points, (N, 2) to (M, 2), `samples` points a span."""
+    """Return a Catmull-Rom curve through control points, (N, 2) to (M, 2), with `samples` points per span."""
     padded = np.concatenate([points[-1:], points, points[:2]]) if closed else points[[0, *range(len(points)), -1]]
     before, start, end, after = (padded[i : len(padded) - 3 + i, None] for i in range(4))
     t = (np.arange(samples) / samples)[None, :, None]
@@ -168,7 +168,7 @@ def ellipse(centre: tuple[float, float], half_axes: tuple[float, float], corners
 
 
 def soften(image: Floats, radius_px: float) -> Floats:
-    """Return (H, W) blurred by three running means, about a Gaussian of sigma `radius_px`; edges repeat."""
+    """Return (H, W) blurred by three box filters, about a Gaussian of sigma `radius_px`; edges repeat."""
     reach = round(radius_px)
     if reach < 1:
         return image

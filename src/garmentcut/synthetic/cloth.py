@@ -1,4 +1,4 @@
-"""Draws the garment in one view, for `render`: how much of each pixel its layers cover, and both sides of its cloth."""
+"""Draws the garment in one view, for `render`: the coverage of its layers, and both sides of its cloth."""
 
 from dataclasses import dataclass, replace
 
@@ -11,12 +11,12 @@ from garmentcut.synthetic.mannequin import Slices, bust_relief, cut_slices, faci
 from garmentcut.synthetic.scene import FigurePlacement, Light, lower_by_perspective, shine
 
 _SUPERSAMPLING = 4  # samples of a pixel along each axis
-_STRIP_ROWS = 16  # of the photo at a time: their samples stay in the processor's cache
+_STRIP_ROWS = 16  # rows of the photo at a time, so that their samples stay in the processor's cache
 _MARGIN = 0.03  # body units around the garment, for perspective and swings
 _BUTTON_STEP, _BUTTON_RADIUS = 0.036, 0.0052  # body units
 _LAPEL_END = 0.27  # body y
-_BACK_WIDTH = 0.09  # body units a radian, where lines run down the cloth
-_STEEPEST = 1.5  # slope at which cloth hangs over; steeper relief would only alias
+_BACK_WIDTH = 0.09  # body units per radian, for lines that run down the cloth
+_STEEPEST = 1.5  # slope at which cloth overhangs; a steeper relief would only alias
 _SEQUIN_STEP = 0.005  # body units
 _WEAVE_CELLS = 4.0  # lattices of the weave in one body unit
 
@@ -26,7 +26,7 @@ Window = tuple[slice, slice]  # A part of the frame: its rows and columns
 
 @dataclass(frozen=True)
 class Coverage:
-    """Shares of each pixel, float32 (h, w): the near side of the tube is cloth, the far side is, both are."""
+    """Shares of each pixel, float32 (h, w), where the near side of the tube is cloth, the far side, or both."""
 
     near: Floats
     far: Floats
@@ -46,7 +46,7 @@ def find_window(garment: GarmentDesign, place: FigurePlacement) -> Window:
 
 
 def slices_of(garment: GarmentDesign, y: Floats, yaw: float) -> Slices:
-    """Return the cross-sections of the cloth at the rows y, (rows,), with outlines that swing as its folds do."""
+    """Return the cross-sections of the cloth at the rows y, (rows,), with outlines that swing like its folds."""
     plain = cut_slices(garment.tube, y, yaw)
     half = (plain.right - plain.left) / 2
     around = np.arctan2(plain.cos_turn, plain.sin_turn) / (2 * np.pi)
@@ -76,7 +76,7 @@ def measure_coverage(garment: GarmentDesign, place: FigurePlacement, window: Win
 
 
 def belt_coverage(trims: Trims, y: Floats, unit_px: float) -> Floats:
-    """Return how much of the cloth at heights y, body units, is belt or waistband; all 0 without one."""
+    """Return the share of the cloth at heights y, body units, that is belt or waistband; 0 without one."""
     if trims.belt is None:
         return np.zeros_like(y)
     return _line_coverage(y - trims.belt_middle, trims.belt_half_height, unit_px)
@@ -88,7 +88,7 @@ def _line_coverage(distance: Floats, half_width: float, unit_px: float) -> Float
 
 
 def sew(trims: Trims, cut: Cut, rgb: Floats, theta: Floats, y: Floats, unit_px: float) -> Floats:
-    """Return the colours of the print, (h, w, 3), with the trims on them; theta and y, (h, w), are places of it."""
+    """Return the print's colours, (h, w, 3), with the trims added; theta and y, (h, w), are places on the cloth."""
     rgb = rgb * _seams(trims, cut, theta, y, unit_px)[..., None]
     if trims.belt is not None:
         outline = _line_coverage(y - trims.belt_middle, trims.belt_half_height + 0.0012, unit_px)
@@ -118,7 +118,7 @@ def _seams(trims: Trims, cut: Cut, theta: Floats, y: Floats, unit_px: float) -> 
 
 
 def _turn_lapels(rgb: Floats, lapel: Floats, opening: Floats, theta: Floats, y: Floats, *, unit_px: float) -> Floats:
-    """Turn the edges of an open front out, so that they show the inside."""
+    """Turn the edges of an open front outwards, so that they show the inside."""
     edge = opening + 0.05 * np.clip((_LAPEL_END - y) / 0.15, 0, 1)
     off_middle = np.abs(np.sin(theta)) * 0.1
     in_front = (np.cos(theta) > 0) & (y < _LAPEL_END)
@@ -138,7 +138,7 @@ class ClothSide:
 
 @dataclass(frozen=True)
 class _Spots:
-    """Places of the cloth under the pixels, (h, w): angle, body y, place along the cloth, and relief and normals."""
+    """The cloth under each pixel, (h, w): angle, body y, place along the cloth, relief, and normals (h, w, 3)."""
 
     theta: Floats
     y: Floats
@@ -159,7 +159,7 @@ def drape_side(
 ) -> ClothSide:
     """Return colour and opacity of the near side's outside, or of the far side's inside.
 
-    `texture` is the unrolled cloth, from `paint_texture`, `weave` the lattice heights of its threads.
+    `texture` is the unrolled cloth from `paint_texture`; `weave` is the lattice of its threads' heights.
     """
     spots = _spots(garment, place, window, near=near)
     texels = look_up(texture, spots.around, spots.y)
@@ -167,11 +167,11 @@ def drape_side(
     density = cloth_density(garment.cut, spots.y, place.unit_px)
     density = np.maximum(density, belt_coverage(garment.trims, spots.y, place.unit_px))
     if garment.fabric.print_name == "lace":
-        # The cut gives bare lace no density of its own: there only the motifs hold, elsewhere the lining shows.
+        # In sheer lace the cut's density is 0, so there is only the print; elsewhere a lining shows between its motifs.
         lining = (1 - print_density) * density
         print_rgb = print_rgb + lining[..., None] * (garment.fabric.inner - print_rgb)
         density = print_density + lining
-    # Slanted cloth is seen through a longer way, so that folds and outlines of sheer parts are denser.
+    # The line of sight through slanted cloth is longer, so folds and outlines of sheer parts are denser.
     slant = np.clip(np.abs(spots.normals[..., 2]), 0.3, 1)
     opacity = 1 - (1 - np.minimum(density, 1)) ** (1 / slant)
     if not near:
@@ -197,7 +197,7 @@ def _spots(garment: GarmentDesign, place: FigurePlacement, window: Window, *, ne
 
 
 def _woven(garment: GarmentDesign, weave: Floats, spots: _Spots, unit_px: float) -> Floats:
-    """Brightness of single threads or sequins; it fades out where they are finer than pixels."""
+    """Brightness of single threads or sequins, which fades if they are finer than pixels."""
     name, strength = garment.fabric.finish_name, garment.fabric.finish.weave
     if name == "sequins":
         return _sequins(weave, spots, unit_px, strength)
@@ -208,7 +208,7 @@ def _woven(garment: GarmentDesign, weave: Floats, spots: _Spots, unit_px: float)
 
 
 def _sequins(weave: Floats, spots: _Spots, unit_px: float, strength: float) -> Floats:
-    """Rows of round discs like tiles, each tilted its own way, so that a few flash and most are dark."""
+    """Rows of round discs like roof tiles, each tilted differently, so that a few flash and most are dark."""
     down = spots.y / _SEQUIN_STEP
     row = np.floor(down)
     across = spots.around / _SEQUIN_STEP + 0.5 * (row % 2)
@@ -237,7 +237,7 @@ def _lit(garment: GarmentDesign, rgb: Floats, spots: _Spots, light: Light) -> Fl
 
 
 def _inside(garment: GarmentDesign, spots: _Spots, light: Light) -> Floats:
-    """The inside of the far side faces the camera, lit mostly from the openings."""
+    """Colour of the inside of the far side, which faces the camera and is lit mostly through the openings."""
     brightness = shine(light, spots.normals * np.array([-1, -1, -1], np.float32), 0.5)
     from_hem = np.clip((spots.y - garment.cut.bottom + 0.22) / 0.22, 0, 1)
     from_neck = np.clip((0.2 - spots.y) / 0.12, 0, 1)

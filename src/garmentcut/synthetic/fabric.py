@@ -9,19 +9,19 @@ from PIL import Image, ImageDraw
 
 from garmentcut.synthetic.canvas import Floats, between, happens, lattice, named_stream, pick, read_table, sample
 
-TEXTURE_WIDTH = 0.82  # body units around; then the print repeats, at the back seam
+TEXTURE_WIDTH = 0.82  # body units around the body; beyond, the print repeats at the back seam
 _COLOURS = read_table(list[tuple[int, int, int]], "colours")
 PRINTS = read_table(dict[str, float], "prints")
-_FINER = 2  # texels of the drawing a texel of the result, along each axis
+_FINER = 2  # texels of the drawing per texel of the result, along each axis
 _HOLE_DENSITY, _THREAD_DENSITY = 0.10, 0.72  # opacity of lace between its motifs
 _NET_STEP, _NET_THREAD = TEXTURE_WIDTH / 110, 0.0016  # body units
 _TURN = 2 * np.pi
-_LOOSE = 0.006  # cloth with higher folds hangs free below its seam and creases only above
+_LOOSE = 0.006  # cloth with higher folds hangs freely below its seam and creases only above
 
 
 @dataclass(frozen=True)
 class Finish:
-    """How cloth takes light: strength and sharpness of its highlights, visible weave, and stiffness of folds."""
+    """How cloth looks in light: strength and sharpness of highlights, visibility of the weave, stiffness of folds."""
 
     gloss: float
     sharpness: float
@@ -41,15 +41,15 @@ class FabricDesign:
     print_name: str  # A key of `PRINTS`
     finish_name: str  # A key of `FINISHES`
     marks: Floats  # (n, 5) motifs of the print: x and y in body units, size, angle, colour number
-    clouds: Floats  # Lattice heights of a watercolour print
+    clouds: Floats  # Lattice of heights for a watercolour print
     scale: float  # Size of the print, body units
-    angle: float  # Its slope: 0 runs down, 1 runs around
+    angle: float  # Direction of the print: 0 runs down, 1 runs around
     inner: Floats  # (3,) colour of the inside
-    likeness: str  # What the colour was chosen to resemble: `mannequin`, `background` or nothing
+    likeness: str  # What the colour was chosen to resemble: `mannequin`, `background` or empty
 
     @property
     def finish(self) -> Finish:
-        """How it takes light."""
+        """The finish of the cloth."""
         return FINISHES[self.finish_name][0]
 
 
@@ -58,7 +58,7 @@ def design_fabric(
 ) -> FabricDesign:
     """Return the fabric of a seed; some garments resemble the mannequin's skin, (3,), or the backdrop, (3,).
 
-    A ground colour `rgb`, sRGB in [0, 1], and a print's name take the place of the drawn ones.
+    A ground colour `rgb`, sRGB in [0, 1], and a print's name replace the drawn ones.
     """
     rng = named_stream(seed, "fabric")
     drawn_print = pick(rng, PRINTS)
@@ -104,7 +104,7 @@ def _marks(rng: np.random.Generator, print_name: str) -> Floats:
         y = between(rng, 0.12, 0.2) + along * between(rng, 0.08, 0.3)
         size = between(rng, 0.014, 0.022)
     else:
-        # A jittered grid: motifs are spread evenly, as a repeat would be, and never pile up.
+        # A jittered grid, so that motifs are spread evenly, like a repeat, and never pile up.
         step = size * between(rng, 1.9, 3.2)
         columns, rows = int(TEXTURE_WIDTH / step), int(1.0 / step)
         grid_x, grid_y = np.meshgrid((np.arange(columns) + 0.5) / columns, (np.arange(rows) + 0.5) / rows)
@@ -118,7 +118,7 @@ def _marks(rng: np.random.Generator, print_name: str) -> Floats:
 def paint_texture(fabric: FabricDesign, unit_px: float) -> Floats:
     """Return the unrolled cloth, float32 (rows, columns, 4): sRGB and density in [0, 1].
 
-    Columns span `TEXTURE_WIDTH` body units around the body from its back seam, rows one body unit from the neck down.
+    Columns span `TEXTURE_WIDTH` body units around the body from its back seam; rows span one body unit, from the neck.
     """
     finer = unit_px * _FINER
     size = (round(TEXTURE_WIDTH * finer) // _FINER * _FINER, round(finer) // _FINER * _FINER)
@@ -150,7 +150,7 @@ def _stripes(fabric: FabricDesign, x: Floats, y: Floats) -> tuple[Floats, ...]:
 
 
 def _whole_turns(scale: float) -> float:
-    """Stretch that lets a repeat meet itself at the back seam."""
+    """The stretch with which a print fits a whole number of times around, and so closes at the back seam."""
     return max(round(TEXTURE_WIDTH / scale), 1) * scale / TEXTURE_WIDTH
 
 
@@ -168,7 +168,7 @@ def _zigzag(fabric: FabricDesign, x: Floats, y: Floats) -> tuple[Floats, ...]:
 
 
 def _brushed(fabric: FabricDesign, x: Floats, y: Floats) -> tuple[Floats, ...]:
-    """Watercolour: soft clouds of several sizes, drawn out down the cloth and broken up by the brush's bristles."""
+    """Watercolour: soft clouds of several sizes, stretched down the cloth and broken up by a brush's bristles."""
     shares = []
     bristles = sample(fabric.clouds, x * (18 / TEXTURE_WIDTH), y * 2.5 + 0 * x)
     for offset in (0.0, 0.37):
@@ -176,7 +176,7 @@ def _brushed(fabric: FabricDesign, x: Floats, y: Floats) -> tuple[Floats, ...]:
         for octave in range(4):
             around = (x / TEXTURE_WIDTH + offset) * max(2**octave // 2, 1)
             down = y * (0.55 * 2**octave) * (0.6 + fabric.angle) + offset + 0 * x
-            down = np.abs(down % 2 - 1)  # to and fro on the lattice, so that no edge shows
+            down = np.abs(down % 2 - 1)  # back and forth on the lattice, so that no edge shows
             cloud += sample(fabric.clouds, around, down) / 1.6**octave
         shares.append(np.clip((cloud + 0.25 * bristles - 0.15) * 2.2, 0, 1))
     return tuple(shares)
@@ -229,7 +229,7 @@ def _petals(angles: Floats, half_width: float) -> Floats:
 
 
 def _placed(shapes: Floats, at: tuple[float, float], angle: float, size: float) -> list[list[float]]:
-    """Turn, enlarge and move shapes (n, points, 2); each comes back as x, y, x, y, ..."""
+    """Rotate, scale and move shapes (n, points, 2); returns each as x, y, x, y, ..."""
     cos, sin = size * np.cos(angle), size * np.sin(angle)
     x, y = shapes[..., 0], shapes[..., 1]
     moved = np.stack([at[0] + x * cos - y * sin, at[1] + x * sin + y * cos], axis=-1)
@@ -241,7 +241,7 @@ def _evenly(count: int, start: float = 0.0) -> Floats:
 
 
 _LEAVES = _petals(np.array([0.6, 2.7]), 0.21)
-_RINGS = (  # petals, their reach, brightness: from the outside in
+_RINGS = (  # petals, reach and brightness, from the outside in
     (_petals(_evenly(6), 0.36), 1.0, 0.86),
     (_petals(_evenly(5, 0.5), 0.36), 0.78, 1.0),
     (_petals(_evenly(4, 1.0), 0.36), 0.5, 1.14),
@@ -252,7 +252,7 @@ _LACE_THREADS = np.stack([np.zeros((6, 2)), _THREAD_ENDS], axis=1)
 
 
 def _lace(fabric: FabricDesign, size: tuple[int, int], finer: float) -> Image.Image:
-    """Dense flowers on a fine net; only the density differs, with a breath of shade at the motifs' edges."""
+    """Dense flowers on a fine net, which differ in density, with a slight shade at the motifs' edges."""
     density = Image.new("L", size, round(255 * _HOLE_DENSITY))
     shade = Image.new("RGBA", size, (*_bytes(fabric.rgb * 0.94), 255))
     dense, light = ImageDraw.Draw(density), ImageDraw.Draw(shade)
@@ -271,7 +271,7 @@ def _lace(fabric: FabricDesign, size: tuple[int, int], finer: float) -> Image.Im
 
 
 def _draw_net(draw: ImageDraw.ImageDraw, size: tuple[int, int], finer: float) -> None:
-    """Slanted threads both ways; their number is whole, so that the net closes at the back seam."""
+    """Draw threads slanted both ways; a whole number fits around, so that the net closes at the back seam."""
     width, height = size
     thread_px = max(round(_NET_THREAD * finer), 1)
     for start in np.arange(-height, width + height, _NET_STEP * finer).tolist():
@@ -280,9 +280,9 @@ def _draw_net(draw: ImageDraw.ImageDraw, size: tuple[int, int], finer: float) ->
 
 
 def look_up(texture: Floats, around: Floats, down: Floats) -> Floats:
-    """Return the texture at places of the cloth, bilinear, float32 (..., 4).
+    """Sample the texture bilinearly at places of the cloth, float32 (..., 4).
 
-    `around` is in body units along the cloth from the front middle, and repeats; `down` is body y, and the ends repeat.
+    `around` is in body units along the cloth from the middle of the front, and repeats; `down` is body y, clipped.
     """
     rows, columns = texture.shape[:2]
     x = (around / TEXTURE_WIDTH + 0.5) * columns - 0.5
@@ -299,25 +299,25 @@ def look_up(texture: Floats, around: Floats, down: Floats) -> Floats:
 class Silhouette:
     """The outline below the bodice."""
 
-    from_waist: bool  # The widths begin at the waist; otherwise at the bust and the waist is not fitted
-    half_widths: tuple[float, ...]  # At even steps from there to the hem
+    from_waist: bool  # The widths begin at the waist; else at the bust, and the waist is not fitted
+    half_widths: tuple[float, ...]  # At equal steps from there to the hem
     fold: float  # Height of the hanging folds at the hem
-    folds: tuple[int, int]  # Fewest and most hanging folds around
-    gathers: float  # Height of the fine gathers where it begins
+    folds: tuple[int, int]  # Least and greatest number of hanging folds around
+    gathers: float  # Height of the fine gathers where the widths begin
 
 
 @dataclass(frozen=True)
 class FoldDesign:
     """The relief of one garment."""
 
-    pleats: Floats  # (n, 5) hanging folds: angle, half width in radians, height, where it begins, drift in radians
+    pleats: Floats  # (n, 5) hanging folds: angle, half width in radians, height, body y of the start, drift in radians
     wrinkles: Floats  # (n, 6) creases: angle, height, half length, half width, slope in radians, depth
     gathers: Floats  # Lattice of fine gathers below the seam
-    billow: Floats  # Lattice of broad unevenness
+    billow: Floats  # Lattice of large-scale unevenness
     seam: float  # Body y where pleats and gathers begin
     hem: float  # Body y where pleats are highest
     gather_depth: float  # Height of the gathers at the seam, body units
-    quilting: float  # Distance of horizontal quilting lines, body units; 0 is none
+    quilting: float  # Distance between horizontal quilting lines, body units; 0 is none
 
 
 def design_folds(
@@ -325,7 +325,7 @@ def design_folds(
 ) -> FoldDesign:
     """Return the folds of a garment whose skirt begins at body y `seam` and ends at `hem`.
 
-    A stiffness of 1 is cotton's; satin and chiffon fold less stiffly. `quilting` is the distance of quilting lines in
+    A stiffness of 1 is cotton's; satin's and chiffon's is lower. `quilting` is the distance between quilting lines in
     body units; 0 is none.
     """
     rng = named_stream(seed, "folds")
@@ -350,7 +350,7 @@ def design_folds(
 
 def _wrinkles(rng: np.random.Generator, seam: float, hem: float, stiffness: float) -> Floats:
     count = int(rng.integers(14, 34))
-    # Cloth creases where it is held: under the bust, at the waist and over the hips.
+    # Cloth creases where it is held: below the bust, at the waist and over the hips.
     places = np.minimum(rng.choice(np.array([0.15, 0.2, seam, seam + 0.03, 0.33, (seam + hem) / 2]), count), hem)
     return np.stack(
         [
@@ -366,7 +366,7 @@ def _wrinkles(rng: np.random.Generator, seam: float, hem: float, stiffness: floa
 
 
 def fold_relief(design: FoldDesign, theta: Floats, y: Floats) -> Floats:
-    """Return how far the cloth stands out from its tube, body units, same shape as theta and y."""
+    """Return how far the cloth stands out from its tube, in body units, with the shape of theta and y."""
     relief = _pleats(design, theta, y) + _creases(design, theta, y)
     below = np.maximum(y - design.seam, 0)
     gathered = np.where(y >= design.seam, np.exp(-below / 0.07), np.exp(-(design.seam - y) / 0.012) * 0.6)
@@ -385,7 +385,7 @@ def _pleats(design: FoldDesign, theta: Floats, y: Floats) -> Floats:
         offset = (theta - angle - drift * (y - design.seam) / span + np.pi) % _TURN - np.pi
         t = offset / half_width
         grown = np.clip((y - begins) / span, 0, 1.1)
-        # A round ridge with a sharper valley on one side, as gravity pulls hanging cloth.
+        # A round ridge with a sharper valley on one side, like cloth that hangs under gravity.
         relief += height * grown * (np.exp(-t * t) - 0.7 * np.exp(-(((t - 1.3) / 0.5) ** 2)))
     return relief
 
@@ -395,7 +395,7 @@ def _creases(design: FoldDesign, theta: Floats, y: Floats) -> Floats:
     by_row = y.reshape(len(y), -1)
     highest, lowest = by_row.min(axis=1), by_row.max(axis=1)
     for angle, height, half_length, half_width, slope, depth in design.wrinkles.astype(np.float32):
-        reach = 2.5 * half_length + 6 * half_width  # beyond, a crease is flatter than a hundredth of its depth
+        reach = 2.5 * half_length + 6 * half_width  # beyond it a crease has less than a hundredth of its depth
         rows = np.flatnonzero((highest < height + reach) & (lowest > height - reach))
         if rows.size == 0:
             continue

@@ -11,7 +11,7 @@ from garmentcut.synthetic.mannequin import Profile, Surface, Tube, profile
 
 Curve = tuple[tuple[float, float], ...]
 
-_Edges = dict[str, tuple[Curve, float]]  # and how often
+_Edges = dict[str, tuple[Curve, float]]  # each with its weight
 NECKLINES, TOP_EDGES, BACK_NECKLINES, ARMHOLES = (
     read_table(_Edges, name) for name in ("necklines", "top_edges", "back_necklines", "armholes")
 )
@@ -22,19 +22,19 @@ _TOP_SHAPES = read_table(dict[str, Silhouette], "top_shapes")
 LENGTHS = read_table(dict[str, tuple[float, float, float]], "lengths")
 WIDE_ONLY = frozenset({"a-line", "flared", "full", "gathered", "trapeze"})
 Mask = npt.NDArray[np.bool_]
-SHOULDER = 0.035  # body y above which no strap reaches
-_STRAP_OVERLAP = 0.012  # straps begin inside the bodice
+SHOULDER = 0.035  # body y of the upper end of straps
+_STRAP_OVERLAP = 0.012  # by which straps begin inside the bodice
 HEM_ANGLES = np.linspace(-np.pi, np.pi, 1441)
-_WIDE_OPEN = profile([(0.0, 1.0), (0.01, 1.0)])  # an armhole that takes nothing away
+_WIDE_OPEN = profile([(0.0, 1.0), (0.01, 1.0)])  # an armhole that removes no cloth
 _EDGE_ROUNDING = 0.005  # body units
-_HEM_SHIFT = 0.45  # how far a fold that comes forward lowers the hem, body units a unit of relief
+_HEM_SHIFT = 0.45  # how far a protruding fold lowers the hem, in units of its relief
 KINDS = {"dress": 6.0, "skirt": 2.2, "top": 1.0, "vest": 1.0}
 _BUST, _WAIST = 0.155, 0.25
 
 
 @dataclass(frozen=True)
 class Strap:
-    """A band over the shoulder, mirrored on both sides: where it is at the top and at the bodice, and its width."""
+    """A band over the shoulder, mirrored on both sides: its x at the top and at the bodice, and its half width."""
 
     x_top: float
     x_bottom: float
@@ -44,7 +44,7 @@ class Strap:
 
 @dataclass(frozen=True)
 class Hole:
-    """An elliptic opening: its angle, height and half axes (radians, body units)."""
+    """An elliptical opening: angle, height and half axes (radians, body units)."""
 
     theta: float
     y: float
@@ -54,7 +54,7 @@ class Hole:
 
 @dataclass(frozen=True)
 class Slit:
-    """An opening from the hem up: its angle, where it ends above, and its half width at the hem in radians."""
+    """An opening from the hem up: its angle, body y of its upper end, and half width at the hem in radians."""
 
     theta: float
     top: float
@@ -63,7 +63,7 @@ class Slit:
 
 @dataclass(frozen=True)
 class SheerBand:
-    """A part that is sheer: heights from and to, and its opacity in [0, 1]."""
+    """A sheer part: body y of its top and bottom, and its opacity in [0, 1]."""
 
     top: float
     bottom: float
@@ -74,11 +74,11 @@ class SheerBand:
 class Cut:
     """The cut of one garment."""
 
-    neck_front: Profile  # Distance from the middle -> height above which there is no cloth, in front
-    neck_back: Profile  # The same behind
-    armhole: Profile  # Height -> distance from the middle up to which there is cloth
+    neck_front: Profile  # Distance from the middle -> height above which there is no cloth in front
+    neck_back: Profile  # The same at the back
+    armhole: Profile  # Height -> distance from the middle to which the cloth reaches
     straps: tuple[Strap, ...] = ()  # Bands above the bodice
-    hem: Floats = field(default_factory=lambda: np.zeros(HEM_ANGLES.shape))  # (1441,) its height at `HEM_ANGLES`
+    hem: Floats = field(default_factory=lambda: np.zeros(HEM_ANGLES.shape))  # (1441,) body y at `HEM_ANGLES`
     opening: Profile | None = None  # Height -> half width of the open front; None if it is closed
     slit: Slit | None = None  # An opening from the hem, if any
     holes: tuple[Hole, ...] = ()  # Further openings
@@ -86,17 +86,17 @@ class Cut:
 
     @property
     def top(self) -> float:
-        """The highest cloth, body y."""
+        """Body y of the highest cloth."""
         return SHOULDER if self.straps else min(self.neck_front.least, self.neck_back.least)
 
     @property
     def bottom(self) -> float:
-        """The lowest cloth, body y."""
+        """Body y of the lowest cloth."""
         return float(self.hem.max())
 
 
 def cloth_mask(cut: Cut, place: Surface, y: Floats) -> Mask:
-    """Return where lines of sight, which meet the garment's tube at `place` and body y, same shape, meet cloth."""
+    """Return whether there is cloth where lines of sight meet the garment's tube, at `place` and body y, same shape."""
     mask = np.array(place.inside)
     highest, lowest = float(y.min()), float(y.max())
     neck_end = max(cut.neck_front.most, cut.neck_back.most)
@@ -136,7 +136,7 @@ def _upper_part(cut: Cut, place: Surface, y: Floats) -> Mask:
 
 
 def cloth_density(cut: Cut, y: Floats, unit_px: float) -> Floats:
-    """Return the opacity of the cloth in [0, 1] at heights y, seen straight on; an edge takes one pixel."""
+    """Return the opacity of the cloth in [0, 1] at heights y, seen straight on; edges are one pixel wide."""
     density = np.ones(y.shape, np.float32)
     for band in cut.sheer:
         within = np.clip(np.minimum(y - band.top, band.bottom - y) * unit_px + 0.5, 0, 1)
@@ -146,7 +146,7 @@ def cloth_density(cut: Cut, y: Floats, unit_px: float) -> Floats:
 
 @dataclass(frozen=True)
 class Brief:
-    """What the tailor is told: kind, heights of waist and hem (body y), length's name, and the cloth's nature."""
+    """What a cut depends on: kind, heights of waist and hem (body y), name of the length, kind of cloth."""
 
     kind: str
     waist: float
@@ -158,7 +158,7 @@ class Brief:
 
 
 def cut_cloth(rng: np.random.Generator, brief: Brief, folds: FoldDesign) -> tuple[Cut, set[str]]:
-    """Return the cut and the words for what was cut."""
+    """Return a random cut and the words that describe it."""
     if brief.kind == "skirt":
         edge = profile([(0.0, brief.waist), (1.0, brief.waist)])
         cut, traits = Cut(edge, edge, _WIDE_OPEN), {"skirt"}
@@ -249,7 +249,7 @@ def _openings(rng: np.random.Generator, brief: Brief, cut: Cut) -> tuple[Cut, se
 
 
 def _sheer_parts(rng: np.random.Generator, brief: Brief, cut: Cut) -> tuple[tuple[SheerBand, ...], set[str]]:
-    """Sheer yoke, sheer lower skirt, or all of it; lace is sheer only where it has no lining."""
+    """A sheer yoke, a sheer lower skirt, or all of it; lace is sheer only where it has no lining."""
     where = pick(rng, {"none": 0.86, "yoke": 0.04, "lower": 0.07, "all": 0.03})
     if (brief.is_lace or brief.is_thin) and where == "none":
         where = pick(rng, {"none": 0.3, "yoke": 0.15, "lower": 0.35, "all": 0.2})
@@ -270,14 +270,14 @@ def _sheer_parts(rng: np.random.Generator, brief: Brief, cut: Cut) -> tuple[tupl
 
 @dataclass(frozen=True)
 class Trims:
-    """What is sewn onto one garment."""
+    """What is sewn onto a garment."""
 
     belt: Floats | None = None  # (3,) colour of a belt or waistband, or None
     belt_middle: float = 0.0  # Body y of its middle
     belt_half_height: float = 0.0  # Body units
     buttons: Floats | None = None  # (3,) colour of a row of buttons in front, or None
-    zip_end: float = 0.0  # Body y where a zip in the back ends; 0 is none
-    side_seams: bool = False  # Whether the seams at the sides show
+    zip_end: float = 0.0  # Body y of the end of a zip in the back; 0 is none
+    side_seams: bool = False  # Whether the side seams are visible
     waist_seam: float = 0.0  # Body y of a seam around the waist; 0 is none
     lapel: Floats | None = None  # (3,) colour of an open front's turned edges, or None
 
@@ -287,23 +287,23 @@ class GarmentDesign:
     """One garment."""
 
     kind: str  # A key of `KINDS`
-    tube: Tube  # The cloth's shape without folds and openings
+    tube: Tube  # The shape of the cloth without folds and openings
     cut: Cut  # Which parts of the tube are cloth
     folds: FoldDesign  # The relief on it
     fabric: FabricDesign  # What it is made of
     trims: Trims  # What is sewn on
-    bulge: Profile  # How far the outline swings out at the hem, as a share of its width
+    bulge: Profile  # How far the outline swings out, as a share of its width, by body y
     bulges: Floats  # Lattice of these swings
     traits: frozenset[str]  # Words that describe it
 
 
 def pick_kind(seed: int) -> str:
-    """Return the kind of garment that a seed draws."""
+    """Return the kind of garment for a seed."""
     return pick(named_stream(seed, "kind"), KINDS)
 
 
 def design_garment(seed: int, kind: str, torso: Tube, fabric: FabricDesign) -> GarmentDesign:
-    """Return the garment of a seed, made to fit a torso."""
+    """Return the garment for a seed, fitted to a torso."""
     rng = named_stream(seed, "garment", kind)
     shape_name, shape = _pick_shape(rng, kind)
     waist = _WAIST + between(rng, -0.012, 0.012) - (0.045 if kind == "dress" and happens(rng, 0.12) else 0.0)
@@ -359,7 +359,7 @@ def _pick_hem(rng: np.random.Generator, kind: str, shape_name: str) -> tuple[str
 
 
 def _drape(torso: Tube, shape: Silhouette, begin: float, hem: float, *, ease: float) -> Tube:
-    """Lay the silhouette around the torso: nowhere tighter than the body, from `begin` down as the table says."""
+    """Lay the silhouette around the torso: nowhere tighter than the body; from `begin` down as wide as in the table."""
     y = np.linspace(0, max(hem, begin + 0.1) + 0.06, 240)
     spread = np.interp((y - begin) / (hem - begin), np.linspace(0, 1, len(shape.half_widths)), shape.half_widths)
     spread = np.where(y < begin, 0, spread)

@@ -1,4 +1,4 @@
-"""Draws the mannequin, for `render`: tubes with elliptic cross-sections seen from any side; cloth hangs on them.
+"""Draws the mannequin, for `render`, as tubes with elliptical cross-sections, seen from any side; cloth hangs on them.
 
 Body coordinates: y runs from 0 at the top of the neck to 1 at the soles, x to the viewer's right and z towards the
 viewer, all in the same unit, for a figure that faces the camera. Yaw turns it to the viewer's right.
@@ -33,7 +33,7 @@ _TORSO, _LEG, _HEAD = (np.array(read_table(list[list[float]], name)) for name in
 
 @dataclass(frozen=True)
 class Profile:
-    """A smooth number along y: `values` (N,) at even steps from `start` to `end`; constant beyond."""
+    """A smooth function of y: `values` (N,) at equal steps from `start` to `end`; constant beyond."""
 
     start: float
     end: float
@@ -41,21 +41,21 @@ class Profile:
 
     @property
     def least(self) -> float:
-        """The smallest number."""
+        """The smallest value."""
         return float(self.values.min())
 
     @property
     def most(self) -> float:
-        """The largest number."""
+        """The largest value."""
         return float(self.values.max())
 
     def __call__(self, y: Floats) -> Floats:
-        """Return the number at each y, same shape."""
+        """Return the value at each y, same shape."""
         return np.interp(y, np.linspace(self.start, self.end, len(self.values)), self.values)
 
 
 def profile(points: Sequence[tuple[float, float]] | Floats, smoothness: float = 0.012) -> Profile:
-    """Return a profile through (y, value) pairs, its corners rounded over about `smoothness`."""
+    """Return a profile through (y, value) pairs, with corners rounded over about `smoothness`."""
     ys, values = np.array(points, np.float64).T
     fine = np.linspace(ys[0], ys[-1], _PROFILE_SAMPLES)
     reach = smoothness / max(ys[-1] - ys[0], 1e-6) * _PROFILE_SAMPLES
@@ -76,7 +76,7 @@ class Tube:
 
 @dataclass(frozen=True)
 class Slices:
-    """The cross-sections of a tube at some rows, seen at one yaw; every array is (rows, 1)."""
+    """The cross-sections of a tube at some rows, seen at a yaw; every array is (rows, 1)."""
 
     left: Floats  # Where the outline begins in the picture
     right: Floats  # Where it ends
@@ -84,7 +84,7 @@ class Slices:
     half_depth: Floats  # Half axis along the body's z
     centre_x: Floats  # Centre of the ellipse
     centre_z: Floats  # Centre of the ellipse
-    cos_turn: Floats  # Cosine of the ellipse angle that makes the right outline
+    cos_turn: Floats  # Cosine of the ellipse angle at the right outline
     sin_turn: Floats  # Its sine
     yaw: float  # Radians
 
@@ -93,15 +93,15 @@ class Slices:
 class Surface:
     """Where the lines of sight meet a tube; every array is (rows, columns)."""
 
-    inside: np.typing.NDArray[np.bool_]  # bool, the line of sight meets the tube at all
+    inside: np.typing.NDArray[np.bool_]  # The line of sight meets the tube
     across: Floats  # Cosine of the ellipse angle: -1 and 1 at the body's sides
     ahead: Floats  # Sine of the ellipse angle: 1 at the front, -1 at the back
     x: Floats  # Body x
-    depth: Floats  # Towards the camera
+    depth: Floats  # Distance from the axis towards the camera
 
     @property
     def theta(self) -> Floats:
-        """Angle around the body in radians: 0 in front, +-pi behind, positive to the figure's left."""
+        """Angle around the body in radians: 0 in front, +-pi at the back, positive on the figure's left."""
         return np.arctan2(self.across, self.ahead)
 
 
@@ -117,7 +117,7 @@ def cut_slices(tube: Tube, y: Floats, yaw: float) -> Slices:
 
 
 def look_at(slices: Slices, x: Floats, *, near: bool) -> Surface:
-    """Return where lines of sight at x, (columns,), meet the near or the far side of the tube."""
+    """Return where lines of sight at x, (columns,), meet the near or far side of the tube."""
     u = (2 * x.astype(np.float32) - slices.left - slices.right) / (slices.right - slices.left)
     rest = np.sqrt(np.maximum(1 - u * u, 0))
     root = rest if near else -rest
@@ -147,7 +147,7 @@ def unit(vectors: Floats) -> Floats:
 
 
 def outline(tube: Tube, yaw: float, rows: int = 160) -> Floats:
-    """Return a tube's outline in the picture as a polygon (N, 2) in body coordinates."""
+    """Return a tube's outline in the picture, as a polygon (N, 2) in body coordinates."""
     y = np.linspace(tube.top, tube.bottom, rows)
     slices = cut_slices(tube, y, yaw)
     return np.concatenate([np.c_[slices.right, y], np.c_[slices.left, y][::-1]])
@@ -157,16 +157,16 @@ def outline(tube: Tube, yaw: float, rows: int = 160) -> Floats:
 class Make:
     """A kind of figure."""
 
-    skin: tuple[int, int, int] = (230, 226, 220)  # sRGB of its surface in full light
+    skin: tuple[int, int, int] = (230, 226, 220)  # sRGB of its surface in full light, 0 to 255
     gloss: float = 0.0  # Strength of its highlights
-    grain: str = ""  # `wood`, `linen` or nothing
-    # `mannequin`; `form`, a dress form on a stand; `hanger`; `nothing`, as if nobody wore the garment.
+    grain: str = ""  # `wood`, `linen` or empty
+    # `mannequin`; `form`, a dress form on a stand; `hanger`; `nothing`: the garment is worn by nobody.
     build: str = "mannequin"
-    has_head: bool = False  # Of a mannequin, else it ends at the neck
+    has_head: bool = False  # A mannequin without one ends at the neck
 
 
 MAKES = read_table(dict[str, Make], "makes")
-"""Figures of other studios, shops and homes by name."""
+"""Figures in other studios, shops and homes, by name."""
 
 
 @dataclass(frozen=True)
@@ -177,16 +177,16 @@ class MannequinDesign:
     gloss: float  # Strength of the highlights
     torso: Tube  # Neck to hips
     legs: tuple[Tube, Tube]  # The figure's right and left leg
-    arm_length: float  # How far the upper-arm stumps reach beyond the shoulder, body units; 0 is none
-    socket: Floats  # (3,) colour of the disc where an arm would be joined
+    arm_length: float  # How far the upper-arm stumps extend beyond the shoulder, body units; 0 is none
+    socket: Floats  # (3,) colour of the disc where an arm would be attached
     has_waist_seam: bool  # The torso lifts off the legs at a visible seam
     cap: Floats  # (3,) colour of the top of the neck
-    make: Make = Make()  # What it is; by default a studio's own mannequin
-    head: Tube | None = None  # Upon the neck, or None
+    make: Make = Make()  # Its kind; by default a studio's own mannequin
+    head: Tube | None = None  # On the neck, or None
 
 
 def design_mannequin(seed: int, make: str = "") -> MannequinDesign:
-    """Return the mannequin of a seed; with the name of one of `MAKES`, one of that make and the seed's measures."""
+    """Return the mannequin for a seed; with `make`, a key of `MAKES`, it is of that make, with the seed's measures."""
     rng = named_stream(seed, "mannequin")
     skin = np.array(SKINS[pick(rng, {name: weight for name, (_, weight) in SKINS.items()})][0], np.float32) / 255
     skin = np.clip(skin + rng.normal(0, 0.012, 3).astype(np.float32), 0, 1)
@@ -250,7 +250,7 @@ def _tube(y: Floats, x: Profile, z: Profile, *, half_width: Floats, half_depth: 
 
 
 def bust_relief(theta: Floats, y: Floats, fullness: float = 1.0) -> Floats:
-    """Return how far the bust stands out from the torso's ellipses, body units, at angles and heights."""
+    """Return how far the bust stands out from the torso's ellipses, in body units, at angles and heights."""
     relief = np.zeros(np.broadcast_shapes(theta.shape, y.shape), np.float32)
     for side in (-1, 1):
         across = (theta - side * 0.62) / 0.36
@@ -283,7 +283,7 @@ def paint_mannequin(design: MannequinDesign, place: FigurePlacement, light: Ligh
 
 
 def _paint_form(layer: PaintLayer, design: MannequinDesign, place: FigurePlacement, light: Light) -> None:
-    """A torso on a pole with a round foot, a knob instead of the neck."""
+    """Paint a torso on a pole with a round foot, with a knob on the neck."""
     dark = np.asarray(design.cap * 0.45, np.float32)
     for shape in (ellipse((0.0, 0.985), (0.115, 0.026)), stroke(np.array([(0.0, 0.42), (0.0, 0.985)]), 0.013)):
         layer.paint(place.cover(shape), dark)
@@ -293,7 +293,7 @@ def _paint_form(layer: PaintLayer, design: MannequinDesign, place: FigurePlaceme
 
 
 def _paint_hanger(layer: PaintLayer, design: MannequinDesign, place: FigurePlacement) -> None:
-    """Two shoulders and a hook above them, seen as wide as they are turned."""
+    """Paint two shoulders and a hook above them, narrowed by the yaw."""
     width = 0.1 * max(abs(float(np.cos(place.yaw))), 0.15)
     half = width / 2
     bow = np.array([(-width, 0.088), (-half, 0.062), (0.0, 0.045), (half, 0.062), (width, 0.088)])
@@ -311,7 +311,7 @@ def _depth(tube: Tube, yaw: float) -> float:
 def _paint_tube(layer: PaintLayer, tube: Tube, design: MannequinDesign, place: FigurePlacement, light: Light) -> None:
     patch = place.cover(outline(tube, place.yaw))
     colour = _skin(tube, patch, design, place, light)
-    if any(tube is leg for leg in design.legs):  # a leg grows out of the hips without an edge
+    if any(tube is leg for leg in design.legs):  # a leg fades in below the hips without an edge
         grown = np.clip((place.of_window(patch.window)[1] - tube.top) / 0.055, 0, 1).astype(np.float32)
         patch = Patch(patch.top, patch.left, patch.coverage * grown[:, None])
     layer.paint(patch, colour)
@@ -324,7 +324,7 @@ def _skin(tube: Tube, patch: Patch, design: MannequinDesign, place: FigurePlacem
     normals = facing(slices, surface, y)
     level = y[:, None].astype(np.float32)
     if tube is design.torso:
-        # The angle jumps from pi to -pi behind, but the bust is in front, where it does not.
+        # The angle jumps from pi to -pi at the back, but the bust is in front, where it does not.
         down, right = np.gradient(bust_relief(surface.theta, level), 1 / place.unit_px)
         normals = unit(normals - np.stack([right, down, np.zeros_like(right)], axis=-1))
     colour = design.skin * shine(light, normals, 0.5)[..., None]
@@ -337,14 +337,14 @@ def _skin(tube: Tube, patch: Patch, design: MannequinDesign, place: FigurePlacem
 
 
 def _grained(grain: str, surface: Surface, y: Floats) -> Floats:
-    """Brightness of wood along its rings, or of linen along its threads."""
+    """Brightness of wood by its rings, or of linen by its threads."""
     if grain == "wood":
         return np.asarray(1 + 0.06 * np.sin(170 * surface.x + 14 * y + 2.5 * np.sin(9 * y)), np.float32)
     return np.asarray(1 + 0.05 * np.sin(2600 * y) * np.sin(2600 * surface.x), np.float32)
 
 
 def _joints(design: MannequinDesign, surface: Surface, y: Floats) -> Floats:
-    """Brightness of the torso along its joints: a line around each shoulder and, for some, one around the waist."""
+    """Brightness of the torso at its joints: a line around each shoulder and, on some, one around the waist."""
     reach = np.interp(y, (0.05, 0.09, 0.135), (0.079, 0.074, 0.079)).astype(np.float32)
     shoulder = np.clip(1 - np.abs(np.abs(surface.x) - reach) * 900, 0, 1) * (y > 0.045) * (y < 0.138)
     waist = np.clip(1 - np.abs(y - 0.262 - 0.004 * surface.depth) * 700, 0, 1) * design.has_waist_seam
@@ -352,7 +352,7 @@ def _joints(design: MannequinDesign, surface: Surface, y: Floats) -> Floats:
 
 
 def _paint_arm(layer: PaintLayer, side: int, design: MannequinDesign, place: FigurePlacement) -> None:
-    """Paint one upper-arm stump, or only the joint where it would be, with its end disc if that faces the camera."""
+    """Paint an upper-arm stump, or only the joint in its place, with its end disc if that faces the camera."""
     cos, sin = float(np.cos(place.yaw)), float(np.sin(place.yaw))
     flat = max(abs(sin), 0.14)
     outer = 0.094 + design.arm_length
@@ -361,7 +361,7 @@ def _paint_arm(layer: PaintLayer, side: int, design: MannequinDesign, place: Fig
         _paint_stump(layer, (side * 0.07 * cos, 0.097), (x, y), flat, design, place)
     faces_camera = side * sin < 0 or abs(sin) < 0.3
     if not faces_camera or (not design.arm_length and abs(sin) < 0.3):
-        return  # the far arm shows no end; joints without a stump are seen only from the side
+        return  # the far arm's end is hidden; joints without a stump are visible only from the side
     for size, colour in ((0.0295, design.skin * 0.9), (0.027, design.skin), (0.018, design.skin * 1.04)):
         disc = place.cover(ellipse((x, y), (size * flat, size)))
         layer.paint(disc, np.clip(colour, 0, 1).astype(np.float32))

@@ -49,15 +49,15 @@ from garmentcut.synthetic.scene import (
 _WEAVE_LATTICE = 256
 _NAMESPACE = uuid.UUID("6f1f5c0e-52a8-4f0f-9a39-5c0a8b8f3c11")
 _JPEG_QUALITY = 95
-_SHARES, _MOST_SCALE = (0.35, 0.97), 1.5  # of the frame that the garment takes, high or wide; of the photo, enlarged
+_SHARES, _MOST_SCALE = (0.35, 0.97), 1.5  # of the garment's largest size in the frame; enlargement
 _SHOULDER, _WAIST = 0.05, 0.24  # body y
-_SHADOW = 0.3  # of the light behind the garment
+_SHADOW = 0.3  # share of the light behind the garment that its shadow may take
 
 
 def compose(
     garment: GarmentDesign, figure: PaintLayer, studio: Floats, place: FigurePlacement, light: Light, *, seed: int
 ) -> tuple[Floats, Floats]:
-    """Dress the figure, a layer of the frame, and put it into the empty studio, float32 (H, W, 3).
+    """Put the garment on the figure, a layer of the frame, and both into the empty studio, float32 (H, W, 3).
 
     Returns the picture, float32 (H, W, 3), and alpha, float32 (H, W), before the camera.
     """
@@ -79,7 +79,7 @@ def _dress(
     """Return the picture and alpha.
 
     From near to far: the outside of the cloth, the mannequin, the inside of the far cloth, the studio. How the two
-    layers of cloth meet within a pixel is known from the samples; the mannequin's edge is independent of them.
+    layers of cloth overlap within a pixel is known from the samples; the mannequin's edge is independent of them.
     """
     near = coverage.near * outside.opacity
     far_seen = inside.opacity * (coverage.far - coverage.both * outside.opacity)
@@ -95,7 +95,7 @@ def _contact_shade(coverage: Coverage, part: tuple[slice, slice], place: FigureP
     covered = np.zeros(place.size_hw, np.float32)
     covered[part] = coverage.near
     drop, reach = round(0.01 * place.unit_px), 0.007 * place.unit_px
-    # Only this part of the frame can be reached by the blur.
+    # The blur reaches only this part of the frame.
     top, left = max(part[0].start - drop, 0), max(part[1].start - drop, 0)
     around = (slice(top, part[0].stop + 6 * drop), slice(left, part[1].stop + 2 * drop))
     near_edge = soften(covered[around], max(reach, 1.0))
@@ -105,7 +105,7 @@ def _contact_shade(coverage: Coverage, part: tuple[slice, slice], place: FigureP
     long_shadow[: 2 * drop] = 0
     shade = np.ones(place.size_hw, np.float32)
     shadow = 0.16 * near_edge + 0.2 * lowered + 0.14 * long_shadow
-    shade[around] -= shadow * (1 - 0.65 * covered[around])  # under the cloth, light comes through it
+    shade[around] -= shadow * (1 - 0.65 * covered[around])  # under the cloth, light shines through it
     return shade
 
 
@@ -123,20 +123,20 @@ class StudioPhoto:
 
 @dataclass(frozen=True)
 class Variation:
-    """What differs from the studios in a photo from elsewhere; nothing by default."""
+    """How a photo from elsewhere differs from the studios'; by default it does not."""
 
     make: str = ""  # A key of `MAKES`: what wears the garment; empty: a studio's mannequin
     ground: str = ""  # A key of `GROUNDS`: where it is; empty: a studio
     details: tuple[str, ...] = ()  # Names of `DETAILS`: thin things that belong to the garment
-    like_skin: bool = False  # The cloth has the colour of the bare figure beside it
+    like_skin: bool = False  # The cloth has the colour of the bare figure
 
 
 DETAILS = ("straps", "ties", "cords", "fringe")
-"""Thin things on garments: straps around the neck, ties at the waist, a bow of cord, fringe along the hem."""
+"""Thin details on garments: straps around the neck, ties at the waist, a bow of cord, fringe along the hem."""
 
 
 def draw_variation(seed: int) -> Variation:
-    """Return a mixture of everything that differs elsewhere."""
+    """Return a random combination of all differences."""
     rng = named_stream(seed, "variation")
     return Variation(
         make=pick(rng, {"": 2.0, **dict.fromkeys(MAKES, 1.0)}),
@@ -159,8 +159,8 @@ def draw_studio_photo(
     """Draw a photo of a dressed mannequin; the same arguments give the same photo, bit for bit.
 
     Args:
-        seed: 0 or more; decides on garment, mannequin and studio, which are the same in every view and size.
-        view: One of `VIEWS`; the turntable turns the figure, all else stays.
+        seed: 0 or more; determines garment, mannequin and studio, which are the same in every view and size.
+        view: One of `VIEWS`; the turntable turns the figure, everything else stays.
         size_hw: Height and width in pixels; meant for upright photos of about 3:2.
         garment_kind: `dress`, `skirt`, `top` or `vest`; None lets the seed decide.
         print_name: A print, e.g. `plain`, `stripes`, `lace`; None lets the seed decide.
@@ -182,7 +182,7 @@ def draw_studio_photo(
     scene, mannequin, light = design_scene(seed), design_mannequin(seed, own.make), design_light(seed)
     if own.like_skin and fabric_rgb is None:
         fabric_rgb = np.clip(mannequin.skin + named_stream(seed, "likeness").normal(0, 0.015, 3), 0, 1).tolist()
-    if own.ground == "white":  # shops make it so
+    if own.ground == "white":  # as in shops' photos
         light = replace(light, tint=np.ones(3, np.float32))
     fabric = design_fabric(seed, mannequin.skin, scene.backdrop, rgb=fabric_rgb, print_name=print_name)
     garment = design_garment(seed, garment_kind or pick_kind(seed), mannequin.torso, fabric)
@@ -191,7 +191,7 @@ def draw_studio_photo(
     studio = paint_ground(seed, own.ground, size_hw) if own.ground else paint_scene(scene, place)
     figure = paint_mannequin(mannequin, place, light)
     rgb, alpha = compose(garment, figure, studio, place, light, seed=seed)
-    for name in own.details:  # they belong to the garment as far as they cover a pixel
+    for name in own.details:  # they are part of the garment, also of its alpha
         layer = _drawn_detail(name, garment, place, seed)
         rest = 1 - layer.alpha
         rgb, alpha = layer.rgb + rest[..., None] * rgb, layer.alpha + rest * alpha
@@ -204,7 +204,7 @@ def draw_studio_photo(
 
 
 def _drawn_detail(name: str, garment: GarmentDesign, place: FigurePlacement, seed: int) -> PaintLayer:
-    """Thin things of the garment's cloth."""
+    """A layer with one of `DETAILS`, made of the garment's cloth."""
     rng, layer = named_stream(seed, "detail", name), PaintLayer.empty(place.size_hw)
     for points, width in _DRAWN[name](rng, garment, place.yaw):
         patch = place.cover(stroke(points, width))
@@ -213,7 +213,7 @@ def _drawn_detail(name: str, garment: GarmentDesign, place: FigurePlacement, see
     return layer
 
 
-_Lines = Iterator[tuple[Floats, float]]  # points in body coordinates as seen, and the line's width
+_Lines = Iterator[tuple[Floats, float]]  # points in the picture, in body units, and the line's width
 
 
 def _straps(rng: np.random.Generator, garment: GarmentDesign, yaw: float) -> _Lines:
@@ -249,7 +249,7 @@ def _cords(rng: np.random.Generator, garment: GarmentDesign, yaw: float) -> _Lin
 
 
 def _fringe(rng: np.random.Generator, garment: GarmentDesign, yaw: float) -> _Lines:
-    """Threads along the hem, each with a will of its own."""
+    """Threads along the hem, each with a random length and sway."""
     length = between(rng, 0.015, 0.07)
     for theta in np.linspace(-np.pi, np.pi, int(rng.integers(150, 320)), endpoint=False).tolist():
         y = float(np.interp(theta, HEM_ANGLES, garment.cut.hem))
@@ -267,7 +267,7 @@ _DRAWN = {"straps": _straps, "ties": _ties, "cords": _cords, "fringe": _fringe}
 
 
 def _seen(x: float, y: float, z: float, yaw: float) -> tuple[float, float]:
-    """Where a point of the body lies in the picture, in body units."""
+    """The place of a point of the body in the picture, in body units."""
     depth = z * np.cos(yaw) - x * np.sin(yaw)
     near = depth / CAMERA_DISTANCE
     return float(x * np.cos(yaw) + z * np.sin(yaw)), float((y - CAMERA_HEIGHT * near) / (1 - near))
@@ -276,11 +276,11 @@ def _seen(x: float, y: float, z: float, yaw: float) -> tuple[float, float]:
 def composite(
     photo: npt.NDArray[np.uint8], alpha: npt.NDArray[np.float32], seed: int
 ) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32]]:
-    """Put the garment of a photo, uint8 (H, W, 3) sRGB, onto another ground, elsewhere, with or without a figure in it.
+    """Put the garment of a photo, uint8 (H, W, 3) sRGB, on a synthetic background, with or without a figure in it.
 
     Returns:
         The picture, uint8 (H, W, 3), and its exact alpha, float32 (H, W): every pixel is the garment's colour times
-        alpha plus the ground times the rest. A photo without a garment gives the ground and zeros.
+        alpha plus the background times 1 - alpha. A photo without a garment gives the background and zeros.
     """
     rng, size_hw = named_stream(seed, "composite"), (alpha.shape[0], alpha.shape[1])
     behind = paint_ground(seed, pick(rng, dict.fromkeys(GROUNDS, 1.0)), size_hw)
@@ -296,14 +296,14 @@ def composite(
         behind = figure.rgb + (1 - figure.alpha)[..., None] * behind
     reach = max(round(0.012 * size_hw[0]), 1)
     shade = 1 - _SHADOW * rng.random() * np.roll(soften(moved, reach), (reach // 2, reach // 3), axis=(0, 1))
-    grain = rng.standard_normal(behind.shape, np.float32) * between(rng, 0.002, 0.008)  # a photo has some everywhere
+    grain = rng.standard_normal(behind.shape, np.float32) * between(rng, 0.002, 0.008)  # as in any photo
     behind = np.clip(behind * shade[..., None] + grain, 0, 1)
     rgb = garment + (1 - moved)[..., None] * behind
     return np.clip(np.rint(rgb * 255), 0, 255).astype(np.uint8), moved
 
 
 def _moved(planes: Floats, share: float, spot: Floats) -> npt.NDArray[np.float32]:
-    """Planes (H, W, C), the last of them alpha, with the garment at another size and place, whole and in the frame."""
+    """Move and resize the garment in planes (H, W, C), the last of them alpha, so that it is wholly in the frame."""
     framed = np.zeros(planes.shape, np.float32)
     box = bounding_box(planes[..., -1] > 0)
     if box is None:
@@ -321,7 +321,7 @@ def _moved(planes: Floats, share: float, spot: Floats) -> npt.NDArray[np.float32
 
 
 def _worn_at(alpha: Floats, box: tuple[int, int, int, int], begins: float) -> FigurePlacement:
-    """Where a figure stands whose garment begins at this body y, the figure as wide there as the garment's top."""
+    """The placement of a figure on which the garment begins at body y `begins`, as wide there as the garment's top."""
     left, top, right, bottom = box
     upper = alpha[top : top + max((bottom - top) // 6, 1)] >= 0.5
     widths = upper.sum(axis=1)
@@ -332,7 +332,7 @@ def _worn_at(alpha: Floats, box: tuple[int, int, int, int], begins: float) -> Fi
 
 
 def studio_traits(seed: int) -> frozenset[str]:
-    """The traits of the photos that a seed draws, without drawing one."""
+    """The traits of a seed's photos, without drawing one."""
     scene, mannequin = design_scene(seed), design_mannequin(seed)
     fabric = design_fabric(seed, mannequin.skin, scene.backdrop)
     return design_garment(seed, pick_kind(seed), mannequin.torso, fabric).traits | {scene.name}
@@ -347,10 +347,10 @@ def write_studio_photos(
         out_dir: gets `<garment>_<view>.jpg`.
         seeds: 0 or more each; the same seed gives the same garment.
         size_hw: height and width in pixels.
-        cutouts_dir: gets `<garment>_<view>.png`, RGBA with the exact alpha, as a retoucher would deliver it.
+        cutouts_dir: gets `<garment>_<view>.png`, RGBA with the exact alpha, like a retoucher's cutout.
 
     Yields:
-        The path of each photo when it is written.
+        The path of each photo, once it is written.
     """
     for seed in seeds:
         for view in VIEWS:

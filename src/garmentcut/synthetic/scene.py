@@ -1,4 +1,4 @@
-"""Draws what is around the figure, for `render`: studios and other places, their light, and the camera."""
+"""Draws the surroundings of the figure, for `render`: studios and other places, their light, and the camera."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,33 +31,33 @@ Point = tuple[float, float]
 Colour = tuple[int, int, int]
 VIEWS = ("Front", "FrontRight", "Back")
 _TURN = {"Front": 0.0, "FrontRight": 45.0, "Back": 180.0}  # degrees
-CAMERA_HEIGHT = 0.42  # body y that the camera looks at straight on
+CAMERA_HEIGHT = 0.42  # body y at the camera's height
 CAMERA_DISTANCE = 3.4  # body units
-_FULL_HEIGHT = 1728  # the lens blurs a photo of this height; smaller ones are reduced from it, and so are sharper
+_FULL_HEIGHT = 1728  # the lens blurs a photo of this height; smaller ones are sharper, as if reduced from it
 
 
 @dataclass(frozen=True)
 class Piece:
-    """One flat thing in the studio."""
+    """A flat object in the studio."""
 
     shape: str  # `polygon` (corners), `curve` (a smooth closed outline), `line` (a smooth stroke), `disc` (two corners)
     points: tuple[Point, ...]  # x, y in fractions of the frame
     top: Colour  # sRGB at its upper end, 0 to 255
     bottom: Colour  # sRGB at its lower end
-    chance: float = 1.0  # How often it is there
-    jitter: float = 0.0  # How far it may be moved as a whole, in fractions of the frame
+    chance: float = 1.0  # Probability that it is there
+    jitter: float = 0.0  # How far it may be shifted, in fractions of the frame
     grain: float = 0.0  # Strength of its speckle (carpet, concrete), in [0, 1]
     width: float = 0.003  # Thickness of a line, in fractions of the frame's height
-    group: int = 0  # Pieces of one group are there together or not at all; 0 is a piece by itself
-    in_front: bool = False  # It stands before the turntable
+    group: int = 0  # Pieces of a group are there together or not at all; 0 is no group
+    in_front: bool = False  # In front of the turntable
 
 
 @dataclass(frozen=True)
 class Studio:
     """The furniture of a studio."""
 
-    weight: float  # How often it is drawn
-    pieces: tuple[Piece | str, ...]  # Back to front; a name stands for pieces that several studios have
+    weight: float  # Relative frequency
+    pieces: tuple[Piece | str, ...]  # Back to front; a name stands for `FURNITURE` that several studios share
 
 
 FURNITURE = read_table(dict[str, tuple[Piece, ...]], "furniture")
@@ -70,21 +70,21 @@ class FigurePlacement:
 
     size_hw: tuple[int, int]  # The frame in pixels
     axis_px: float  # Column of the turntable's axis
-    neck_px: float  # Row of body y 0
+    neck_px: float  # Row of body y = 0
     unit_px: float  # Pixels in one body unit
     yaw: float  # Radians
 
     def to_px(self, points: Floats) -> Floats:
-        """Return body points (N, 2) as pixel positions."""
+        """Convert body points (N, 2) to pixel positions."""
         return np.asarray(points * self.unit_px + np.array([self.axis_px, self.neck_px]))
 
     def of_window(self, window: tuple[slice, slice]) -> tuple[Floats, Floats]:
-        """Return body x (w,) and y (h,) of the middles of a window's pixels."""
+        """Return body x (w,) and y (h,) of the centres of a window's pixels."""
         rows, columns = (np.arange(side.start, side.stop) + 0.5 for side in window)
         return self.x_of(columns), self.y_of(rows)
 
     def cover(self, points: Floats) -> Patch:
-        """Return how much of each pixel a polygon (N, 2) of body points covers."""
+        """Return the share of each pixel that a polygon (N, 2) of body points covers."""
         return polygon_coverage(self.to_px(points), self.size_hw)
 
     def x_of(self, columns_px: Floats) -> Floats:
@@ -97,7 +97,7 @@ class FigurePlacement:
 
 
 def place_figure(seed: int, view: str, size_hw: tuple[int, int]) -> FigurePlacement:
-    """Return where the figure of this seed stands in a view; only the turntable moves between views."""
+    """Return the placement of the seed's figure in a view; only the turntable moves between views."""
     rng = named_stream(seed, "placement")
     height, width = size_hw
     axis, neck, unit = between(rng, 0.44, 0.56), between(rng, 0.155, 0.215), between(rng, 0.68, 0.75)
@@ -108,7 +108,7 @@ def place_figure(seed: int, view: str, size_hw: tuple[int, int]) -> FigurePlacem
 
 
 def lower_by_perspective(y: Floats, depth: Floats) -> Floats:
-    """Return the body y that appears at picture y: what is near the camera moves away from its axis."""
+    """Return the body y that appears at picture y: perspective moves what is near the camera away from its axis."""
     return np.asarray(y - (y - CAMERA_HEIGHT) * depth * np.float32(1 / CAMERA_DISTANCE), np.float32)
 
 
@@ -117,12 +117,12 @@ class Light:
     """Soft studio light."""
 
     key: Floats  # Unit direction to the key light (right, down, towards the camera)
-    key_share: float  # How much of the light comes from it, in [0, 1]
+    key_share: float  # Share of the light that comes from it, in [0, 1]
     tint: Floats  # (3,) colour of the light, about 1
 
 
 def design_light(seed: int) -> Light:
-    """Return the light of a seed: two large softboxes, one a little stronger."""
+    """Return the light for a seed: two large softboxes, one a little stronger."""
     rng = named_stream(seed, "light")
     side = -1.0 if rng.random() < 0.5 else 1.0
     key = np.array([side * between(rng, 0.35, 0.85), between(rng, -0.7, -0.3), between(rng, 0.5, 0.9)])
@@ -132,9 +132,9 @@ def design_light(seed: int) -> Light:
 
 
 def shine(light: Light, normals: Floats, softness: float = 0.62) -> Floats:
-    """Return brightness (rows, columns) of matt surfaces with unit normals (rows, columns, 3), about 1 in full light.
+    """Return brightness (rows, columns), about 1 in full light, of matt surfaces with unit normals (rows, columns, 3).
 
-    `softness` is that of a surface that sees only the white surroundings.
+    `softness` is the brightness of a surface that is lit only by the white surroundings.
     """
     key = np.maximum(dot(normals, light.key), 0)
     fill = 0.5 + 0.5 * normals[..., 2] - 0.12 * normals[..., 1]
@@ -147,18 +147,18 @@ class SceneDesign:
     """One studio."""
 
     name: str  # Its key in the table of studios
-    # What is there, back to front, with where each is moved to: x, y in fractions of the frame.
+    # Its pieces, back to front, each with its shift: x, y in fractions of the frame.
     pieces: tuple[tuple[Piece, Floats], ...]
     zoom: float  # Scale of the room in the frame
     glow: float  # Brightness that the lamps add around the figure
-    patches: Floats  # Uneven light, lattice heights in [-1, 1]
-    speckle: Floats  # Lattice heights of the grain of floors
+    patches: Floats  # Lattice of uneven light, in [-1, 1]
+    speckle: Floats  # Lattice of the grain of floors
     has_box: bool  # The turntable stands on a black box rather than flat on the floor
-    backdrop: Floats  # (3,) colour behind the figure, for garments that should resemble it
+    backdrop: Floats  # (3,) colour behind the figure, which some garments resemble
 
 
 def design_scene(seed: int) -> SceneDesign:
-    """Return the studio of a seed."""
+    """Return the studio for a seed."""
     rng = named_stream(seed, "scene")
     name = pick(rng, {name: studio.weight for name, studio in STUDIOS.items()})
     pan = rng.normal(0, 0.012, 2)
@@ -166,7 +166,7 @@ def design_scene(seed: int) -> SceneDesign:
     kept = []
     parts = (FURNITURE[part] if isinstance(part, str) else (part,) for part in STUDIOS[name].pieces)
     for piece in chain.from_iterable(parts):
-        alone = (rng.random(), rng.uniform(-1, 1, 2))  # drawn for every piece, so that none shifts the others
+        alone = (rng.random(), rng.uniform(-1, 1, 2))  # drawn for every piece, so that none changes those of others
         chance, move = groups[piece.group] if piece.group else alone
         if chance < piece.chance:
             kept.append((piece, pan + move * piece.jitter))
@@ -233,7 +233,7 @@ def _lit(rgb: Floats, design: SceneDesign, place: FigurePlacement) -> Floats:
 
 
 def _darken_floor(room: Floats, place: FigurePlacement) -> None:
-    """Lay the soft shadow of the figure and its turntable on the floor."""
+    """Draw the soft shadow of the figure and its turntable on the floor, in place."""
     pool = place.cover(ellipse((0.02, 1.012), (0.27, 0.03)))
     reach = round(0.05 * place.unit_px)
     top, left = max(pool.top - reach, 0), max(pool.left - reach, 0)
@@ -267,7 +267,7 @@ def _paint_turntable(layer: PaintLayer, design: SceneDesign, place: FigurePlacem
 
 
 def _turned_bar(half_length: float, half_width: float, yaw: float) -> Floats:
-    """A bar that lies on the turntable, seen from a little above."""
+    """A bar on the turntable, seen from slightly above."""
     cos, sin = np.cos(yaw), np.sin(yaw)
     corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (half_length, half_width)
     right = corners[:, 0] * cos + corners[:, 1] * sin
@@ -278,7 +278,7 @@ def _turned_bar(half_length: float, half_width: float, yaw: float) -> Floats:
 def expose(rgb: Floats, alpha: Floats, light: Light, *, seed: int, view: str) -> tuple[npt.NDArray[np.uint8], Floats]:
     """Return the photo, uint8 (H, W, 3), and its alpha, float32 (H, W), both blurred by the same lens.
 
-    The light's colour is what the white balance left; each view has noise of its own.
+    The light's colour is the cast that the white balance left; each view has its own noise.
     """
     rng = named_stream(seed, "camera")
     side_weight = between(rng, 0.02, 0.09) * min(1.0, alpha.shape[0] / _FULL_HEIGHT)
@@ -301,7 +301,7 @@ def _blur(image: Floats, side_weight: float) -> Floats:
 
 
 def paint_ground(seed: int, name: str, size_hw: tuple[int, int]) -> Floats:
-    """Return one of `GROUNDS`, an empty place, float32 (H, W, 3) in [0, 1]; a seed gives the same one at any size."""
+    """Return one of `GROUNDS`, an empty place, float32 (H, W, 3) in [0, 1]; for a seed it is the same at any size."""
     rng = named_stream(seed, "ground", name)
     rgb = GROUNDS[name](rng, size_hw)
     across, down = axes(size_hw)
@@ -312,7 +312,7 @@ def paint_ground(seed: int, name: str, size_hw: tuple[int, int]) -> Floats:
 
 
 def _colour(rng: np.random.Generator, low: float = 0.1, high: float = 0.95) -> Floats:
-    """A muted colour: rooms have few bright ones."""
+    """A muted colour, because rooms have few vivid ones."""
     return np.asarray(np.clip(between(rng, low, high) + rng.normal(0, 0.07, 3), 0, 1), np.float32)
 
 
@@ -321,7 +321,7 @@ def _white(_: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
 
 
 def _plain(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    """A wall or paper of one colour, one side of it darker."""
+    """A wall or paper of one colour, darker on one side."""
     across, down = axes(size_hw)
     ends, angle = (_colour(rng), _colour(rng)), between(rng, 0, np.pi)
     along = np.clip((across - 0.5) * np.cos(angle) + (down - 0.5) * np.sin(angle) + 0.5, 0, 1)[..., None]
@@ -371,7 +371,7 @@ def _lamps(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
 
 
 def _floor(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    """Boards, tiles or carpet, as garments are laid on and photographed from above."""
+    """Boards, tiles or carpet, for garments that are photographed from above."""
     across, down = axes(size_hw)
     if happens(rng, 0.5):
         across, down = down * size_hw[0] / size_hw[1], across * size_hw[1] / size_hw[0]
@@ -396,7 +396,7 @@ GROUNDS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Floats]] = {
     "lamps": _lamps,
     "floor": _floor,
 }
-"""Places by name."""
+"""Places, by name."""
 
 
 def _box(x: float, y: float, width: float, height: float) -> list[tuple[float, float]]:

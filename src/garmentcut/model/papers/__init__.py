@@ -1,1 +1,1 @@
-"""The networks of the papers that the proposal compares, each as published; recipes build them by name."""
+"""The networks from the papers that the proposal compares, each as published; recipes refer to them by name."""

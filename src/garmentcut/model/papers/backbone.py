@@ -21,19 +21,19 @@ _CONVOLUTIONS = {11: (1, 1, 2, 2, 2), 16: (2, 2, 3, 3, 3)}
 
 
 class PretrainedNetwork(PhotoNetwork):
-    """A network whose encoder can start from ImageNet's weights; a subclass writes `take_weights`.
+    """A network whose encoder can start from ImageNet's weights; a subclass implements `take_weights`.
 
     `num_classes`, which each of the papers' networks takes, is the number of channels of its logits.
     """
 
     source: str
-    """What torchvision or timm calls these weights: `VGG16_Weights.IMAGENET1K_V1`, `resnet50s.gluon_in1k`."""
+    """Name of these weights in torchvision or timm: `VGG16_Weights.IMAGENET1K_V1`, `resnet50s.gluon_in1k`."""
 
     def load_encoder(self, weights: Weights | None = None) -> str:
-        """Take over an encoder trained on ImageNet.
+        """Load an encoder trained on ImageNet.
 
         Args:
-            weights: in the keys of its source, torchvision or timm; None fetches them from that hub.
+            weights: with the keys of its source, torchvision or timm; None fetches them from that hub.
 
         Returns:
             What was loaded.
@@ -45,12 +45,12 @@ class PretrainedNetwork(PhotoNetwork):
         return self.take_weights(hub_weights(self.source) if weights is None else weights)
 
     def take_weights(self, weights: Weights) -> str:
-        """Copy weights into the encoder and say what was loaded; raises as `load_encoder`."""
+        """Copy weights into the encoder; returns what was loaded; raises as `load_encoder`."""
         raise NotImplementedError
 
 
 def hub_weights(name: str) -> Weights:
-    """Weights by their name in torchvision or timm, a classifier's with them; fetched once, then cached.
+    """Weights by their name in torchvision or timm, with the classifier's; fetched once, then cached.
 
     Raises:
         OSError: they are not on this machine and the hub cannot be reached.
@@ -62,10 +62,10 @@ def hub_weights(name: str) -> Weights:
 
 
 def load_weights(module: nn.Module, weights: Weights, *, of: str, names: Mapping[str, str] | None = None) -> None:
-    """Copy weights into a module: all of its own, and nothing if one of them does not fit.
+    """Copy weights into a module: all that it has, or none if one of them does not fit.
 
-    What the module lacks of `weights` (a classifier, say) is left. `names` leads from the module's own keys to those in
-    `weights`, equal by default; `of` is the architecture, for the error.
+    Weights that the module lacks, such as a classifier, are ignored. `names` maps the module's keys to those in
+    `weights`, the same by default; `of` is the architecture, for the error.
 
     Raises:
         ValueError: a tensor is missing or has another shape.
@@ -83,8 +83,8 @@ def vgg_blocks(
 ) -> nn.ModuleList:
     """Five blocks of 3x3 convolutions and ReLUs, 64 to 512 wide, He-initialised; no pools.
 
-    `depth`: 11 or 16, as in the paper's name of the network; `batch_norm`: one between each convolution and its ReLU;
-    `first_padding`: zeros around the photo; `last_dilation`: of the last block's kernels.
+    `depth`: 11 or 16, as in the network's name in the paper; `batch_norm`: add one between each convolution and its
+    ReLU; `first_padding`: zeros around the photo; `last_dilation`: dilation of the last block's kernels.
     """
     blocks = nn.ModuleList()
     for channels, width, count in zip((3, *WIDTHS), WIDTHS, _CONVOLUTIONS[depth], strict=False):
@@ -96,10 +96,10 @@ def vgg_blocks(
 
 
 def load_vgg(blocks: nn.ModuleList, weights: Weights, *, of: str) -> None:
-    """Copy weights in torchvision's keys, `features.0.weight` and so on, into `vgg_blocks`.
+    """Copy weights with torchvision's keys, `features.0.weight` and so on, into `vgg_blocks`.
 
     Raises:
-        ValueError: they are another network's, or torchvision's `IMAGENET1K_FEATURES`, which want other colours.
+        ValueError: they are another network's, or torchvision's `IMAGENET1K_FEATURES`, which need other colours.
     """
     names, position = {}, 0
     for number, block in enumerate(blocks):
@@ -113,7 +113,7 @@ def load_vgg(blocks: nn.ModuleList, weights: Weights, *, of: str) -> None:
 
 
 def dense_layers(width: int, kernel: int, *, padding: int = 0, dilation: int = 1) -> nn.Sequential:
-    """VGG's first two dense layers, fc6 and fc7, as convolutions `kernel` and 1 wide; ReLU, dropout 0.5 after both."""
+    """VGG's dense layers fc6 and fc7 as convolutions, `kernel` and 1 wide, each with ReLU and dropout 0.5."""
     convolutions = nn.Conv2d(512, width, kernel, padding=padding, dilation=dilation), nn.Conv2d(width, width, 1)
     layers = nn.Sequential(*(layer for one in convolutions for layer in (one, nn.ReLU(inplace=True), nn.Dropout())))
     he_normal(layers)
@@ -121,7 +121,7 @@ def dense_layers(width: int, kernel: int, *, padding: int = 0, dilation: int = 1
 
 
 def load_dense(layers: nn.Sequential, weights: Weights) -> str:
-    """Copy VGG-16's dense layers into `dense_layers`, thinned evenly to their width and kernel.
+    """Copy VGG-16's dense layers into `dense_layers`, subsampled evenly to their width and kernel.
 
     Returns:
         What was loaded; if the weights have no classifier, nothing was.
@@ -140,7 +140,7 @@ def load_dense(layers: nn.Sequential, weights: Weights) -> str:
 
 
 def convolutions(widths: Sequence[int], *, padding: int = 1, dilation: int = 1, norm: bool = False) -> nn.Sequential:
-    """3x3 convolutions from each width to the next, a ReLU after each, and before it a batch norm if wanted."""
+    """3x3 convolutions from each width to the next, each with a ReLU, and before it a batch norm if `norm`."""
     layers: list[nn.Module] = []
     for channels, width in pairwise(widths):
         layers.append(nn.Conv2d(channels, width, 3, padding=padding, dilation=dilation))
@@ -152,7 +152,7 @@ def convolutions(widths: Sequence[int], *, padding: int = 1, dilation: int = 1, 
 def he_normal(module: nn.Module, *, uniform: bool = False) -> None:
     """Initialise convolutions for ReLUs: N(0, 2 / fan in), biases 0 (He 2015, arXiv 1502.01852, "MSRA" in Caffe).
 
-    With `uniform`, the weights are drawn evenly, with the same variance.
+    With `uniform`, the weights have a uniform distribution of the same variance.
     """
     draw = nn.init.kaiming_uniform_ if uniform else nn.init.kaiming_normal_
     for layer in module.modules():
@@ -163,14 +163,14 @@ def he_normal(module: nn.Module, *, uniform: bool = False) -> None:
 
 
 def extend(photos: Tensor) -> Tensor:
-    """One row and one column more, the last ones again: (N, C, H, W) to (N, C, H + 1, W + 1).
+    """Repeat the last row and the last column: (N, C, H, W) to (N, C, H + 1, W + 1).
 
-    On sides of s k + 1 pixels the k + 1 values of a map at stride s lie on pixels 0, s, ... s k, the first and the last
-    on the photo's corners. Then bilinear enlargement with aligned corners is exact, as the DeepLabs and PSPNet want it.
+    On sides of s k + 1 pixels, the k + 1 values of a map at stride s lie on pixels 0, s, ... s k, so the first and the
+    last are on the photo's corners. Bilinear enlargement with aligned corners is then exact.
     """
     return functional.pad(photos, (0, 1, 0, 1), mode="replicate")
 
 
 def enlarge(x: Tensor, like: Tensor) -> Tensor:
-    """Bilinear to the height and width of `like`, corners aligned; see `extend`."""
+    """Enlarge bilinearly to the height and width of `like`, with aligned corners; see `extend`."""
     return functional.interpolate(x, like.shape[2:], mode="bilinear", align_corners=True)

@@ -1,4 +1,4 @@
-"""Networks with a dilated encoder, each a recipe's network by its name.
+"""Networks with a dilated encoder, by their names in a recipe.
 
 * `pspnet`: a dilated ResNet with averages over 1 to 36 fields (Zhao 2016, arXiv 1612.01105);
 * `deeplab_plus`, DeepLabv3+: dilated encoder and pyramid, decoder at stride 4 (Chen 2018, arXiv 1802.02611).
@@ -21,9 +21,9 @@ _BINS = (1, 2, 3, 6)
 
 
 class PyramidPooling(nn.Module):
-    """Averages of 1x1, 2x2, 3x3 and 6x6 fields, narrowed by 1x1 convolutions, enlarged and joined with the features.
+    """Averages over 1x1, 2x2, 3x3 and 6x6 fields, narrowed by 1x1 convolutions, enlarged, and joined with the features.
 
-    (N, C, H, W) to (N, 2 C, H, W).
+    Maps (N, C, H, W) to (N, 2 C, H, W).
     """
 
     def __init__(self, channels: int) -> None:
@@ -39,12 +39,12 @@ class PyramidPooling(nn.Module):
 class PspNet(PretrainedNetwork):
     """Pyramid Scene Parsing Network (Zhao, Shi, Qi, Wang & Jia 2016, arXiv 1612.01105).
 
-    `encoder`: ResNet with three 3x3 convolutions as stem, its third stage dilated by 2 and its fourth by 4, all
-    convolutions of these: strides 4, 8, 8, 8. `pyramid`: context at four scales. `head`: 3x3 to 512 with batch norm and
+    `encoder`: ResNet with three 3x3 convolutions as stem, all convolutions of its third stage dilated by 2 and of its
+    fourth by 4: strides 4, 8, 8, 8. `pyramid`: context at four scales. `head`: 3x3 to 512 with batch norm and
     ReLU, dropout 0.1, 1x1 to the classes; enlarged bilinearly. Without the auxiliary head, which only helps training.
 
-    The published net takes sides of 8 k + 1. Here the photo gets one more row and column, its last ones again, and the
-    enlarged logits lose them: sides are multiples of 8. A training step needs two photos, since the batch norm of the
+    The published net takes sides of 8 k + 1. Here the photo's last row and column are repeated, and the enlarged logits
+    lose them again, so sides are multiples of 8. A training step needs two photos, because the batch norm of the
     coarsest level sees a single value of each.
 
     Args:
@@ -69,18 +69,18 @@ class PspNet(PretrainedNetwork):
         return enlarge(scores, padded)[:, :, :-1, :-1]
 
     def take_weights(self, weights: Weights) -> str:
-        """A ResNet with this stem, of timm, since torchvision has none.
+        """Load timm's ResNet with this stem, which torchvision does not have.
 
-        The keys are torchvision's but for the stem, `conv1.0.weight` and so on.
+        The keys are torchvision's, except for the stem's, `conv1.0.weight` and so on.
         """
         load_weights(self.encoder, weights, of=f"timm's resnet{self.depth}s")
         return f"ResNet-{self.depth} with a stem of three convolutions"
 
 
 def adaptive_average(x: Tensor, bins: int) -> Tensor:
-    """Averages of `bins` by `bins` fields, which may overlap by a pixel; equals `nn.AdaptiveAvgPool2d(bins)`.
+    """Averages over `bins` by `bins` fields, which may overlap by a pixel; equals `nn.AdaptiveAvgPool2d(bins)`.
 
-    As a product of matrices it exports for photos of any size, which adaptive pooling does not.
+    As a matrix product it can be exported for photos of any size, which adaptive pooling cannot.
     """
     rows, columns = (_field_weights(x.shape[axis], bins, x) for axis in (2, 3))
     return rows @ x @ columns.T
@@ -123,13 +123,13 @@ class DeepLabPlus(PretrainedNetwork):
     `decoder`: both joined at stride 4, two 3x3 convolutions, 256 wide, batch norm and ReLU after each; 1x1 to the
     classes, enlarged bilinearly. Convolutions are plain, not separable.
 
-    As the paper's crops of 513 show, it takes sides of 16 k + 1. Here the photo gets one more row and column, its last
-    ones again, and the logits lose them: sides are multiples of the output stride. A training step needs two photos,
-    since the batch norm of the photo's average sees a single value of each.
+    As the paper's crops of 513 show, it takes sides of 16 k + 1. Here the photo's last row and column are repeated, and
+    the logits lose them again, so sides are multiples of the output stride. A training step needs two photos, because
+    the batch norm of the photo's average sees a single value of each.
 
     Args:
         encoder: `resnet50`, `resnet101` or `xception65`.
-        output_stride: 16, as the paper trains, or 8, finer, with 2.6 times the arithmetic.
+        output_stride: 16, as the paper trains it, or 8, finer, with 2.6 times the operations.
     """
 
     min_training_photos = 2
@@ -158,7 +158,7 @@ class DeepLabPlus(PretrainedNetwork):
         return enlarge(self.decoder(joined), x)[:, :, :-1, :-1]
 
     def take_weights(self, weights: Weights) -> str:
-        """A ResNet of torchvision, or an Xception of timm."""
+        """Load torchvision's ResNet, or timm's Xception."""
         load_weights(self.encoder, weights, of=self.encoder_name)
         return self.encoder_name.replace("resnet", "ResNet-").replace("xception", "Xception-")
 

@@ -1,6 +1,6 @@
-"""U-Nets: an encoder, and a decoder that takes its maps of each scale up again; each a recipe's network by its name.
+"""U-Nets: an encoder, and a decoder that joins its maps of each scale; by their names in a recipe.
 
-* `simple`, the proposal's first: deliberately small, what everything else has to beat;
+* `simple`, the proposal's first: deliberately small, the baseline for everything else;
 * `unet`: the Carvana challenge's (Heng CherKeng's, as ported by petrosgk);
 * `unet_paper`: the first U-Net, convolutions unpadded (Ronneberger 2015, arXiv 1505.04597);
 * `ternausnet`: on VGG from ImageNet (Iglovikov & Shvets 2018, arXiv 1801.05746);
@@ -32,13 +32,13 @@ from garmentcut.model.papers.backbone import (
 
 
 class Simple(PhotoNetwork):
-    """A convolution at each scale on the way down, two on the way up, skips between; no start from ImageNet.
+    """One convolution at each scale on the way down, two on the way up, with skips; no ImageNet weights.
 
-    A pixel of the result depends on the photo within 19 pixels around it: it knows cloth, not garments.
+    A pixel of the result depends only on the photo within 19 pixels around it, so it knows cloth, not garments.
     69,985 parameters with the default channels.
 
     Args:
-        channels: at full, half, quarter size and so on; two scales at least.
+        channels: at full, half, quarter size and so on; at least two scales.
     """
 
     def __init__(self, channels: Sequence[int] = (16, 32, 64)) -> None:
@@ -74,14 +74,14 @@ _CARVANA_WIDTHS = {
 
 
 class UNet(PhotoNetwork):
-    """Two 3x3 convolutions a scale and a max-pool on the way down, nearest x2, join and three on the way up.
+    """Two 3x3 convolutions per scale and a max-pool on the way down; nearest x2, join and three on the way up.
 
-    Each convolution has a bias, batch norm and ReLU. Every size of it ends at 8x8 positions of 1024 channels when it is
-    fed squares of that size; other sides work, as multiples of 2 to the power of its scales. 34.5 to 34.6 million
+    Each convolution has a bias, batch norm and ReLU. Every size has 8x8 positions of 1024 channels at its centre for
+    squares of that size; other sides work if they are multiples of 2 to the power of its scales. 34.5 to 34.6 million
     parameters each.
 
     Args:
-        size: side of the squares it was designed for: 128, 256, 512 or 1024; the larger, the more scales, and the fewer
+        size: side of the squares it was designed for: 128, 256, 512 or 1024; larger ones have more scales, and fewer
             channels at full size.
     """
 
@@ -112,7 +112,7 @@ class UNet(PhotoNetwork):
 
 
 _PAPER_WIDTHS = (64, 128, 256, 512, 1024)
-_BORDER = 94  # 16 k + 2 * 94 pixels in leave 16 k + 4 pixels of logits
+_BORDER = 94  # 16 k + 2 * 94 pixels of input give 16 k + 4 pixels of logits
 
 
 class UnetPaper(PhotoNetwork):
@@ -120,15 +120,15 @@ class UnetPaper(PhotoNetwork):
 
     `down`: five pairs of unpadded 3x3 convolutions with ReLUs, 64 to 1024 wide, 2x2 max-pools between; dropout 0.5 (the
     paper names no rate; its Caffe default) after the last two. `up`: 2x2 up-convolution to half the width, joined with
-    the middle of the encoder's map of that scale, two more convolutions. `score`: 1x1. No batch norm. After He.
+    the middle of the encoder's map of that scale, two more convolutions. `score`: 1x1. No batch norm. He init.
 
-    572x572 pixels in leave 388x388 out. As in the paper's overlap-tile strategy the missing border is mirrored: the
-    photo is laid in 94 pixels of its own reflection, and the logits lose two pixels on each side. Sides are multiples
-    of 16 and at least 96, for a photo must be larger than its mirrored border.
+    572x572 pixels of input give 388x388 of output. As in the paper's overlap-tile strategy the missing border is
+    mirrored: the photo is padded by 94 pixels of its reflection, and the logits lose two pixels on each side. Sides are
+    multiples of 16 and at least 96, because a photo must be larger than its mirrored border.
 
     Args:
         in_channels: 3 here, 1 as published.
-        num_classes: Channels of the logits; 2 as published.
+        num_classes: channels of the logits; 2 as published.
     """
 
     multiple_of = 16
@@ -150,7 +150,7 @@ class UnetPaper(PhotoNetwork):
         return self.valid_logits(functional.pad(x, (_BORDER,) * 4, mode="reflect"))[:, :, 2:-2, 2:-2]
 
     def valid_logits(self, x: Tensor) -> Tensor:
-        """The paper's net itself: sides of 16 k + 188 pixels in, 184 fewer out."""
+        """The paper's net itself: sides of 16 k + 188 pixels, of which the output has 184 fewer."""
         skips = []
         for number, block in enumerate(self.down):
             x = block(self.pool(x) if number else x)
@@ -170,7 +170,7 @@ def _middle(x: Tensor, size: torch.Size) -> Tensor:
 _VggDepth = Literal[11, 16]
 Upsampling = Literal["deconv", "bilinear"]
 
-# Width between and out of the two layers of each decoder block, coarse to fine: the centre, then dec5 to dec2.
+# Width between the two layers of each decoder block, and after them, coarse to fine: the centre, then dec5 to dec2.
 _DECODERS = {
     11: ((512, 256), (512, 256), (512, 128), (256, 64), (128, 32)),
     16: ((512, 256), (512, 256), (512, 256), (256, 64), (128, 32)),
@@ -185,7 +185,7 @@ class TernausNet(PretrainedNetwork):
     the encoder's map of that scale. `last`: 3x3 to 32 with ReLU. `score`: 1x1 to the classes.
 
     Enlargement: 11 has a 3x3 transposed convolution; 16 a 4x4 one (`deconv`) or, before the block's two convolutions,
-    bilinear (`bilinear`). The encoder starts after He, the rest as torch draws it, as published.
+    bilinear (`bilinear`). The encoder has He's initialisation, the rest torch's default, as published.
     Sides are multiples of 32.
 
     Args:
@@ -219,7 +219,7 @@ class TernausNet(PretrainedNetwork):
         return self.score(self.last(x))  # type: ignore[no-any-return]
 
     def take_weights(self, weights: Weights) -> str:
-        """VGG of this depth, of torchvision."""
+        """Load torchvision's VGG of this depth."""
         load_vgg(self.blocks, weights, of=f"VGG-{self.depth}")
         return f"VGG-{self.depth}'s {sum(map(len, self.blocks)) // 2} convolutions"  # type: ignore[arg-type]
 
@@ -242,8 +242,8 @@ class LinkNet34(PretrainedNetwork):
     `encoder`: torchvision's ResNet-34; its stem and four stages give strides 4, 4, 8, 16, 32.
     `decoder`: four blocks, coarse to fine: 1x1 to a quarter of the width, 3x3 transposed convolution to twice the size,
     1x1 to the next stage's width, each with batch norm and ReLU; then the encoder's map of that scale is added.
-    `head`: 3x3 transposed convolution to stride 1 and one pixel more, 3x3 without padding, 2x2 to the classes with one
-    pixel of padding, which ends at the photo's size.
+    `head`: 3x3 transposed convolution to stride 1 and one more pixel, 3x3 without padding, 2x2 to the classes with one
+    pixel of padding, which gives the photo's size.
 
     Sides are multiples of 32.
     """
@@ -279,7 +279,7 @@ class LinkNet34(PretrainedNetwork):
         return self.head(x)  # type: ignore[no-any-return]
 
     def take_weights(self, weights: Weights) -> str:
-        """ResNet-34 of torchvision."""
+        """Load torchvision's ResNet-34."""
         load_weights(self.encoder, weights, of="ResNet-34")
         return "ResNet-34"
 
@@ -296,7 +296,7 @@ def _linknet_block(channels: int, width: int) -> nn.Sequential:
 _DenseDepth = Literal[56, 67, 103]
 
 _DENSE_FIRST = 48
-# New maps a layer; layers in the five blocks down, whose mirror is the way up; layers at the bottom.
+# New maps per layer; layers in the five blocks down, mirrored on the way up; layers at the bottom.
 _DENSE_SHAPES = {
     56: (12, (4, 4, 4, 4, 4), 4),
     67: (16, (5, 5, 5, 5, 5), 5),
@@ -305,9 +305,9 @@ _DENSE_SHAPES = {
 
 
 class DenseBlock(nn.Module):
-    """Layers that each see the maps of all before them.
+    """Layers that each see the maps of all previous ones.
 
-    (N, C, H, W) to the layers' new maps alone, (N, growth * count, H, W).
+    Maps (N, C, H, W) to the layers' new maps only, (N, growth * count, H, W).
     """
 
     def __init__(self, channels: int, growth: int, count: int) -> None:
@@ -327,17 +327,17 @@ class DenseBlock(nn.Module):
 class Tiramisu(PhotoNetwork):
     """FC-DenseNet (Jegou, Drozdzal, Vazquez, Romero & Bengio 2016, arXiv 1611.09326).
 
-    `first`: 3x3 to 48 maps. `down`: five dense blocks, each joined with its input; a skip leaves, then `shrink`: batch
-    norm, ReLU, 1x1 of the same width, dropout, 2x2 max-pool. `bottom`: a dense block. `up`: `grow`, a 3x3 transposed
-    convolution of the last block's new maps alone to twice the size, joined with the skip, and a dense block; the last
+    `first`: 3x3 to 48 maps. `down`: five dense blocks, each joined with its input (a skip); then `shrink`: batch norm,
+    ReLU, 1x1 of the same width, dropout, 2x2 max-pool. `bottom`: a dense block. `up`: `grow`, a 3x3 transposed
+    convolution of only the last block's new maps to twice the size, joined with the skip, and a dense block; the last
     one is joined with its input. `score`: 1x1 to the classes.
 
     A layer is batch norm, ReLU, 3x3 convolution to 12 or 16 maps, dropout 0.2. He's uniform initialisation.
     Any sides of at least 32.
 
     Args:
-        depth: 56 (12 maps a layer), 67 or 103 (16 maps).
-        num_classes: Channels of the logits; 11 as published.
+        depth: 56 (12 maps per layer), 67 or 103 (16 maps).
+        num_classes: channels of the logits; 11 as published.
     """
 
     min_side = 32
@@ -370,7 +370,7 @@ class Tiramisu(PhotoNetwork):
         new = self.bottom(x)
         for grow, block in zip(self.grow, self.up, strict=True):
             skip = skips.pop()
-            # The paper cuts the middle out of one pixel too many: that is the first 2 n of 2 n + 1.
+            # The paper crops the middle where there is one pixel too many, which is the first 2 n of 2 n + 1.
             x = torch.cat([skip, grow(new)[:, :, : skip.shape[2], : skip.shape[3]]], dim=1)
             new = block(x)
         return self.score(torch.cat([x, new], dim=1))  # type: ignore[no-any-return]

@@ -1,8 +1,8 @@
-"""Networks that are a VGG-16 made convolutional, each a recipe's network by its name.
+"""Networks that are a VGG-16 made convolutional, by their names in a recipe.
 
 * `fcn`: scores enlarged bilinearly (Shelhamer 2016, arXiv 1605.06211);
-* `segnet`: a mirrored VGG-16 that unpools values to where they came from (Badrinarayanan 2015, arXiv 1511.00561);
-* `deeplab_largefov`: the last layers dilated to see far (Chen 2014, arXiv 1412.7062).
+* `segnet`: a mirrored VGG-16 that unpools values to their original pixels (Badrinarayanan 2015, arXiv 1511.00561);
+* `deeplab_largefov`: the last layers dilated for a wide field of view (Chen 2014, arXiv 1412.7062).
 """
 
 from typing import Literal
@@ -27,9 +27,9 @@ from garmentcut.model.papers.backbone import (
 
 Variant = Literal["32s", "16s", "8s"]
 
-# Strides of the enlargements, coarse to fine, and where in the last the photo begins.
+# Strides of the enlargements, coarse to fine, and the offset of the photo in the last one.
 _ENLARGEMENTS = {"32s": ((32,), 19), "16s": ((2, 16), 27), "8s": ((2, 2, 8), 31)}
-# Width of the pool that joins after each enlargement by 2, and where in it the coarser scores begin.
+# Width of the pool that joins after each enlargement by 2, and the offset of the coarser scores in it.
 _SKIPS = ((512, 5), (256, 9))
 
 
@@ -41,10 +41,10 @@ class _OnVgg16(PretrainedNetwork):
     dense: nn.Sequential
 
     def take_weights(self, weights: Weights) -> str:
-        """VGG-16 of torchvision, its dense layers included where the weights have them.
+        """Load torchvision's VGG-16, with its dense layers if the weights have them.
 
-        Of smaller dense layers than VGG's, DeepLab's, only every third of fc6's 7x7 positions and every fourth of both
-        layers' 4096 units is kept, "simple decimation".
+        For DeepLab, whose dense layers are smaller than VGG's, only every third of fc6's 7x7 positions and every fourth
+        of both layers' 4096 units are kept ("simple decimation").
         """
         load_vgg(self.blocks, weights, of="VGG-16")
         return f"VGG-16's 13 convolutions; {load_dense(self.dense, weights)}"
@@ -59,12 +59,12 @@ class Fcn(_OnVgg16):
     `score`: 1x1 to the classes. `skips`: the same from pool4 (16s, 8s) and pool3 (8s), added after each enlargement.
     `enlargements`: transposed convolutions with a bilinear kernel that is not trained.
 
-    Sides may be any. All scores start at 0, as published. The published solver doubles the rate of biases and has
-    momentum 0.99 and an unnormalised loss; a recipe may choose, the network does not.
+    Sides may have any length. All scores start at 0, as published. The published solver doubles the learning rate of
+    biases and has momentum 0.99 and an unnormalised loss; that is for a recipe to choose, not for the network.
 
     Args:
-        variant: Stride of the finest scores: `32s`, `16s` (pool4 added) or `8s` (pool4 and pool3 added).
-        num_classes: Channels of the logits; 21 as published.
+        variant: stride of the finest scores: `32s`, `16s` (pool4 added) or `8s` (pool4 and pool3 added).
+        num_classes: channels of the logits; 21 as published.
     """
 
     def __init__(self, variant: Variant = "8s", *, num_classes: int = 1) -> None:
@@ -105,7 +105,7 @@ def _score(width: int, num_classes: int) -> nn.Conv2d:
 
 
 def _bilinear(channels: int, stride: int) -> nn.ConvTranspose2d:
-    """A full transposed convolution, diagonal in the channels, as published: its zeros are counted there too."""
+    """A full transposed convolution, diagonal in the channels, as published, where its zeros are counted too."""
     layer = nn.ConvTranspose2d(channels, channels, 2 * stride, stride, bias=False).requires_grad_(False)
     kernel = bilinear_kernel(stride) * torch.eye(channels)[..., None, None]
     layer.load_state_dict({"weight": kernel})
@@ -116,27 +116,27 @@ def _cut(x: Tensor, offset: int, size: torch.Size) -> Tensor:
     return x[:, :, offset : offset + size[0], offset : offset + size[1]]
 
 
-# Widths into, within and out of each block of the decoder, coarse to fine.
+# Input, inner and output widths of each block of the decoder, coarse to fine.
 _DECODER = ((512, 512, 512, 512), (512, 512, 512, 256), (256, 256, 256, 128), (128, 128, 64), (64, 64))
 
 TIE, WIN = 0.02, 0.1
-"""For `pool`, pixels that differ by less than `TIE` are equal, and one that is larger by `WIN` has clearly won; values
-behind a batch norm and a ReLU are around 1."""
+"""In `pool`, pixels that differ by less than `TIE` are equal, and one that is larger by `WIN` has clearly won; values
+after a batch norm and a ReLU are around 1."""
 
 
 class SegNet(PretrainedNetwork):
     """SegNet (Badrinarayanan, Kendall & Cipolla 2015, arXiv 1511.00561).
 
     `blocks`: VGG-16's 13 convolutions, each with batch norm and ReLU, 2x2 max-pools between: strides 2 to 32.
-    `decoder`: the mirror image; each block first takes its input to twice the size, every value to the pixel that won
-    in the encoder's pool and zeros elsewhere, then convolves. `score`: 3x3 to the classes.
+    `decoder`: the mirror image; each block first doubles the size, with every value at the pixel that won in the
+    encoder's pool and zeros elsewhere, then convolves. `score`: 3x3 to the classes.
 
-    Initialised after He, as published. Sides are multiples of 32. In the paper the larger of two pixels wins, however
-    little larger it is. On a plain background that is up to rounding, each runtime has its own, and alphas differ. Here
-    the first of two pixels that are all but equal wins; see `pool`.
+    He's initialisation, as published. Sides are multiples of 32. In the paper the larger of two pixels wins, by however
+    little. On a plain background rounding decides that, which differs between runtimes, and so alphas would differ.
+    Here the first of two nearly equal pixels wins; see `pool`.
 
     Args:
-        num_classes: Channels of the logits; 11 as published.
+        num_classes: channels of the logits; 11 as published.
     """
 
     source = "VGG16_BN_Weights.IMAGENET1K_V1"
@@ -161,24 +161,24 @@ class SegNet(PretrainedNetwork):
         return self.score(x)  # type: ignore[no-any-return]
 
     def take_weights(self, weights: Weights) -> str:
-        """VGG-16 with batch norms, of torchvision."""
+        """Load torchvision's VGG-16 with batch norms."""
         load_vgg(self.blocks, weights, of="VGG-16 with batch norms")
         return "VGG-16's 13 convolutions and their batch norms"
 
 
 def pool(x: Tensor) -> tuple[Tensor, Tensor]:
-    """2x2 max-pool that remembers where; `nn.MaxPool2d(2, return_indices=True)` with shares in place of indices.
+    """2x2 max-pool that also returns where: `nn.MaxPool2d(2, return_indices=True)` with shares instead of indices.
 
-    The first in reading order wins, as in torch, until a later one is larger by `TIE`; from there to `WIN` its share
-    grows from 0 to 1. So a rounding moves a share by little, and that of equal pixels not at all. No gradient flows
-    through the shares, as none flows through indices.
+    The first in reading order wins, as in torch, unless a later one is larger by more than `TIE`; from there to `WIN`
+    its share grows from 0 to 1. So rounding changes a share only a little, and that of equal pixels not at all. No
+    gradient flows through the shares, just as none flows through indices.
 
     Args:
         x: (N, C, H, W), even sides.
 
     Returns:
-        The largest of each 2x2 pixels, (N, C, H / 2, W / 2), and the share of each of them in reading order,
-        (N, C, 4, H / 2, W / 2), in [0, 1], 1 together.
+        The maximum of each 2x2 pixels, (N, C, H / 2, W / 2), and their shares in reading order, (N, C, 4, H / 2, W /
+        2), in [0, 1], with a sum of 1.
     """
     first, *later = torch.unflatten(functional.pixel_unshuffle(x.detach(), 2), 1, (-1, 4)).unbind(dim=2)
     largest, shares = first, [torch.ones_like(first)]
@@ -190,7 +190,7 @@ def pool(x: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def unpool(x: Tensor, shares: Tensor) -> Tensor:
-    """Each value of (N, C, H, W) to its place in its 2x2 pixels of (N, C, 2 H, 2 W), zeros elsewhere."""
+    """Put each value of (N, C, H, W) at its place in 2x2 pixels of (N, C, 2 H, 2 W), with zeros elsewhere."""
     return functional.pixel_shuffle((x.unsqueeze(2) * shares).flatten(1, 2), 2)
 
 
@@ -202,15 +202,15 @@ class DeepLabLargeFov(_OnVgg16):
 
     `blocks`: VGG-16's convolutions, the last block dilated by 2. 3x3 max-pools follow: strides 2, 4, 8, 8, 8; after the
     fifth a 3x3 average. `dense`: fc6, 3x3 dilated by 12, and fc7, 1x1, both 1024 wide with dropout 0.5.
-    `score`: fc8, 1x1, N(0, 0.01); its published learning rate is ten times the others', which a recipe cannot say.
+    `score`: fc8, 1x1, N(0, 0.01); its published learning rate is ten times the others', which a recipe cannot set.
 
-    The published net takes sides of 8 k + 1 (321 gives 41x41 scores, each in the middle of its pixels). Here the photo
-    gets one more row and column, its last ones again, and the enlarged scores lose them: sides are multiples of 8.
+    The published net takes sides of 8 k + 1 (321 gives 41x41 scores, each in the middle of its pixels). Here the
+    photo's last row and column are repeated, and the enlarged scores lose them again, so sides are multiples of 8.
 
     Args:
-        head: What the loss sees in training. `upsample`: scores enlarged bilinearly. `plain`: each score stands for the
-            8x8 pixels around it, in place of labels made eight times smaller. Enlarged bilinearly for use, both.
-        num_classes: Channels of the logits; 21 as published.
+        head: what the loss sees in training. `upsample`: scores enlarged bilinearly. `plain`: each score stands for the
+            8x8 pixels around it, instead of reduced labels. Outside training, both are enlarged bilinearly.
+        num_classes: channels of the logits; 21 as published.
     """
 
     multiple_of = 8
@@ -234,12 +234,12 @@ class DeepLabLargeFov(_OnVgg16):
         x = extend(x)
         scores = self.scores(x)
         if self.training and self.head == "plain":
-            # Score i lies on pixel 8 i, so its cell begins four pixels before.
+            # Score i lies on pixel 8 i, so its cell begins four pixels earlier.
             return functional.interpolate(scores, scale_factor=8.0)[:, :, 4 : 4 + height, 4 : 4 + width]
         return enlarge(scores, x)[:, :, :-1, :-1]
 
     def scores(self, x: Tensor) -> Tensor:
-        """Scores (N, classes, k + 1, l + 1) of (N, 3, 8 k + 1, 8 l + 1): one on every eighth pixel from the corners."""
+        """Scores (N, classes, k + 1, l + 1) of (N, 3, 8 k + 1, 8 l + 1): one on each eighth pixel, corners included."""
         for block, pool in zip(self.blocks, self.pools[:5], strict=True):
             x = pool(block(x))
         return self.score(self.dense(self.pools[5](x)))  # type: ignore[no-any-return]
