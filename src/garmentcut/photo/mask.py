@@ -184,14 +184,8 @@ def agree_with_colors(
 def grab_cut(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Decide patches in which a rough alpha is near neither 0 nor 1, by OpenCV's GrabCut in boxes around them.
 
-    Thin parts stay as they are: a graph cut shortens straps. The same input always gives the same output.
-
-    Args:
-        alpha: `(H, W)` in [0, 1].
-        rgb: `(H, W, 3)` sRGB, the same pixels.
-
-    Returns:
-        `(H, W)` float32 in [0, 1]; `alpha` itself if it has no such patch.
+    Thin parts stay as they are, because a graph cut shortens straps. Arguments and result are as for
+    `agree_with_colors`; equal input always gives equal output.
     """
     patches = _unsure_patches(alpha)
     if not patches.any():
