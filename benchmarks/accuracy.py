@@ -4,9 +4,9 @@
     python benchmarks/accuracy.py CUT CUTOUTS
     python benchmarks/accuracy.py --twice ORIGINALS CUTOUTS
 
-CUT and CUTOUTS hold RGBA files with the same stems. Per photo Dice, then mean, median and worst over photos, in both
-conventions: which of the retoucher's pixels count as garment. With --twice: how far the cutouts of photos that occur
-twice, byte for byte, agree.
+CUT and CUTOUTS hold RGBA files with the same stems. Prints Dice per photo, then mean, median and worst over photos, by
+both conventions for which of the retoucher's pixels count as garment. With --twice: the agreement between the cutouts
+of byte-identical photos.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from garmentcut.evaluation.metrics import compare_outlines, surface_dice
 
 
 def dice(mask: NDArray[np.bool_], target: NDArray[np.bool_]) -> float:
-    """2 |A and B| / (|A| + |B|); 1 where both are empty."""
+    """2 |A and B| / (|A| + |B|); 1 if both are empty."""
     total = int(mask.sum()) + int(target.sum())
     return 2 * int((mask & target).sum()) / total if total else 1.0
 

@@ -2,11 +2,11 @@
 
     python benchmarks/audit.py RUNS DATASET [--seeds 5] [--each 4]
 
-RUNS is a folder of fold runs. Of each kind `--each` cutouts are exchanged for a wrong one: a side eroded by 8 to 16
-pixels over a quarter to nearly a half of the height, the lowest 4 to 8 % missing, shifted by 3 pixels, another photo's,
-the inner layer at the neckline removed (an ellipse below it). The photos are cut once; every seed plants anew in other
-photos. Prints how many of the planted are among the first 30 ranks, by the audit and by the label quality score of Lad
-and Mueller (cleanlab's for segmentation) alone. Lengths are for photos 1728 pixels high.
+RUNS is a folder of fold runs. For each kind of error, `--each` cutouts are replaced by wrong ones: a side eroded by 8
+to 16 pixels over a quarter to nearly a half of the height, the lowest 4 to 8 % missing, shifted by 3 pixels, another
+photo's, the inner layer at the neckline removed (an ellipse below it). The photos are cut once; each seed plants errors
+in other photos. Prints how many of the planted errors are among the first 30 ranks of the audit, and of the label
+quality score of Lad and Mueller (cleanlab's for segmentation) alone. Lengths are for photos 1728 pixels high.
 """
 
 import argparse
@@ -69,18 +69,18 @@ class Look(NamedTuple):
 
 
 def look(rgb: NDArray[np.uint8], prediction: CutPair) -> Look:
-    """As the audit looks at a photo."""
+    """Examine a photo as the audit does."""
     return Look(gather_evidence(rgb, prediction.target, prediction.alpha), experience_of(prediction))
 
 
 class Stage:
-    """Cuts each photo once; gathers evidence against its own cutout and against planted ones."""
+    """Cuts each photo once, and gathers evidence against its real cutout and against planted ones."""
 
     def __init__(self, plans: list[dict[str, str]], others: dict[str, Alpha]) -> None:
         self.plans, self.others = plans, others
 
     def __call__(self, prediction: CutPair) -> tuple[Look, list[Look | None]]:
-        """What is seen with the real cutout, and with each seed's planted one."""
+        """What the audit sees with the real cutout, and with each seed's planted one."""
         photo, name = prediction.photo, prediction.pair.name
         rgb = srgb_of(to_8_bit(photo.rgb), photo.profile)
         planted: list[Look | None] = []
@@ -94,7 +94,7 @@ class Stage:
 
 
 def main() -> None:
-    """Print a line a seed and the totals by kind."""
+    """Print a line per seed and the totals by kind."""
     parser = argparse.ArgumentParser()
     parser.add_argument("runs", type=Path)
     parser.add_argument("dataset", type=Path)
@@ -122,12 +122,12 @@ def main() -> None:
 
 
 def report(looked: list[Any], plans: list[dict[str, str]]) -> None:
-    """Rank with each seed's planted cutouts in place of the real ones."""
+    """Rank with each seed's planted cutouts instead of the real ones."""
     names = [outcome.pair.name for outcome in looked]
     heights = [outcome.pair.size_hw[0] for outcome in looked]
     found: dict[str, list[bool]] = {kind: [] for kind in KINDS}
     for seed, plan in enumerate(plans):
-        # What the doubt model learns from is spoiled too: a planted cutout makes its photo look badly cut.
+        # The data for the doubt model is changed too: a planted cutout makes its photo look badly cut.
         looks = [outcome.found[1][seed] or outcome.found[0] for outcome in looked]
         evidence = [one.evidence for one in looks]
         planted = {name: plan[name] for name, outcome in zip(names, looked, strict=True) if outcome.found[1][seed]}

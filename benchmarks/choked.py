@@ -1,10 +1,10 @@
-"""A studio with a style of its own: what does fine-tuning make of a model, when all cutouts end 1.5 px farther inside?
+"""How well does fine-tuning adapt a model to a studio whose cutouts all end 1.5 px farther inside?
 
     python benchmarks/choked.py DATASET MODEL OUT
 
-Takes the pairs of a dataset that MODEL has not seen, chokes their cutouts, and writes 40, and what belongs to the same
-garments, to OUT/learn and the others to OUT/measure. MODEL is a fold of a run of stages, RUN/folds/0/model.onnx, which
-`garmentcut export RUN --folds` writes, and FOLD its folder. Then:
+Takes the pairs of a dataset that MODEL has not seen, chokes their cutouts, and writes 40 of them, with all others of
+the same garments, to OUT/learn and the rest to OUT/measure. MODEL is a fold model of a run with stages,
+RUN/folds/0/model.onnx, which `garmentcut export RUN --folds` writes, and FOLD is its folder. Then:
 
     garmentcut ingest OUT/learn/photos OUT/learn/cutouts --out OUT/learn/dataset    # and the same of OUT/measure
     garmentcut train finetune --data OUT/learn/dataset --out OUT/run --fold none --hours 0.5 \

@@ -2,9 +2,9 @@
 
     python benchmarks/cluster.py [--photos 300] [--workers 0 1 2] [--keep FOLDER]
 
-Photos are drawn (`garmentcut studio`, 192x288 and other sizes); the network sees them at its own height, so that each
-costs what a studio's photo costs. Needs the extras `cluster` and `dev`, and Linux, whose /proc tells what each process
-has used: processor seconds can be compared on a shared machine too.
+Photos are drawn (`garmentcut studio`, 192x288 and other sizes); the network scales them to its own height, so that each
+costs as much as a studio's photo. Needs the extras `cluster` and `dev`, and Linux, whose /proc reports what each
+process has used; processor seconds can be compared even on a shared machine.
 """
 
 import argparse
@@ -29,18 +29,18 @@ from watch import RED
 
 _CONSOLE = Console(width=110)
 _HEIGHTS = (288, 432, 576)
-_SETTLED = 8  # photos after which a run has found its pace
+_SETTLED = 8  # number of photos after which the speed of a run is steady
 
 
 def draw_photos(folder: Path, num: int, *, broken: int = 0, red: bool = False) -> None:
-    """Synthetic photos of three sizes, each file another; some of them cut short."""
+    """Draw distinct photos of three sizes; some files are truncated."""
     folder.mkdir(parents=True)
     fabric: dict[str, Any] = {"fabric_rgb": RED, "print_name": "plain"} if red else {}
     sizes = [(height, height * 2 // 3) for height in _HEIGHTS]
     shots = [draw_studio_photo(seed, size_hw=size_hw, **fabric) for seed in range(6) for size_hw in sizes]
     for number, shot in enumerate(islice(cycle(shots), num)):
         pixels = shot.rgb.copy()
-        pixels[0, 0] = np.frombuffer(number.to_bytes(3, "big"), np.uint8)  # no two photos are one
+        pixels[0, 0] = np.frombuffer(number.to_bytes(3, "big"), np.uint8)  # make each photo unique
         path = folder / f"{number:04}.png"
         Image.fromarray(pixels).save(path, compress_level=1)
     for number in np.linspace(1, num - 1, broken).astype(int) if broken else ():
@@ -50,11 +50,11 @@ def draw_photos(folder: Path, num: int, *, broken: int = 0, red: bool = False) -
 
 @dataclass(frozen=True)
 class Moment:
-    """What a run has used until so many photos were there.
+    """What a run has used until a number of photos were done.
 
     Attributes:
-        num: photos.
-        wall_s: since it was started.
+        num: number of photos done.
+        wall_s: wall seconds since the start.
         seconds: processor seconds of each of its processes.
     """
 
@@ -64,9 +64,9 @@ class Moment:
 
 
 def measure(*args: object, num_done: Callable[[], int]) -> dict[str, Any]:
-    """Run a command: wall and processor seconds, seconds to the first photo, memory.
+    """Run a command; returns wall and processor seconds, seconds to the first photo, and memory.
 
-    `steady` is what happens between the first photos and the last ones: neither start nor end is in it.
+    `steady` covers the time between the first and the last photos, without start and end.
     """
     began, first, halves, moments = time.perf_counter(), 0.0, dict[str, float](), list[Moment]()
     process = start(*args, "--json")
@@ -96,7 +96,7 @@ def measure(*args: object, num_done: Callable[[], int]) -> dict[str, Any]:
 
 
 def steady(moments: list[Moment], family: Family) -> dict[str, Any]:
-    """Between the first moment and the last: wall and processor seconds a photo, these by kind of process too."""
+    """Wall and processor seconds per photo between the first and last moment; the latter also by kind of process."""
     begin, end = moments[0], moments[-1]
     num = end.num - begin.num
     used = {pid: (total - begin.seconds.get(pid, 0.0)) / num for pid, total in end.seconds.items()}
@@ -109,9 +109,9 @@ def steady(moments: list[Moment], family: Family) -> dict[str, Any]:
 
 
 def report_speed(work: Path, num: int, workers: list[int]) -> None:
-    """The folder run, and Ray with so many workers (0: the folder run), over the same photos, one after another.
+    """Cut the same photos with Ray, once for each number of workers; 0 stands for the folder run.
 
-    `measured.json` beside the rows is for `benchmarks/scale_plan.py check`.
+    `measured.json`, next to the rows, is for `benchmarks/scale_plan.py check`.
     """
     if not (work / "photos").exists():
         draw_photos(work / "photos", num)

@@ -1,10 +1,10 @@
-"""`garmentcut cut --ray` under faults: workers and driver killed, an object store that errs and waits.
+"""`garmentcut cut --ray` under faults: workers and driver are killed, the object store fails and delays requests.
 
     python benchmarks/cluster_faults.py [--photos 300] [--every 10] [--stand-in] [--s3 URL] [--keep FOLDER]
 
-Photos are drawn (`garmentcut studio`, 192x288 and other sizes), and some cut short; results count here, and not time,
-so the network sees them at half of its height. The S3 server is moto's, or the one that --s3 names, behind a layer of
-faults. Needs the extras `cluster` and `dev`, and Linux.
+Photos are drawn (`garmentcut studio`, 192x288 and other sizes), and some are truncated. Only results matter here, not
+time, so the network works at half of its height. The S3 server is moto's, or the one given by --s3, behind a layer that
+injects faults. Needs the extras `cluster` and `dev`, and Linux.
 """
 
 import argparse
@@ -40,7 +40,7 @@ _HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding")
 
 
 def smaller_model(path: Path) -> Path:
-    """The embedded model, told to look at half of its height."""
+    """The embedded model, changed to work at half of its height."""
     content, card = read_model(default_model())
     height, width = card.working_size_hw
     path.write_bytes(with_card(content, replace(card, working_size_hw=(height // 2, width // 2))))
@@ -48,14 +48,14 @@ def smaller_model(path: Path) -> Path:
 
 
 class Faulty:
-    """A WSGI application that errs and waits before another one answers."""
+    """A WSGI application that injects errors and delays before it calls another one."""
 
     def __init__(self, application: Any, errors: float, waits: float, wait_s: float) -> None:
         self._application, self._errors, self._waits, self._wait_s = application, errors, waits, wait_s
         self.counts: Counter[str] = Counter()
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Answer, late or with 503."""
+        """Respond, late or with 503."""
         self.counts["requests"] += 1
         if random.random() < self._waits:
             self.counts["waited"] += 1
@@ -69,13 +69,13 @@ class Faulty:
 
 
 class Forwarding:
-    """A WSGI application that hands requests on to a server, as they are: their signatures stay good."""
+    """A WSGI application that forwards requests to a server unchanged, so that their signatures stay valid."""
 
     def __init__(self, server: str) -> None:
         self._server = server.partition("://")[2].rstrip("/")
 
     def __call__(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """The server's answer."""
+        """The server's response."""
         names = {key: key[5:].replace("_", "-").lower() for key in environ if key.startswith("HTTP_")}
         headers = {name: environ[key] for key, name in names.items()}
         headers |= {"content-type": environ["CONTENT_TYPE"]} if environ.get("CONTENT_TYPE") else {}
@@ -92,7 +92,7 @@ class Forwarding:
 
 @contextmanager
 def served(application: Any) -> Iterator[str]:
-    """URL of an application, on loopback while the context lasts."""
+    """A context with the URL of an application that is served on loopback."""
     from werkzeug.serving import make_server
 
     server = make_server("127.0.0.1", 0, application, threaded=True)
@@ -107,11 +107,11 @@ def served(application: Any) -> Iterator[str]:
 
 @contextmanager
 def object_store(faults: tuple[float, float, float], given: str) -> Iterator[tuple[Faulty, Any]]:
-    """An S3 server behind faults, its address and credentials in the environment; and a way past the faults.
+    """An S3 server behind a layer of faults, with address and credentials in the environment; and direct access to it.
 
     Args:
-        faults: share of requests that fail, share that waits, and how many seconds.
-        given: URL of a server whose user `testing` has the secret `testing`; empty: moto's.
+        faults: share of requests that fail, share that are delayed, and the delay in seconds.
+        given: URL of a server whose user `testing` has the secret `testing`; empty: start moto's.
     """
     import logging
 
@@ -128,7 +128,7 @@ def object_store(faults: tuple[float, float, float], given: str) -> Iterator[tup
 
 
 def kill_a_worker(family: Family, counts: Counter[str]) -> None:
-    """End one of the processes that cut, as a machine that vanishes would."""
+    """Kill one of the workers, as if its machine had failed."""
     workers = [(pid, name) for pid, name in family.members.items() if name.startswith("ray::Worker")]
     if workers:
         pid, name = random.choice(workers)
@@ -137,7 +137,7 @@ def kill_a_worker(family: Family, counts: Counter[str]) -> None:
 
 
 def run_with_faults(args: list[object], *, kill_driver_after: int, every_s: float, num_done: Callable[[], int]) -> Any:
-    """Run a command, a worker killed every so often; the driver once so many photos are there, if that is not 0."""
+    """Run a command; kill a worker every `every_s` seconds, and the driver after some photos unless that is 0."""
     process, counts, last = start(*args, "--json"), Counter[str](), time.perf_counter()
     with watched(process) as family:
         while process.poll() is None:
@@ -154,7 +154,7 @@ def run_with_faults(args: list[object], *, kill_driver_after: int, every_s: floa
 
 
 def check_results(fs: Any, target: str, references: dict[str, bytes], num_failed: int) -> str:
-    """All rows there, once each; all cutouts those of a folder run, byte for byte."""
+    """Check that each row exists once, and that all cutouts equal those of a folder run byte for byte."""
     import pyarrow.parquet as pq
 
     num = len(references) + num_failed
@@ -175,7 +175,7 @@ def check_results(fs: Any, target: str, references: dict[str, bytes], num_failed
 
 
 def report_faults(work: Path, num: int, every_s: float, server: str, stand_in: bool) -> None:
-    """Photos in an object store that errs, workers killed every few seconds, the driver killed once."""
+    """Cut photos in a failing object store; workers are killed every few seconds, the driver once."""
     draw_photos(work / "photos", num, broken=max(num * _BROKEN // 300, 1), red=stand_in)
     began, model = time.perf_counter(), (write_model if stand_in else smaller_model)(work / "model.onnx")
     plain = start("cut", work / "photos", "--out", work / "plain", "--model", model, "--json")

@@ -1,13 +1,13 @@
-"""What composites and drawn photos from elsewhere cost on a studio's own photos, and bring on others.
+"""What training on composites and drawn photos costs on a studio's own photos, and gains on others.
 
     garmentcut train default --data DATASET --fold none --out RUN
     python benchmarks/composites.py DATASET RUN OUT [NUM [STEPS]]
     garmentcut evaluate OUT/with DATASET --against OUT/without
 
-Trains the first fold's segment network of RUN on, for 300 (or STEPS) steps, once with 20 (or NUM) composites of the
-fold's photos and as many drawn ones, and once without. OUT/with and OUT/without become runs of this one fold, and both
-cut 60 other photos from elsewhere, of garments that the fold has not seen. Prints Dice (`alpha >= 128`) and surface
-Dice at 2 px of both, and the mean over the photos of "with" minus "without", with its 95 % interval (bootstrap).
+Continues training the first fold's segment network of RUN for 300 (or STEPS) steps, once with 20 (or NUM) composites of
+the fold's photos and as many drawn ones, and once without. OUT/with and OUT/without become runs of this fold, and both
+cut 60 other generated photos, of garments that the fold has not seen. Prints Dice (`alpha >= 128`) and surface Dice at
+2 px of both, and the mean over the photos of "with" minus "without", with its 95 % bootstrap interval.
 """
 
 import shutil
@@ -32,7 +32,7 @@ from garmentcut.training.stages import StagePlan, fold_runs
 
 
 def train(manifest: Manifest, trained: Path, out: Path, num: int, steps: int) -> None:
-    """Train the fold's segment network on, with and without the extra photos."""
+    """Continue training the fold's segment network, with and without the extra photos."""
     recipe = load_recipe(trained / "recipe.toml", {"stages.fold_steps": 1.0})
     for name, extra in (("without", 0), ("with", num)):
         run = Run(out / name, recipe, manifest, training_split(manifest, "none"))
@@ -50,7 +50,7 @@ def train(manifest: Manifest, trained: Path, out: Path, num: int, steps: int) ->
 
 
 def compare_elsewhere(manifest: Manifest, out: Path, num: int = 60) -> None:
-    """Print what both make of photos from elsewhere."""
+    """Print how both do on photos unlike the studio's."""
     scores: dict[str, dict[str, tuple[float, float]]] = {}
     for name in ("without", "with"):
         with TemporaryDirectory() as folder:

@@ -1,12 +1,12 @@
-"""How long `garmentcut cut` takes and how much memory, by stage and end to end.
+"""Time and memory of `garmentcut cut`, by stage and end to end.
 
     python benchmarks/cut.py                    stages, throughput, cold start: about 3 minutes on two cores
     python benchmarks/cut.py memory             50 against 1000 photos: about 15 minutes
     python benchmarks/cut.py camera             a 24-megapixel JPEG
     python benchmarks/cut.py runtimes           OpenVINO against ONNX Runtime
 
-Photos: PNG copies of examples/photos (1152x1728). Whole-process figures come from the operating system's account of the
-finished process. Medians; run it on an otherwise idle machine.
+Photos are PNG copies of examples/photos (1152x1728). Figures of whole processes are those that the operating system
+reports when they end. All are medians; run it on an otherwise idle machine.
 """
 
 import io
@@ -79,7 +79,7 @@ def stages(cutter: Cutter, photos: Path, work: Path, rounds: int = 5) -> dict[st
 
 
 def folder_against_network(work: Path, rounds: int = 5, num_photos: int = 12) -> tuple[float, float]:
-    """Seconds a photo of a folder and of its network alone, warm; in turn, for a shared machine's speed drifts."""
+    """Seconds per photo of a folder run and of its network alone, warm; alternating, because the speed may drift."""
     cutter = Cutter.load(config=runtime_for(RuntimeConfig(), num_photos))
     photos = make_photos(work / "turns", num_photos)
     decoded = [decode_photo(path.read_bytes()) for path in sorted(photos.glob("*.png"))]
@@ -94,7 +94,7 @@ def folder_against_network(work: Path, rounds: int = 5, num_photos: int = 12) ->
         with ThreadPoolExecutor(cutter.runtime.streams) as pool:
             list(pool.map(cutter.predict, decoded, frames))
         times.append(((middle - start) / num_photos, (time.perf_counter() - middle) / num_photos))
-    times = sorted(times[1:], key=lambda pair: pair[1] / pair[0])  # the first turn compiles
+    times = sorted(times[1:], key=lambda pair: pair[1] / pair[0])  # the first round compiles
     return times[len(times) // 2]
 
 
@@ -146,7 +146,7 @@ def report_memory(work: Path) -> None:
 
 
 def report_camera(work: Path) -> None:
-    """A 24-megapixel photo, upright and lying."""
+    """A 24-megapixel photo, portrait and landscape."""
     work.mkdir(exist_ok=True)
     rows = []
     for name, size in (("upright 4000x6000", (4000, 6000)), ("lying 6000x4000", (6000, 4000))):

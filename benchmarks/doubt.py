@@ -2,11 +2,11 @@
 
     python benchmarks/doubt.py RUNS DATASET [--cost PHOTO]
 
-RUNS is what `garmentcut evaluate` takes: best a folder of fold runs, so that each photo is cut by a model that has not
-seen its garment. Prints the rank correlation of cross-fitted doubt with the true surface Dice at 2 px, beside those of
-single features and of gradient boosting on the same features; then, for some risks and qualities, the share accepted at
-confidence 90 % with its interval, and how the guarantee does on 200 random halves of the garments. With
-`--cost`, the time that doubt takes beside the embedded model's.
+RUNS is as for `garmentcut evaluate`, preferably a folder of fold runs, so that each photo is cut by a model that has
+not seen its garment. Prints the rank correlation of cross-fitted doubt with the true surface Dice at 2 px, next to
+those of single features and of gradient boosting on the same features; then, for some risks and qualities, the share
+accepted at 90 % confidence with its interval, and whether the guarantee holds on 200 random halves of the garments.
+With `--cost`, prints the time for doubt compared with that of the embedded model.
 """
 
 import argparse
@@ -43,7 +43,7 @@ RISKS, CONFIDENCE = (0.05, 0.1, 0.2), 0.9
 
 
 def gather(runs: Path, dataset: Path) -> list[Experience]:
-    """Cut every photo and look at it."""
+    """Cut each photo and collect the experience with it."""
     manifest = read_manifest(dataset)
     outcomes = predict(plan_trials(runs, manifest), manifest, experience_of)
     return [outcome.found for outcome in outcomes if outcome.found is not None]
@@ -76,7 +76,7 @@ def correlations(known: list[Experience], doubts: np.ndarray) -> None:
 
 
 def guarantees(known: list[Experience], doubts: np.ndarray, risk: float) -> None:
-    """What can be guaranteed at each quality, and how it does on random halves."""
+    """Print what can be guaranteed at each quality, and whether it holds on random halves."""
     garments = [one.garment for one in known]
     print(f"\nrisk {risk:g}, confidence {CONFIDENCE:g}; halves: found on one half of the garments, tried on the other")
     for quality in QUALITIES:
@@ -96,14 +96,14 @@ def guarantees(known: list[Experience], doubts: np.ndarray, risk: float) -> None
 
 @dataclass(frozen=True)
 class SplitCheck:
-    """How a guarantee did on random halves of the garments: found on one half, tried on the other.
+    """Whether a guarantee that was found on one random half of the garments held on the other.
 
     Attributes:
-        num_splits: tried.
-        num_guaranteed: of which the first half could guarantee something; in the others nothing is accepted.
-        num_held: of which, in the second half, no more than the guaranteed share of accepted garments fell short; all
-            those where nothing is accepted count as held.
-        mean_accepted: share of the second half's garments that was accepted, mean over the splits that guaranteed
+        num_splits: number of splits.
+        num_guaranteed: splits whose first half could guarantee something; in the others nothing is accepted.
+        num_held: splits in whose second half no more than the guaranteed share of accepted garments fell short,
+            including splits where nothing is accepted.
+        mean_accepted: mean share of the second half's garments that was accepted, over the splits that guaranteed
             something.
     """
 
@@ -122,10 +122,10 @@ def check_on_splits(
     confidence: float = 0.9,
     num_splits: int = 200,
 ) -> SplitCheck:
-    """Find the threshold on a random half of the garments and try it on the other, many times (seed 0).
+    """Find the threshold on a random half of the garments and test it on the other, many times (seed 0).
 
-    The second half is itself a sample: its share scatters around the true one, so some of the splits that do not hold
-    are bad luck and do not break the guarantee.
+    The second half is itself a sample, whose share varies around the true one. So some of the splits fail by chance
+    and do not violate the guarantee.
     """
     rng, names = np.random.default_rng(0), np.unique(np.asarray(garments))
     num_guaranteed = num_held = 0
@@ -147,7 +147,7 @@ def check_on_splits(
 
 
 def cost(photo_path: Path, known: list[Experience]) -> None:
-    """Time of doubt, reasons and heat map beside the network's; medians of seven, one thread each."""
+    """Print the times for doubt, reasons and heat map, and that of the network; medians of seven, on one thread."""
     cutter = Cutter.load(config=RuntimeConfig(threads=1, streams=1))
     photo, model = read_photo(photo_path), fit_doubt(known)
     frame = cutter.frame(photo)

@@ -1,7 +1,7 @@
-"""How well drawn photos are cut, whose alpha is exact: soft cloth, the three views, large photos; by any version.
+"""How well any version cuts drawn photos, whose alpha is exact: soft cloth, the three views, large photos.
 
     python benchmarks/drawn.py draw FOLDER [HEIGHT [SEEDS]]
-    garmentcut cut FOLDER/photos --out CUT        (of one model, commit or tool, and of another)
+    garmentcut cut FOLDER/photos --out CUT        (once for each model, commit or tool to compare)
     python benchmarks/drawn.py score FOLDER CUT...
 
 Draws the first 12 seeds of sheer cloth, lace and brushed cloth in the three views in turn, and the first 12 (or SEEDS)

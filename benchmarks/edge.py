@@ -1,9 +1,9 @@
-"""The edge on a model's card: the logit that is the edge, and how steep the edge is.
+"""Finds the edge for a model's card: the logit of the edge, and how steep the edge is.
 
     python benchmarks/edge.py ORIGINALS CUTOUTS [MODEL]
 
-Tries biases and gains on every photo; prints mean and median Dice (`alpha >= 128`) of each bias, and the mean absolute
-difference of alpha in the edge band, summed over its pixels, of each bias and gain.
+Tries biases and gains on each photo. Prints mean and median Dice (`alpha >= 128`) for each bias and, for each bias and
+gain, the absolute difference of alpha summed over the pixels of the edge band, as a mean over photos.
 """
 
 import sys

@@ -1,10 +1,10 @@
-"""Does a guided filter enlarge an alpha better than `resize_alpha`? Retouchers' alphas, reduced and enlarged again.
+"""Does a guided filter enlarge an alpha better than `resize_alpha`? Reduces and enlarges retouchers' alphas.
 
     python benchmarks/enlarge.py DATASET [--photos 12]
 
 Prints, for reductions by 2 and 3, means over photos: sum of absolute differences and squared gradient error within 4
 pixels of the soft edge (both / 1000), and pixels on the wrong side of 0.5. The guided filter is that of He and Sun
-(2015, arXiv 1505.00996): its linear coefficients are found in small, with the colours as guide, and enlarged.
+(2015, arXiv 1505.00996): its linear coefficients are computed at the small size, guided by colours, and enlarged.
 """
 
 import argparse
@@ -23,7 +23,7 @@ _RADIUS_PX, _EPSILONS = 1, (1e-5, 1e-4)
 
 
 def guided(rgb: NDArray[np.uint8], alpha: Floats, epsilon: float) -> Floats:
-    """`(H, W)` float32: a small alpha, `(h, w)`, enlarged along the edges of the photo, `(H, W, 3)`."""
+    """Enlarge a small alpha, `(h, w)`, guided by the photo, `(H, W, 3)`; returns `(H, W)` float32."""
     height, width = alpha.shape
     guide = cv2.resize(rgb, (width, height), interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     mean_guide, mean = _mean(guide), _mean(alpha)
@@ -66,7 +66,7 @@ def errors(found: Floats, target: Floats) -> NDArray[np.float64]:
 
 
 def main() -> None:
-    """See above."""
+    """Print the table."""
     parser = argparse.ArgumentParser()
     parser.add_argument("dataset", type=Path)
     parser.add_argument("--photos", type=int, default=12)

@@ -1,13 +1,13 @@
-"""What each output format costs, and how near a clipping path comes.
+"""The cost of each output format, and the accuracy of clipping paths.
 
     python benchmarks/formats.py            (formats at 2 and 24 megapixels, 8 and 16 bits)
     python benchmarks/formats.py psd        (one format of them)
     python benchmarks/formats.py CUTOUTS    (a folder of RGBA cutouts: their paths)
     python benchmarks/formats.py ORIGINALS CUTOUTS  (PSDs of them, corrected and read back, 8 and 16 bits)
 
-Milliseconds are processor time, medians, for the photo and its alpha in memory; peak memory is that of a whole process
-that holds them and writes one file. Overlap (IoU) is that of the alpha and of the path drawn again. Edges are soft and
-paths are not, so some of it is lost to any path: what is lost to the line at alpha 0.5 itself stands beside it.
+Milliseconds are medians of processor time with the photo and its alpha in memory; peak memory is that of a whole
+process that holds them and writes one file. Overlap (IoU) is that of the alpha and the rasterised path. Edges are soft
+and paths are not, so that no path reaches 1: the overlap of the exact outline at alpha 0.5 is printed next to it.
 """
 
 import subprocess
@@ -44,7 +44,7 @@ _EXAMPLE = Path(__file__).parents[1] / "examples" / "photos"
 
 
 def enlarged(cutout: Cutout, size_hw: tuple[int, int], *, num_bits: int) -> Cutout:
-    """An 8-bit cutout at another size and depth, its edge as sharp as before."""
+    """An 8-bit cutout at another size and depth, with an edge as sharp as before."""
     height, width = size_hw
     rgb = np.asarray(Image.fromarray(cutout.rgb).resize((width, height), Image.Resampling.BICUBIC))
     alpha = np.asarray(Image.fromarray(cutout.alpha).resize((width, height), Image.Resampling.BICUBIC))
@@ -78,7 +78,7 @@ def report_formats(formats: tuple[Format, ...] = tuple(FORMATS)) -> None:
 
 
 def encode_afresh(cutout: Cutout, format: Format) -> bytes:
-    """A file's content, without the path, which is measured apart; a cutout would clean its edge only once."""
+    """Encode a new copy, as a cutout cleans its edge only once; without the path, which is measured separately."""
     return encode_prepared(Preparation(replace(cutout), OutputConfig(formats=(format,), path="none")), format)
 
 
@@ -120,7 +120,7 @@ def _spread(overlaps: NDArray[np.float64]) -> str:
 
 
 def report_round_trips(originals: Path, cutouts: Path) -> None:
-    """PSDs written, painted and read back: what differs, and what it costs."""
+    """Write, paint and read back PSDs; print the differences and the times."""
     photos = {path.stem: path for path in originals.iterdir() if path.suffix.lower() in PHOTO_SUFFIXES}
     files = [file for file in sorted(cutouts.glob("*.png")) if file.stem in photos]
     for num_bits in (8, 16):
@@ -134,14 +134,14 @@ def report_round_trips(originals: Path, cutouts: Path) -> None:
 
 
 def _round_trip(photo: Photo, alpha: NDArray[np.float32], num_bits: int) -> tuple[int, int, bool, float, float]:
-    """Levels by which photo and painted mask differ, whether an untouched PSD is known as such, and milliseconds."""
+    """Level differences of photo and painted mask, whether an unchanged PSD is recognised, and milliseconds."""
     rgb = photo.rgb if num_bits == 8 else photo.rgb.astype(np.uint16) * 257
     cutout, output = Cutout(rgb, alpha, photo.profile), OutputConfig(formats=("psd",))
     content, writing = cost(lambda: encode_prepared(Preparation(replace(cutout), output), "psd"), rounds=1)
     stroke = alpha.copy()
     stroke[600:700, 300:500] = np.linspace(0, 1, 200, dtype=np.float32)
     mask = replace(cutout, alpha=stroke).rounded_alpha()
-    planes = [*np.moveaxis(rgb, -1, 0), cutout.rounded_alpha()]  # the saved channel stays as it was
+    planes = [*np.moveaxis(rgb, -1, 0), cutout.rounded_alpha()]  # the saved channel is unchanged
     painted = psd_bytes([PsdLayer("Retouched", rgb, mask)], planes, [])
     with tempfile.NamedTemporaryFile(suffix=".psd") as file:
         Path(file.name).write_bytes(content)
@@ -163,13 +163,13 @@ def _read_back(name: str) -> tuple[Photo, CutoutFile]:
 
 
 def _with_mark_of(written: bytes, painted: bytes) -> bytes:
-    """A painted document under the image resources of the one that was written, as Photoshop saves it."""
+    """A painted document with the image resources of the one that was written, as Photoshop saves it."""
     (start, end), (other_start, other_end) = resource_span(painted), resource_span(written)
     return painted[:start] + written[other_start:other_end] + painted[end:]
 
 
 def _peak_megabytes(cutout: Cutout, format: Format) -> float:
-    """Peak memory of a process that reads a cutout from disk as bare numbers and encodes it."""
+    """Peak memory of a process that reads a cutout from raw arrays on disk and encodes it."""
     with tempfile.TemporaryDirectory() as folder:
         np.save(f"{folder}/rgb.npy", cutout.rgb)
         np.save(f"{folder}/alpha.npy", cutout.alpha)

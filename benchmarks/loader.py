@@ -1,12 +1,12 @@
-"""How many photos a second training is fed, by stage, against the rate at which it consumes them.
+"""How many photos per second the loader provides, by stage, compared with the rate at which training uses them.
 
     python benchmarks/loader.py DATASET                              recipes/cutnet.toml: native size
     python benchmarks/loader.py DATASET --recipe recipes/simple.toml
     python benchmarks/loader.py DATASET --rate 75                    photos/s of the training, for the ratios
     python benchmarks/loader.py DATASET --size 576x384 --workers 8 --steps 40
 
-Cold: every photo is read from disk and scaled (from the system's file cache, if it is there). Warm: scaled photos come
-from memory. Augmenting runs on the GPU if there is one. Run it on an otherwise idle machine.
+Cold: each photo is read from disk (or from the system's file cache) and scaled. Warm: scaled photos come from memory.
+Augmentation runs on the GPU if there is one. Run it on an otherwise idle machine.
 """
 
 import argparse
@@ -55,7 +55,7 @@ def one_photo(samples: Samples, rounds: int = 12) -> float:
 
 
 def varied(batch: SampleBatch, recipe: Recipe, step: int) -> tuple[Tensor, Tensor]:
-    """What a training step does before the network."""
+    """What a training step does before it runs the network."""
     photos, alphas = batch.on(_DEVICE)
     return augment(photos, alphas, views=batch.views, config=recipe.augment, key=(0, step, 0))
 

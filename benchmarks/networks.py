@@ -6,13 +6,13 @@
     python benchmarks/networks.py --scores out/networks    take the Dice of studies/networks.toml first
     python benchmarks/networks.py --docs docs/networks.md  put the table into that page
 
-What is measured or taken is kept in benchmarks/networks.json, so that the next table has it too.
+Measurements and scores are stored in benchmarks/networks.json, so that the next table includes them.
 
-One photo of 1152x1728, larger where a network's sides must be. GFLOP: torch's count over convolutions and products of
-matrices, a multiplication and an addition counted as two; nothing else is counted. Seconds: the product's OpenVINO
-runtime in float32 on two threads, weights drawn at random; median of three after one to warm up, of fewer where they
-take more than a minute. Processor seconds: of both threads together, which a busy machine disturbs less. Memory: peak
-of a process that does only this.
+One photo of 1152x1728, padded if a network needs other sides. GFLOP: torch's count for convolutions and matrix products
+only; a multiplication with an addition counts as two. Seconds: garmentcut's OpenVINO runtime in float32 on two threads
+with random weights; the median of three after a warm-up, or of fewer if they take more than a minute. Processor
+seconds: of both threads together, which other work on the machine affects less. Memory: the peak of a process that does
+nothing else.
 """
 
 import argparse
@@ -47,7 +47,7 @@ _KEPT = Path(__file__).with_suffix(".json")
 _BEGIN, _END = "<!-- table: benchmarks/networks.py -->", "<!-- end of table -->"
 _NUM_TIMED, _ENOUGH_S = 3, 60
 
-# Every network of the documentation, its default options first.
+# All networks of the documentation, each with its default options first.
 _VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("cutnet", {}),
     ("simple", {}),
@@ -81,12 +81,12 @@ Facts = dict[str, dict[str, Any]]
 
 
 def title(name: str, options: dict[str, Any]) -> str:
-    """A network's name in the table, and its key in what is kept."""
+    """A network's name in the table, and its key in networks.json."""
     return ", ".join([name, *(f"{key} {value}" for key, value in options.items())])
 
 
 def size_for(network: nn.Module) -> tuple[int, int]:
-    """Height and width in pixels: the studio's, rounded up to what the network takes."""
+    """Height and width in pixels: the studio's, rounded up to multiples that the network accepts."""
     multiple: Any = network.multiple_of
     height, width = (-(-side // multiple) * multiple for side in _SIZE_HW)
     return height, width
@@ -128,7 +128,7 @@ def measure(name: str, options: dict[str, Any]) -> dict[str, float]:
 
 
 def timed(path: Path, card: ModelCard, size_hw: tuple[int, int]) -> dict[str, float]:
-    """What `measure` keeps; in a process of its own, whose memory is that of the runtime."""
+    """The measurements of `measure`, made in a separate process, so that its memory is that of the runtime."""
     runtime = load_runtime(path.read_bytes(), card, RuntimeConfig(backend="openvino", threads=2))
     photo = np.random.default_rng(0).integers(0, 256, (*size_hw, 3), np.uint8)
     runtime(photo)
@@ -155,7 +155,7 @@ def dice_of_study(folder: Path) -> Facts:
 
 
 def whole(name: str, options: dict[str, Any]) -> str:
-    """A network and all its options, the defaults too: the same however little was said."""
+    """A text with a network and all its options, including defaults, which identifies it."""
     module, _, kind = NETWORKS[name].partition(":")
     known = inspect.signature(getattr(importlib.import_module(f"garmentcut.model.{module}"), kind)).parameters
     return title(name, {key: options.get(key, parameter.default) for key, parameter in known.items()})
@@ -175,7 +175,7 @@ def row(name: str, options: dict[str, Any], facts: dict[str, Any]) -> str:
 
 
 def table(chosen: list[tuple[str, dict[str, Any]]], kept: Facts) -> str:
-    """The table, in Markdown; with a column of Dice once a study of the networks was taken."""
+    """The table in Markdown, with a column of Dice if scores of a study are stored."""
     titles = ["network", "parameters", "GFLOP", "seconds", "processor seconds", "peak GB"]
     facts = [kept.get(title(name, options), {}) for name, options in chosen]
     dices = [f" {one['dice']:.4f} ({one['num_photos']} photos) |" if "dice" in one else " - |" for one in facts]
@@ -189,7 +189,7 @@ def table(chosen: list[tuple[str, dict[str, Any]]], kept: Facts) -> str:
 
 
 def put_into(page: Path, content: str) -> None:
-    """Replace what stands between the marks."""
+    """Replace the text between the marks."""
     before, begin, rest = page.read_text().partition(_BEGIN)
     _, end, after = rest.partition(_END)
     if not begin or not end:
@@ -198,7 +198,7 @@ def put_into(page: Path, content: str) -> None:
 
 
 def main() -> None:
-    """Measure what is asked for, then print the table."""
+    """Measure the requested networks, then print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", help="networks; all by default")
     parser.add_argument("--seconds", action="store_true", help="measure seconds and memory first")
@@ -221,7 +221,7 @@ def main() -> None:
 
 
 def keep(kept: Facts, found: Facts) -> None:
-    """Remember what was found; after each network, for the next may take the memory."""
+    """Store measurements; called after each network, because the next one may run out of memory."""
     for key, facts in found.items():
         kept[key] = {**kept.get(key, {}), **facts}
     if found:

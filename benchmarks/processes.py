@@ -1,4 +1,4 @@
-"""A command and all processes below it, watched: what each has used, by Linux' /proc. For other benchmarks."""
+"""Watches a command and its descendant processes, and what each uses, in Linux' /proc; for other benchmarks."""
 
 import os
 import re
@@ -18,9 +18,9 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 def own_peak_bytes() -> int:
-    """Most memory that this process has held."""
+    """Peak memory of this process."""
     status = Path("/proc/self/status")
-    if status.exists():  # on Linux the other figure begins with the parent's
+    if status.exists():  # on Linux the other value includes the parent's peak
         return int(re.findall(r"VmHWM:\s+(\d+) kB", status.read_text())[0]) * 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
@@ -42,11 +42,11 @@ def process_table() -> Iterator[tuple[int, int, float, int, str]]:
 
 @dataclass
 class Family:
-    """A process and all below it, looked at every half second.
+    """A process and its descendants, sampled every half second.
 
     Attributes:
-        seconds: processor seconds of each process, by id, as last seen.
-        peaks: own memory of all of them together, in bytes, by seconds since the start.
+        seconds: latest processor seconds of each process, by id.
+        peaks: memory of all of them together, in bytes, by seconds since the start.
     """
 
     root: int
@@ -56,7 +56,7 @@ class Family:
     names: dict[int, str] = field(default_factory=dict)
 
     def look(self, at: float) -> None:
-        """Take note of what there is now."""
+        """Record the current state."""
         table = list(process_table())
         ids, grown = {self.root}, True
         while grown:
@@ -74,11 +74,11 @@ class Family:
 
     @property
     def processor_s(self) -> float:
-        """Of all of them, also of those that have ended."""
+        """Processor seconds of all processes, including those that have ended."""
         return sum(self.seconds.values())
 
     def by_kind(self, seconds: dict[int, float]) -> dict[str, float]:
-        """Seconds by process as those that cut, of the command itself, and of Ray's own processes."""
+        """The given seconds added up over workers, the command itself, and Ray's own processes."""
         kinds = {"ray::Worker": "cut", "garmentcut": "command"}
         sums: defaultdict[str, float] = defaultdict(float)
         for pid, used in seconds.items():
@@ -89,7 +89,7 @@ class Family:
 
 @contextmanager
 def watched(process: "subprocess.Popen[bytes]", every_s: float = 0.5) -> Iterator[Family]:
-    """A family under observation while the context lasts."""
+    """A context in which a process and its descendants are watched."""
     family, over, began = Family(process.pid), threading.Event(), time.perf_counter()
 
     def watch() -> None:
@@ -106,7 +106,7 @@ def watched(process: "subprocess.Popen[bytes]", every_s: float = 0.5) -> Iterato
 
 
 def start(*args: object, **environment: str) -> "subprocess.Popen[bytes]":
-    """A garmentcut command."""
+    """Start a garmentcut command."""
     return subprocess.Popen(
         [sys.executable, "-m", "garmentcut", *map(str, args)],
         stdout=subprocess.PIPE,

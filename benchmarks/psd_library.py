@@ -1,9 +1,9 @@
-"""What psd-tools would take for the PSDs that garmentcut writes, and for walking nested groups.
+"""How long psd-tools would take to write garmentcut's PSDs, and to walk nested groups.
 
     python benchmarks/psd_library.py PHOTO CUTOUT
 
-Writes PHOTO under the alpha of CUTOUT as a layer mask, with psd-tools and with `Cutout.save`, and walks 20, 40 and 60
-groups around one layer. Prints processor milliseconds, and MB of the files.
+Writes PHOTO with the alpha of CUTOUT as a layer mask, with psd-tools and with `Cutout.save`, and walks 20, 40 and 60
+nested groups around one layer. Prints processor milliseconds, and the size of the files in MB.
 """
 
 import io
@@ -26,7 +26,7 @@ from garmentcut.photo.truth import read_cutout
 
 
 def milliseconds(run: Callable[[], Any], times: int = 5) -> str:
-    """Of the first run, and the median of the others."""
+    """Milliseconds of the first run, and the median of the others."""
     taken = []
     for _ in range(times):
         began = time.process_time()

@@ -1,9 +1,9 @@
-"""What Ray itself costs while workers work: those of `cut --ray`, but they only sleep as long as it would take.
+"""The cost of Ray itself during `cut --ray`, measured with workers that sleep instead of cutting.
 
     python benchmarks/ray_idle.py [WORKERS [SECONDS]]
 
-Processor time of the driver and of each of Ray's processes, in cores: it is the same for a cluster whatever its workers
-do. A cutting worker takes 4.4 s a batch of four photos. Needs the extra `cluster`, and Linux.
+Prints processor time of the driver and of each of Ray's processes, in cores, which does not depend on what workers do.
+They sleep 4.4 s per batch of four photos, the time for cutting them. Needs the extra `cluster`, and Linux.
 """
 
 import os
@@ -31,14 +31,14 @@ class Sleeper:
         self._cutting = threading.Lock()
 
     def cut(self, batch: Any) -> Any:
-        """The batch, later."""
+        """The batch, after a pause."""
         with self._cutting:
             time.sleep(_BATCH_S * bool(batch))
         return batch
 
 
 def main(workers: int, seconds: float) -> None:
-    """Run, and print who has used how much."""
+    """Run, and print how much each process has used."""
     setattr(run, "Worker", Sleeper)  # noqa: B010
     num_batches = round(seconds / _BATCH_S * workers) + 2 * workers
     groups: Any = [(f"{number}",) for number in range(num_batches * _BATCH)]
@@ -47,7 +47,7 @@ def main(workers: int, seconds: float) -> None:
     team = Workers(workers, 1, on_gpu=False, batch=_BATCH)
     with connected("local", load_config(overrides={"cluster.workers": workers})):
         for number, _ in enumerate(run_batches(groups, None, assignment, team, {}), 1):
-            if number == _BATCH * workers:  # all have begun
+            if number == _BATCH * workers:  # all workers have begun
                 family.look(0.0)
                 begin, began = dict(family.seconds), time.perf_counter()
         wall_s = time.perf_counter() - began

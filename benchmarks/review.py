@@ -1,13 +1,13 @@
-"""The review page's server and its smart brush, measured.
+"""Measures the review page's server and its smart brush.
 
     python benchmarks/review.py server BATCH
     python benchmarks/review.py brush DATASET MODEL [--split fold0] [--photos 34]
 
-`server` starts `garmentcut review` on an output folder of `garmentcut cut` and asks it as a browser and as an attacker
-would. `brush` let the smart brush fix alphas of photos that the model was not trained on: the three largest pieces of
-each where its alpha and the retoucher's differ by more than a half, and two discs at the edge where its alpha was
-spoilt by hand. The stroke is the piece, 18 pixels wider all around, its edge soft. DATASET is a folder that `garmentcut
-ingest` made, MODEL a file that held the split out.
+`server` starts `garmentcut review` on an output folder of `garmentcut cut` and sends requests like those of a browser
+and of an attacker. `brush` lets the smart brush fix alphas of photos that the model was not trained on: the three
+largest pieces of each where its alpha and the retoucher's differ by more than a half, and two discs at the edge where
+the alpha is damaged on purpose. The stroke is the piece, widened by 18 pixels, with a soft edge. DATASET is a folder
+that `garmentcut ingest` made, MODEL a file whose training held the split out.
 """
 
 import argparse
@@ -63,7 +63,7 @@ class Server(NamedTuple):
 
 @contextmanager
 def running(batch: Path) -> Iterator[Server]:
-    """A server on a free port, once it is ready."""
+    """A context with a server on a free port that is ready."""
     command = [
         sys.executable,
         "-c",
@@ -85,7 +85,7 @@ def running(batch: Path) -> Iterator[Server]:
 
 
 def measure_server(batch: Path) -> None:
-    """First views, memory after many requests, many clients, many half-open requests."""
+    """Measure first views, memory after many requests, many clients, and many incomplete requests."""
     with running(batch) as server:
         print(f"ready, with the model loaded: {server.megabytes:.0f} MB")
         items = server.items()
@@ -110,14 +110,14 @@ def _first_view(server: Server, item: dict[str, Any]) -> float:
 
 
 def token_of(server: Server) -> str:
-    """What the server's own pages send along."""
+    """The token that the server's own pages send."""
     found = re.search(rb'name="garmentcut-token" content="(\w+)"', server.ask("GET", "/")[1])
     assert found
     return found[1].decode()
 
 
 def _redraw(server: Server, items: list[dict[str, Any]], side_px: int) -> list[float]:
-    """Seconds of a smart stroke of 40 pixels through a box in the photo's middle, by the client's clock."""
+    """Seconds for a smart stroke of 40 pixels through a box in the photo's middle, measured by the client."""
     seconds = []
     headers = {"X-Garmentcut-Token": token_of(server), "Content-Type": "application/json"}
     for item in items:
@@ -175,7 +175,7 @@ def _hang(server: Server) -> None:
 
 
 def measure_brush(dataset: Path, model: Path, *, split: str, num_photos: int) -> None:
-    """How near the retoucher's alpha the model's errors come by one stroke each."""
+    """Measure how close the model's errors come to the retoucher's alpha by one stroke each."""
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.photo.read import read_photo
     from garmentcut.prediction.cutter import Cutter
@@ -212,7 +212,7 @@ def _levels_of(path: Path) -> NDArray[np.uint8]:
 
 
 def _pieces(predicted: NDArray[np.uint8], target: NDArray[np.uint8]) -> Iterator[NDArray[np.bool_]]:
-    """Where they differ by more than a half: the three largest pieces of at least 60 pixels, at most 380 wide."""
+    """The three largest pieces, of at least 60 pixels and at most 380 wide, where they differ by more than a half."""
     from scipy import ndimage
 
     differs = np.abs(predicted.astype(np.int16) - target) > 127
@@ -228,7 +228,7 @@ def _pieces(predicted: NDArray[np.uint8], target: NDArray[np.uint8]) -> Iterator
 def _damages(
     predicted: NDArray[np.uint8], target: NDArray[np.uint8], rng: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
-    """The model's alpha with a disc of 40 pixels taken out at its edge, and with one put on; and the disc."""
+    """The model's alpha with a disc of 40 pixels removed at its edge, and with one added; each with the disc."""
     mask = target >= 128
     edge = np.argwhere(mask[1:-1, 1:-1] & ~(mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:])) + 1
     rows, columns = np.mgrid[: mask.shape[0], : mask.shape[1]]
@@ -266,7 +266,7 @@ def _error(alpha: Any, wanted: Any, stroke: Any) -> float:
 
 
 def main() -> None:
-    """Run what the command line asks for."""
+    """Run the requested measurement."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     kinds = parser.add_subparsers(dest="kind", required=True)
     kinds.add_parser("server").add_argument("batch", type=Path)

@@ -1,12 +1,12 @@
-"""The review page's server against many people at once and against what an attacker sends.
+"""Tests the review page's server with many people at once, and with requests of an attacker.
 
     garmentcut cut PHOTOS --out BATCH
     python benchmarks/review_hostile.py BATCH PHOTO
 
-Works on a copy of BATCH. Fifty clients decide on all photos at once, and every decision must be found afterwards; PHOTO
-is posted to /cut in each format and by more clients than may wait; then come paths that lead out of the folders,
-uploads that are too large, never end or swell, and files that are not what they are named. Prints each request with the
-status of its answer, and exits with 1 if one is not as it should be. Last, the server is asked to end while it cuts.
+Works on a copy of BATCH. Fifty clients decide on all photos at once, and each decision must be stored afterwards. PHOTO
+is posted to /cut in each format, and by more clients than may wait. Then follow paths that lead out of the folders,
+uploads that are too large, never end or decompress to a huge size, and files with wrong types. Prints each request with
+the status of its response, and exits with 1 if one is wrong. Last, the server is asked to stop while it cuts.
 """
 
 import http.client
@@ -46,19 +46,19 @@ _PATHS = (
 
 
 class Watch:
-    """Prints what comes back, and remembers whether all of it was right."""
+    """Prints responses, and records whether all were right."""
 
     is_good = True
 
     def tell(self, what: str, got: Any, allowed: tuple[Any, ...]) -> None:
-        """One line; what is not among `allowed` is a fault."""
+        """Print one line; a result that is not in `allowed` is a failure."""
         is_good = got in allowed
         self.is_good &= is_good
         print(f"{what:58} {got}{'' if is_good else f'   WRONG: not one of {allowed}'}")
 
 
 def decide_at_once(server: Server, watch: Watch) -> None:
-    """Each client its own photos; afterwards each photo is as its client left it."""
+    """Each client decides on its own photos; afterwards each photo must be as its client left it."""
     headers, items = {"X-Garmentcut-Token": token_of(server)}, [one for one in server.items() if one["state"] == "open"]
     accepted = {item["id"]: "corrected" if item["has_draft"] else "accepted" for item in items}
     wanted = {key: ("accept", state) if key % 3 else ("reject", "rejected") for key, state in accepted.items()}
@@ -78,7 +78,7 @@ def decide_at_once(server: Server, watch: Watch) -> None:
 
 
 def cut(server: Server, photo: bytes, watch: Watch) -> None:
-    """One photo in each format, then more than may wait."""
+    """Send one photo in each format, then more photos than may wait."""
     for wanted, begin in (("png", b"\x89PNG"), ("mask", b"\x89PNG"), ("psd", b"8BPS")):
         start = time.perf_counter()
         status, content = server.ask("POST", f"/cut?format={wanted}", photo)
@@ -91,22 +91,22 @@ def cut(server: Server, photo: bytes, watch: Watch) -> None:
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
-    """Of a PNG."""
+    """A chunk of a PNG."""
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
 
 def png_bomb(width: int, height: int, num_bytes: int) -> bytes:
-    """A PNG whose zeros are packed a thousand to one."""
+    """A PNG of zeros, which are compressed a thousand to one."""
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
     packed = zlib.compress(bytes(num_bytes), 9)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
 def not_photos() -> Iterator[tuple[str, bytes, tuple[int, ...]]]:
-    """What it is, its bytes, the statuses that are right."""
+    """Descriptions of files that are not photos, each with its bytes and the expected statuses."""
     svg = b"<svg xmlns='http://www.w3.org/2000/svg'><image href='file:///etc/passwd'/></svg>"
     yield "SVG named PNG", svg, (415,)
-    yield "PNG's first bytes, then SVG", b"\x89PNG\r\n\x1a\n" + svg, (413, 415)  # by a header it has not
+    yield "PNG's first bytes, then SVG", b"\x89PNG\r\n\x1a\n" + svg, (413, 415)  # the header is missing
     yield "nothing", b"", (415,)
     yield "ZIP", b"PK\x03\x04" + bytes(1000), (415,)
     yield "PNG of 60000x60000 by its header, 300 MB when unpacked", png_bomb(60_000, 60_000, 300_000_000), (413,)
@@ -118,14 +118,14 @@ def not_photos() -> Iterator[tuple[str, bytes, tuple[int, ...]]]:
 
 
 def raw(server: Server, head: str, body: bytes = b"", *, times: int = 1) -> int:
-    """Status of a request that no library would send; the body is sent `times` times, as long as it is taken."""
+    """Status of a request that no library would send; the body is sent up to `times` times, until it is rejected."""
     with closing(socket.create_connection(("127.0.0.1", server.port), timeout=60)) as connection:
         connection.sendall(f"{head}\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode())
         try:
             for _ in range(times):
                 connection.sendall(body)
         except OSError:
-            pass  # the server has heard enough
+            pass  # the server has closed the connection
         try:
             line = connection.recv(4096).split(b"\r\n")[0].split()
         except ConnectionResetError:
@@ -134,7 +134,7 @@ def raw(server: Server, head: str, body: bytes = b"", *, times: int = 1) -> int:
 
 
 def attack(server: Server, watch: Watch) -> None:
-    """The hostile list."""
+    """Send all hostile requests."""
     for path in _PATHS:
         watch.tell(f"GET {path}", raw(server, f"GET {path} HTTP/1.1"), (400, 404, 422))
     for what, content, allowed in not_photos():
@@ -159,7 +159,7 @@ def attack(server: Server, watch: Watch) -> None:
 
 
 def end_while_it_cuts(server: Server, photo: bytes, watch: Watch) -> None:
-    """What was begun is answered, then the process is gone."""
+    """Running requests must be answered before the process ends."""
     with closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)) as connection:
         connection.request("POST", "/cut", photo)
         time.sleep(0.1)
@@ -171,7 +171,7 @@ def end_while_it_cuts(server: Server, photo: bytes, watch: Watch) -> None:
 
 
 def main(batch: Path, photo: Path) -> bool:
-    """All of it."""
+    """Run all tests; True if none failed."""
     watch, content = Watch(), photo.read_bytes()
     with tempfile.TemporaryDirectory() as folder:
         copy = shutil.copytree(batch, Path(folder) / "batch")

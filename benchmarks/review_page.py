@@ -1,11 +1,11 @@
-"""The review page in a real browser: first view, frames a second, memory.
+"""Measures the review page in a real browser: first view, frames per second, memory.
 
     garmentcut cut PHOTOS --out BATCH          (100 photos or more, for the memory)
     python benchmarks/review_page.py BATCH
 
-Prints JSON: milliseconds from the start of a page load (by a browser that has never seen the page, and by one that
-has), and from a key press, to the painted photo; frames a second during strokes of several brushes; megabytes that the
-page holds after 100 photos. Headless Chromium, no graphics card.
+Prints JSON: milliseconds from the start of a page load (in a browser with an empty cache, and in one that has the
+page), and from a key press, to the painted photo; frames per second during strokes of several brushes; megabytes that
+the page uses after 100 photos. Runs headless Chromium without a graphics card.
 """
 
 import json
@@ -32,7 +32,7 @@ COUNT = """() => { window.frames_ms = []; let last = performance.now();
 
 @contextmanager
 def serving(batch: Path) -> Iterator[str]:
-    """The address of a server in a process of its own."""
+    """A context with the address of a server that runs in its own process."""
     command = [sys.executable, "-m", "garmentcut", "review", str(batch), "--no-open", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -42,17 +42,17 @@ def serving(batch: Path) -> Iterator[str]:
 
 
 def seen_ms(page: Page) -> float:
-    """When the last photo was painted, since the page load began."""
+    """Milliseconds from the start of the page load until the last photo was painted."""
     return float(page.evaluate("performance.getEntriesByName('photo-seen').at(-1).startTime"))
 
 
 def wait_for(page: Page, photo_id: int) -> None:
-    """Until a photo is painted."""
+    """Wait until a photo is painted."""
     page.wait_for_selector(f"#canvas[data-photo='{photo_id}']")
 
 
 def frames_a_second(page: Page, size_px: int) -> dict[str, float]:
-    """While the mouse draws circles over the photo for some seconds."""
+    """Frames per second while the mouse draws circles over the photo for some seconds."""
     slider = page.locator("#brush-size")
     slider.evaluate(
         "(s, size) => { s.value = Math.sqrt(size / 600) * 100; s.dispatchEvent(new Event('input')); }", size_px
@@ -63,7 +63,7 @@ def frames_a_second(page: Page, size_px: int) -> dict[str, float]:
     page.mouse.move(*middle)
     page.mouse.down()
     page.evaluate(COUNT)
-    # In the page, so that the driver's own delay is not measured: eight places a frame, as of a pen.
+    # Events are made in the page, so that the driver's delay is not measured: eight per frame, like those of a pen.
     page.evaluate(
         """([x, y, seconds]) => new Promise((done) => { const canvas = document.getElementById('canvas');
           const begin = performance.now(); let angle = 0;
@@ -82,7 +82,7 @@ def frames_a_second(page: Page, size_px: int) -> dict[str, float]:
 
 
 def walk(page: Page, order: list[int]) -> list[float]:
-    """Go through the queue by key, painting on each photo; milliseconds from the key to the picture."""
+    """Go through the queue by key, painting on each photo; returns milliseconds from each key press to the picture."""
     waits = []
     frame = page.locator("#canvas").bounding_box()
     assert frame
@@ -91,7 +91,7 @@ def walk(page: Page, order: list[int]) -> list[float]:
         page.mouse.down()
         page.mouse.move(frame["x"] + 500, frame["y"] + 400, steps=8)
         page.mouse.up()
-        page.wait_for_timeout(600)  # somebody looks at it; meanwhile the next one is loaded
+        page.wait_for_timeout(600)  # as a person looks at it; meanwhile the next one is loaded
         pressed = page.evaluate("performance.now()")
         page.keyboard.press("ArrowRight")
         wait_for(page, photo_id)
@@ -100,7 +100,7 @@ def walk(page: Page, order: list[int]) -> list[float]:
 
 
 def memory_mb(page: Page) -> dict[str, float]:
-    """JavaScript's own, and of the whole renderer process as the system sees it (Linux)."""
+    """Memory of JavaScript, and of the whole renderer process according to the system (Linux)."""
     session = page.context.new_cdp_session(page)
     session.send("HeapProfiler.collectGarbage")
     heap = session.send("Runtime.getHeapUsage")
@@ -117,7 +117,7 @@ def memory_mb(page: Page) -> dict[str, float]:
 
 
 def measure(page: Page, address: str) -> dict[str, Any]:
-    """All of it."""
+    """Make all measurements."""
     items = page.request.get(f"{address}api/photos?limit=500").json()["items"]
     order = [item["id"] for item in items if item["urls"]["alpha"]]
     first = order[0]

@@ -1,8 +1,8 @@
-"""Why small photos are enlarged for the network: Dice of shrunk photos, scaled to the working height or left small.
+"""Why small photos are enlarged for the network: Dice of reduced photos, scaled to the working height or kept small.
 
     python benchmarks/scale.py ORIGINALS CUTOUTS
 
-ORIGINALS holds photos, CUTOUTS RGBA PNGs with the same stems. Every 14th photo, `alpha >= 128`.
+ORIGINALS holds photos, CUTOUTS RGBA PNGs with the same stems. Uses every 14th photo; convention `alpha >= 128`.
 """
 
 import sys

@@ -1,14 +1,14 @@
-"""What a million photos cost, where the bottleneck moves, and whether a simulation of it agrees with what was measured.
+"""The cost of a million photos, the bottlenecks, and whether a simulation of a run agrees with measurements.
 
-    python benchmarks/scale_plan.py plan RESULTS [SECONDS OTHER]    what docs/cluster.md, "What it costs", speaks of
+    python benchmarks/scale_plan.py plan RESULTS [SECONDS OTHER]    the figures of docs/cluster.md, "What it costs"
     python benchmarks/scale_plan.py check FOLDER...                 simulated against measured
     python benchmarks/scale_plan.py driver                          what the driver needs for its lists
 
-RESULTS is a run's results.jsonl; SECONDS a photo's processor seconds (`benchmarks/cluster.py`), OTHER what of
-them is not the network (`benchmarks/cut.py speed`). FOLDERs are those that `benchmarks/cluster.py --keep` leaves.
+RESULTS is a run's results.jsonl; SECONDS are the processor seconds per photo (`benchmarks/cluster.py`), OTHER the part
+of them that is not the network (`benchmarks/cut.py speed`). FOLDERs are those kept by `benchmarks/cluster.py --keep`.
 
-Prices and machines are the tables below: change them to your own. The simulation knows the run's stages and limits, and
-draws each photo's seconds from the measured ones; it is a few lines of events in a heap.
+Prices and machines are in the tables below: change them to your own. The simulation models the run's stages and limits,
+and draws each photo's seconds from the measured ones; it is a short discrete-event simulation with a heap.
 """
 
 import heapq
@@ -36,10 +36,10 @@ class Machine:
     """A machine to rent.
 
     Attributes:
-        name: what it is.
-        vcpus: as the provider counts; one core of ours.
-        dollars_h: list price of an hour, on demand. An assumption.
-        gpus_s: seconds a photo of its GPU; 0: it has none. An estimate, see `Assumptions.gpu_share`.
+        name: name of the machine type.
+        vcpus: vCPUs as the provider counts them; each is taken as one core.
+        dollars_h: on-demand list price per hour. An assumption.
+        gpus_s: seconds per photo on its GPU; 0: it has none. An estimate, see `Assumptions.gpu_share`.
     """
 
     name: str
@@ -60,19 +60,19 @@ MACHINES = (
 
 @dataclass(frozen=True)
 class Assumptions:
-    """What is not measured here.
+    """Values that are assumed and not measured here.
 
     Attributes:
         store_gb_month, put_1000, get_1000, out_gb: dollars of object storage: a gigabyte for a month, a thousand writes
             or lists, a thousand reads, a gigabyte out of the provider's network (within the region it is free).
-        put_s, get_s: requests a second that one prefix of a bucket takes.
+        put_s, get_s: requests per second that one prefix of a bucket accepts.
         latency_s: of a request, from the same region.
         node_gbit_s: network of a machine of 16 vCPUs, sustained.
         gflop: of the network for a photo of 1152x1728 (docs/model.md).
-        gpu_share: of its float32 peak that a GPU reaches with this network. A guess: nothing here was run on one.
-        look_s, fix_s: seconds a retoucher takes to look at a doubtful cutout, and to fix one.
-        fixed: share of the doubtful that have to be fixed.
-        day_h: hours a retoucher works a day.
+        gpu_share: share of its float32 peak that a GPU reaches with this network. A guess, not measured.
+        look_s, fix_s: seconds that a retoucher needs to check a doubtful cutout, and to fix one.
+        fixed: share of the doubtful cutouts that must be fixed.
+        day_h: hours that a retoucher works per day.
     """
 
     store_gb_month: float = 0.023
@@ -93,12 +93,12 @@ class Assumptions:
 
 @dataclass(frozen=True)
 class Sizes:
-    """What a photo is, measured.
+    """Measurements of photos.
 
     Attributes:
-        seconds: of processor time, of each photo of a sample.
-        photo_mb, cutout_mb: 10^6 bytes of a photo's file and its cutout's.
-        other_s: of these seconds, what is not the network: decode, frame, clean, encode.
+        seconds: processor seconds of each photo of a sample.
+        photo_mb, cutout_mb: size of a photo's file and of its cutout's, in 10^6 bytes.
+        other_s: the part of these seconds that is not the network: decode, frame, clean, encode.
     """
 
     seconds: tuple[float, ...]
@@ -108,20 +108,20 @@ class Sizes:
 
     @property
     def mean_s(self) -> float:
-        """Processor seconds a photo."""
+        """Mean processor seconds per photo."""
         return sum(self.seconds) / len(self.seconds)
 
 
 @dataclass(frozen=True)
 class Cluster:
-    """A cluster, as the simulation knows it.
+    """A cluster in the simulation.
 
     Attributes:
         workers: processes that cut.
-        nodes: machines whose networks they share.
-        batch: photos given to one at a time.
-        start_s: until the first photo is begun.
-        requests: at a time, of each of these that reads or writes.
+        nodes: machines, whose network connections the workers share.
+        batch: photos given to a worker at a time.
+        start_s: seconds until the first photo is begun.
+        requests: parallel requests of each worker that reads or writes.
     """
 
     workers: int
@@ -133,11 +133,11 @@ class Cluster:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a simulated run came to.
+    """The result of a simulated run.
 
     Attributes:
         wall_s: from the start to the last row.
-        busy: share of their time that workers read, cut and wrote.
+        busy: shares of the time in which workers read, cut and wrote.
     """
 
     wall_s: float
@@ -145,15 +145,15 @@ class Outcome:
 
     @property
     def bottleneck(self) -> str:
-        """The stage that waits least."""
+        """The stage that is busy most of the time."""
         return max(self.busy, key=lambda stage: self.busy[stage])
 
 
 def simulate(cluster: Cluster, sizes: Sizes, num_photos: int, assumed: Assumptions, *, seed: int = 0) -> Outcome:
-    """Run batches through read, cut and write; a worker does each with one batch at a time.
+    """Simulate batches that are read, cut and written; a worker does each with one batch at a time.
 
-    Every worker takes the batch that came first. They stop to read when three batches each are under way. Reading and
-    writing are slowed down where all of them together would ask for more than the network or the store gives.
+    Each worker takes the next batch in order. A worker stops reading while three of its batches are in progress.
+    Reading and writing slow down if all workers together need more than the network or the store can deliver.
     """
     draw, stages = random.Random(seed), ("read", "cut", "write")
     free = {stage: [cluster.start_s] * cluster.workers for stage in stages}
@@ -162,7 +162,7 @@ def simulate(cluster: Cluster, sizes: Sizes, num_photos: int, assumed: Assumptio
     busy, begun_cutting, last = dict.fromkeys(stages, 0.0), list[float](), 0.0
     for number in range(math.ceil(num_photos / cluster.batch)):
         photos = min(cluster.batch, num_photos - number * cluster.batch)
-        # As many batches may be ahead as wait for workers or are under way: then reading stops.
+        # Reading stops when this many batches wait for workers or are in progress.
         ahead = 3 * cluster.workers
         ready = begun_cutting[number - ahead] if number >= ahead else 0.0
         seconds = {
@@ -184,7 +184,7 @@ def simulate(cluster: Cluster, sizes: Sizes, num_photos: int, assumed: Assumptio
 def _transfer_s(
     photos: int, megabytes: float, requests: int, requests_s: float, cluster: Cluster, assumed: Assumptions
 ) -> float:
-    """Seconds of a batch's requests: their latency, and its share of the cluster's network and the store's rate."""
+    """Seconds for a batch's requests: their latency, and its share of the network's and the store's throughput."""
     waits = math.ceil(requests / cluster.requests) * assumed.latency_s
     per_node = cluster.workers / cluster.nodes
     wire = photos * megabytes * 8 / 1000 / assumed.node_gbit_s * per_node
@@ -192,7 +192,7 @@ def _transfer_s(
 
 
 def read_sizes(results: Path, *, other_s: float, mean_s: float) -> Sizes:
-    """Sizes of a run's photos; their seconds spread about a mean that was measured by itself, 0: about their own."""
+    """Sizes of a run's photos; their seconds are scaled to a separately measured mean, unless that is 0."""
     rows = [json.loads(line) for line in results.read_text().splitlines()]
     rows = [row for row in rows if row["status"] == "ok"]
     files = [results.parent / name for row in rows for name in row["outputs"]]
@@ -208,19 +208,19 @@ def read_sizes(results: Path, *, other_s: float, mean_s: float) -> Sizes:
 
 
 def gpu_seconds(machine: Machine, assumed: Assumptions) -> float:
-    """Estimated seconds of the network for a photo on a machine's GPU: no measurement."""
+    """Estimated, not measured, seconds of the network per photo on a machine's GPU."""
     return assumed.gflop / (machine.gpu_tflops * 1000 * assumed.gpu_share)
 
 
 def seconds_of(machine: Machine, sizes: Sizes, assumed: Assumptions) -> float:
-    """Seconds a photo of a whole machine: its processors', or the slower of its GPU's and its processors' part."""
+    """Seconds per photo of a whole machine: of its processors, or of the slower of GPU and processors."""
     if not machine.gpu_tflops:
         return sizes.mean_s / machine.vcpus
     return max(gpu_seconds(machine, assumed), sizes.other_s / machine.vcpus)
 
 
 def show_costs(sizes: Sizes, assumed: Assumptions) -> None:
-    """A million photos: hours, dollars and machines for one night, by machine."""
+    """Print hours, dollars and machines needed for a million photos in one night, by type of machine."""
     table = Table(title=f"{_PHOTOS:,} photos", title_justify="left")
     for name in ("machine", "photos/s", "machine-hours", "core- or GPU-hours", "dollars", "machines for 10 h"):
         table.add_column(name, justify="left" if name == "machine" else "right")
@@ -245,7 +245,7 @@ def show_costs(sizes: Sizes, assumed: Assumptions) -> None:
 
 
 def show_bottlenecks(sizes: Sizes, assumed: Assumptions) -> None:
-    """Simulated runs, ever more workers: where does it stop getting faster, and why."""
+    """Simulate runs with more and more workers; print where they stop getting faster, and why."""
     gpu = next(machine for machine in MACHINES if machine.gpu_tflops)
     quick = replace(sizes, seconds=(max(gpu_seconds(gpu, assumed), sizes.other_s / 16),))
     large = replace(sizes, photo_mb=25.0, cutout_mb=30.0)
@@ -270,7 +270,7 @@ def show_bottlenecks(sizes: Sizes, assumed: Assumptions) -> None:
 
 
 def show_review(assumed: Assumptions) -> None:
-    """Retouchers for a night's photos, by the share that is doubtful."""
+    """Print the retouchers needed for a night's photos, by the share that is doubtful."""
     doubtful_s = assumed.look_s + assumed.fixed * assumed.fix_s
     table = Table(title="review", title_justify="left")
     for name in (
@@ -293,7 +293,7 @@ def show_review(assumed: Assumptions) -> None:
 
 
 def wait_for_review(share: float, retouchers: int, assumed: Assumptions, *, seed: int = 0) -> float:
-    """Working hours until the last doubtful photo of a night is looked at; what takes long and short is drawn."""
+    """Working hours until the last doubtful photo of a night is checked; times per photo are random."""
     draw, free = random.Random(seed), [0.0] * retouchers
     for _ in range(round(30_000 * share)):
         fixing = draw.expovariate(1 / assumed.fix_s) if draw.random() < assumed.fixed else 0.0
@@ -302,19 +302,20 @@ def wait_for_review(share: float, retouchers: int, assumed: Assumptions, *, seed
 
 
 def check(folders: Sequence[Path], assumed: Assumptions) -> None:
-    """Simulated against measured wall seconds of runs, from the processor seconds a photo that each has measured.
+    """Compare simulated and measured wall seconds of runs, given the processor seconds per photo of each.
 
-    Rows say how photos differ; not how long each takes, for a photo waits while another one is in the network.
+    Rows are used only for the differences between photos. Their absolute times are too long, because a photo waits
+    while another one is in the network.
     """
     for folder in folders:
         measured = json.loads((folder / "measured.json").read_text())
         workers, each = measured["workers"], measured["steady"]
-        # A worker has a core; a folder run, one photo at a time in the network, has all of them.
+        # A worker has one core; a folder run has all cores for one photo at a time in the network.
         mean_s = each["by_kind"]["cut"] if workers else each["processor_s"] / (os.cpu_count() or 1)
         sizes = read_sizes(folder / "results.jsonl", other_s=0.0, mean_s=mean_s)
         near = replace(assumed, latency_s=0.002, node_gbit_s=8.0, put_s=1e9, get_s=1e9)
         batch = 4 if workers else 1
-        start_s = max(measured["first_s"] - batch * mean_s, 0.0)  # what is there first has been cut
+        start_s = max(measured["first_s"] - batch * mean_s, 0.0)  # the first photos include the time for cutting them
         cluster = Cluster(workers or 1, batch=batch, start_s=start_s)
         walls = sorted(simulate(cluster, sizes, len(sizes.seconds), near, seed=seed).wall_s for seed in range(21))
         apart, wall_s = walls[10] / measured["wall_s"] - 1, measured["wall_s"]
@@ -325,7 +326,7 @@ def check(folders: Sequence[Path], assumed: Assumptions) -> None:
 
 
 def show_driver(num: int = 100_000) -> None:
-    """Seconds and memory of the driver for names, rows and Parquet; all it does grows with the number of photos."""
+    """Print time and memory of the driver for names, rows and Parquet, which grow with the number of photos."""
     from garmentcut.cluster.ledger import Ledger, parquet_bytes, read_parquet
     from garmentcut.cluster.run import plan_run
     from garmentcut.cluster.storage import open_storage

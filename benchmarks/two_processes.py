@@ -1,12 +1,12 @@
-"""Does training on two processes give what training on one gives? Losses step by step, evaluations, and after a resume.
+"""Does training on two processes give the same result as on one? Compares losses and evaluations, also after a resume.
 
     python benchmarks/two_processes.py                      the small network of the proposal, float32: minutes on a CPU
     python benchmarks/two_processes.py --augment            with everything random in it
 
-Draws a data set (`garmentcut studio`, `ingest`), runs the command `garmentcut train` on the CPU with `--devices 1`,
-with `--devices 2`, and with `--devices 2` stopped after a step and begun again, and compares what they wrote for
-TensorBoard, which is float32 as it was computed (journal.jsonl keeps six digits). In float32 every step
-enlarges rounding, and large steps most. Networks with batch norm differ: processes on a CPU do not join its statistics.
+Draws a dataset (`garmentcut studio`, `ingest`), runs `garmentcut train` on the CPU with `--devices 1`, with `--devices
+2`, and with `--devices 2` stopped after a step and resumed, and compares what they wrote for TensorBoard, which has the
+exact float32 values (journal.jsonl has six digits). In float32 each step amplifies rounding errors, large steps most.
+Networks with batch norm differ, because processes on a CPU do not synchronise its statistics.
 """
 
 import argparse
@@ -50,7 +50,7 @@ def train(work: Path, name: str, *args: object) -> None:
 
 
 def scalars(work: Path, name: str) -> Any:
-    """What a run has written for TensorBoard."""
+    """The scalars that a run has written for TensorBoard."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     read = EventAccumulator(str(work / name / "tensorboard"), size_guidance={"scalars": 0})
@@ -58,12 +58,12 @@ def scalars(work: Path, name: str) -> Any:
 
 
 def values(read: Any, kind: str, key: str) -> list[float]:
-    """One number of all steps or evaluations, in their order; of a step that was done twice, the later."""
+    """A value of all steps or evaluations in their order; if a step was done twice, the later one counts."""
     return list({event.step: event.value for event in read.Scalars(f"{kind}/{key}")}.values())
 
 
 def prepare(work: Path, options: argparse.Namespace) -> None:
-    """Draw the data set and write the recipe."""
+    """Draw the dataset and write the recipe."""
     command("studio", "--out", work / "photos", "--cutouts", work / "cutouts", "--garments", 6, "--height", 384)
     command("ingest", work / "photos", work / "cutouts", "--out", work / "dataset", "--folds", 3)
     lines = [f'[network]\nname = "{options.network}"\nstart = "scratch"', "[augment]"]
@@ -75,10 +75,10 @@ def prepare(work: Path, options: argparse.Namespace) -> None:
 
 
 def compare(work: Path, steps: int) -> None:
-    """Train three ways and print how far they are apart."""
+    """Train in three ways and print how much they differ."""
     train(work, "one", "--accelerator", "cpu")
     train(work, "two", "--accelerator", "cpu", "--devices", 2)
-    train(work, "halves", "--accelerator", "cpu", "--devices", 2, "--minutes", 0)  # one step, then it is asked to go on
+    train(work, "halves", "--accelerator", "cpu", "--devices", 2, "--minutes", 0)  # one step; resumed below
     train(work, "halves", "--accelerator", "cpu", "--devices", 2)
     rows = {name: scalars(work, name) for name in ("one", "two", "halves")}
     for kind, key in (("step", "loss"), ("evaluation", "loss"), ("evaluation", "mean_dice")):

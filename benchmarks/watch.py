@@ -1,14 +1,15 @@
-"""A watched folder takes 1000 photos in random bursts, copied slowly, 20 of them broken, while the watch is killed.
+"""Tests a watched folder: 1000 photos are copied slowly in random bursts, 20 are broken, and the watch is killed.
 
     python benchmarks/watch.py                       1000 photos, 20 broken, 5 kills: some minutes
     python benchmarks/watch.py --photos 100 --broken 5 --kills 2
-    python benchmarks/watch.py scan                  what a scan of 100,000 finished photos costs
+    python benchmarks/watch.py scan                  cost of a scan of 100,000 finished photos
 
-Photos: `garmentcut studio`'s, 192x288, in red cloth; the network is a stand-in, one convolution that finds red, so that
-watching is measured and not the network. Each is copied by one of eight copiers: at once, in pieces with pauses, under
-another name first, or with its whole size first and its content later; some pauses are longer than the watch takes for
-settled. The watch is `garmentcut cut --watch` as a process of its own, killed (SIGKILL) in the midst of work and
-started again at once. In the end every cutout is opened and compared with the exact alpha of its photo.
+Photos are those of `garmentcut studio`, 192x288, in red cloth. The network is a stand-in, one convolution that finds
+red, so that watching is measured and not the network. Each photo is copied by one of eight copiers: at once, in pieces
+with pauses, under another name first, or with its full size first and its content later. Some pauses are longer than
+the time after which the watch takes a file for complete. The watch is `garmentcut cut --watch` in its own process,
+which is killed (SIGKILL) while it works and restarted at once. In the end each cutout is compared with the exact alpha
+of its photo.
 """
 
 import argparse
@@ -92,14 +93,14 @@ def draw_photos(folder: Path) -> list[tuple[bytes, NDArray[np.bool_]]]:
 
 
 def break_photo(content: bytes, number: int) -> bytes:
-    """A file as a bad day leaves it: cut short, empty, zeros, or something else."""
+    """A broken file: truncated, empty, zeros, or something else."""
     return (content[: len(content) * 2 // 3], b"", bytes(len(content)), b"not a photo at all", content[:100])[
         number % 5
     ]
 
 
 class Copiers:
-    """Copies photos into the watched folder, in bursts, as eight copiers with bad lines would."""
+    """Copies photos into the watched folder in bursts, like eight copiers with bad connections."""
 
     def __init__(self, folder: Path, *, seed: int = 9) -> None:
         self.folder, self.random = folder, random.Random(seed)
@@ -107,7 +108,7 @@ class Copiers:
         self.ways: Counter[str] = Counter()
 
     def run(self, files: dict[str, bytes]) -> None:
-        """Copy all; returns when the last is there."""
+        """Copy all files; returns when the last one is complete."""
         names = list(files)
         self.random.shuffle(names)
         while names:
@@ -151,7 +152,7 @@ class Copiers:
 
 
 class WatchProcess:
-    """`garmentcut cut --watch`, started, killed and asked."""
+    """A process of `garmentcut cut --watch` that can be started, killed and queried."""
 
     def __init__(self, inputs: Path, out: Path, model: Path, log: Path) -> None:
         options = [part for setting in _TIMING for part in ("--set", setting)]
@@ -164,12 +165,12 @@ class WatchProcess:
         self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL, stderr=self.log)
 
     def kill(self) -> None:
-        """As a power cut would."""
+        """Kill it, as a power cut would."""
         self.process.kill()
         self.process.wait()
 
     def metrics(self) -> dict[str, float]:
-        """All samples; none while it starts."""
+        """All metrics; empty while it starts."""
         try:
             with urllib.request.urlopen(f"http://127.0.0.1:{_PORT}/metrics", timeout=5) as answer:
                 lines = [line for line in answer.read().decode().splitlines() if not line.startswith("#")]
@@ -178,19 +179,19 @@ class WatchProcess:
         return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines)}
 
     def num_finished(self) -> int:
-        """Photos in the results."""
+        """Number of photos in the results."""
         return len(list(filter(lambda row: row["status"] != "pending", rows_of(self.out).values())))
 
 
 def rows_of(out: Path) -> dict[str, dict[str, Any]]:
-    """The last row of each photo; a line that is being written is left out."""
+    """The last row of each photo; incomplete lines are skipped."""
     path = out / "results.jsonl"
     lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
     return {row["input"]: row for row in map(json.loads, lines)}
 
 
 def run(work: Path, *, num_photos: int, num_broken: int, num_kills: int) -> dict[str, Any]:
-    """The whole story; see above."""
+    """Run the whole test; see the module's docstring."""
     drawn = draw_photos(work / "drawn")
     chance = random.Random(3)
     broken = set(chance.sample(range(num_photos), num_broken))
@@ -219,14 +220,14 @@ def run(work: Path, *, num_photos: int, num_broken: int, num_kills: int) -> dict
             found = watch.num_finished()
             if value := watch.metrics().get("process_resident_memory_bytes"):
                 memory.append((found, value))
-            if kill_at and found >= kill_at[0] and found != last:  # in the midst of work
+            if kill_at and found >= kill_at[0] and found != last:  # while it works
                 kill_at.pop(0)
                 watch.kill()
                 kills.append(found)
                 watch.start()
             last = found
     seconds = time.monotonic() - started
-    time.sleep(12)  # longer than the patience: were anything done twice, it would be now
+    time.sleep(12)  # longer than patience_s, so that anything that is done twice shows up
     watch.process.send_signal(signal.SIGTERM)
     code = watch.process.wait(60)
     usage = resource.getrusage(resource.RUSAGE_CHILDREN)
@@ -247,7 +248,7 @@ def _most_by_quarter(memory: list[tuple[int, float]], num_photos: int) -> str:
 
 
 def judge(work: Path, files: dict[str, bytes], masks: dict[str, Any], broken: set[int]) -> dict[str, Any]:
-    """Every cutout opened, every row counted, every event of the log read."""
+    """Check all cutouts, rows and events of the log."""
     rows = {str(Path(path).relative_to(work / "in")): row for path, row in rows_of(work / "out").items()}
     assert set(rows) == set(files), "a photo without a row, or a row without a photo"
     assert len((work / "out/results.jsonl").read_bytes().splitlines()) == len(rows), "two rows for a photo"
@@ -281,7 +282,7 @@ def judge(work: Path, files: dict[str, bytes], masks: dict[str, Any], broken: se
 
 
 def scan(work: Path, num_photos: int = 100_000) -> dict[str, Any]:
-    """What a scan costs in a folder of finished photos, a thousand in each of its folders; and the results' memory."""
+    """Measure a scan of folders with a thousand finished photos each, and the memory of the results."""
     for number in range(num_photos):
         path = work / "in" / f"{number // 1000:03}" / f"{number:06}_Front.jpg"
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -323,7 +324,7 @@ def show(title: str, figures: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Run what was asked for."""
+    """Run the requested test."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("what", nargs="?", choices=("watch", "scan"), default="watch")
     parser.add_argument("--photos", type=int, default=1000)

@@ -1,10 +1,10 @@
-"""Print how much there is to read: the table that tests/test_architecture.py holds to.
+"""Print how much code there is to read; tests/test_architecture.py limits these numbers.
 
     python scripts/count_files.py
 
-Lines are lines of the file, blank ones included. JavaScript is that of the web pages and of Photoshop (`.jsx`); what is
-not ours lies in folders named `vendor`. A file is
-entered by a cut if one of its functions is called; what an import runs does not count.
+Lines include blank ones. JavaScript is that of the web pages and of Photoshop (`.jsx`), except third-party code in
+folders named `vendor`. A file is entered by a cut if one of its functions is called; code that an import runs does not
+count.
 """
 
 import ast
@@ -61,13 +61,13 @@ print("files: " + json.dumps(sorted(set(found.values()))))
 
 
 class Counts(NamedTuple):
-    """How much there is to read.
+    """How much code there is to read.
 
     Attributes:
-        python_lines: of Python under src/.
-        python_files: likewise.
-        script_lines: of our own JavaScript under src/.
-        script_files: likewise.
+        python_lines: lines of Python under src/.
+        python_files: Python files under src/.
+        script_lines: lines of JavaScript under src/, without third-party code.
+        script_files: JavaScript files under src/, without third-party code.
         doubled_classes: names of classes that are defined more than once.
     """
 
@@ -79,7 +79,7 @@ class Counts(NamedTuple):
 
 
 def count_source() -> Counts:
-    """Count what lies under src/."""
+    """Count the files under src/."""
     python = sorted(_SOURCE.rglob("*.py"))
     scripts = [path for path in _SOURCE.rglob("*.js*") if path.suffix in (".js", ".jsx") and "vendor" not in path.parts]
     return Counts(_lines_of(python), len(python), _lines_of(scripts), len(scripts), doubled_classes(python))
@@ -93,7 +93,7 @@ def doubled_classes(paths: Iterable[Path]) -> tuple[str, ...]:
 
 
 def files_of_a_cut() -> tuple[str, ...]:
-    """Our files that `garmentcut cut one.jpg` enters, in all its threads, relative to src/garmentcut, sorted.
+    """The files that `garmentcut cut one.jpg` enters in any thread, relative to src/garmentcut, sorted.
 
     Raises:
         subprocess.CalledProcessError: the photo was not cut.

@@ -1,9 +1,9 @@
-"""Make a finished training of stages the embedded model: its file, and the weights that fine-tuning starts from.
+"""Make a finished training with stages the embedded model: its file, and the weights that fine-tuning starts from.
 
-    python scripts/embed_model.py RUN DATASET "what it was trained on, in words"
+    python scripts/embed_model.py RUN DATASET "description of the training data"
 
-RUN holds the three networks and the folds' (`garmentcut train recipes/default.toml --fold none`). The card gets the
-scores of the fold networks on photos that they had held out, and doubt and acceptance from the same photos.
+RUN holds the three networks and those of the folds (`garmentcut train recipes/default.toml --fold none`). The card gets
+the scores of the fold networks on their held-out photos, and doubt and acceptance from the same photos.
 """
 
 import json
@@ -20,7 +20,7 @@ from garmentcut.recipe import STAGES
 
 WEIGHTS = Path(__file__).parents[1] / "src/garmentcut/weights"
 EDGE = 0.3, 2.0
-"""Threshold and steepness: those of `calibrate --edge`, but half as steep, so that soft edges stay soft."""
+"""Threshold and steepness of the edge: as found by `calibrate --edge`, but half as steep to keep soft edges soft."""
 CONVENTIONS: tuple[tuple[str, Literal["alpha >= 128", "alpha > 0"]], ...] = (
     ("dice", "alpha >= 128"),
     ("dice_any", "alpha > 0"),
@@ -31,7 +31,7 @@ LICENCE = (
 
 
 def main(run: Path, dataset: Path, words: str) -> None:
-    """Export, calibrate and score, then put all in place."""
+    """Export, calibrate and score, then install the files."""
     model = run / "default.onnx"
     on_card = "--name", "default", "--training-data", words, "--licence", LICENCE
     garmentcut("export", run, "--out", model, "--folds", *on_card)
@@ -62,14 +62,14 @@ def main(run: Path, dataset: Path, words: str) -> None:
 
 
 def garmentcut(*words: object) -> None:
-    """Run a command; stops where it fails."""
+    """Run a command; exit if it fails."""
     done = subprocess.run([sys.executable, "-m", "garmentcut", *map(str, words)])
-    if done.returncode and (words[0], done.returncode) != ("calibrate", 1):  # 1: doubt is learned, nothing guaranteed
+    if done.returncode and (words[0], done.returncode) != ("calibrate", 1):  # 1: doubt is fitted, nothing guaranteed
         raise SystemExit(done.returncode)
 
 
 def halve(source: Path, target: Path) -> None:
-    """Store weights in 16 bits; what they have seen stands in the model's card."""
+    """Store weights in 16 bits; the model's card lists the photos that they have seen."""
     network, spec = load_network(source)
     save_network(target, network, replace(spec, facts={}), half=True)
 

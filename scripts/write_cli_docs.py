@@ -1,4 +1,4 @@
-"""Write docs/cli.md, recipe.md and specification.md from the commands' help and the settings; a test compares."""
+"""Write docs/cli.md, recipe.md and specification.md from the commands' help and the settings; a test compares them."""
 
 import inspect
 import re
@@ -78,7 +78,7 @@ gives are checked before the first photo; a garment that does not fit becomes a 
 
 
 def cli_page() -> str:
-    """The whole page, laid out here: Typer's own layout of help texts changes between versions."""
+    """The whole page; laid out here, because Typer's layout of help texts changes between versions."""
     commands: dict[str, Any] = get_command(app).commands  # type: ignore[attr-defined]
     common = [_option_line(option) for option in commands["cut"].params if option.opts[0] in _COMMON]
     parts = [_command_part(name, commands[name], common) for name in sorted(commands)]
@@ -88,7 +88,7 @@ def cli_page() -> str:
 
 def _command_part(name: str, command: Any, common: list[str]) -> str:
     about, *examples = inspect.cleandoc(command.help).split("Example: ")
-    about = re.sub(r"\s+Exit code 0:[^.]+\.", "", about)  # they are told once, above
+    about = re.sub(r"\s+Exit code 0:[^.]+\.", "", about)  # listed once at the top
     lines = [f"\n## garmentcut {name}\n", about.strip(), "\n```sh", *map(str.strip, examples), "```\n"]
     return "\n".join([*lines, *(line for line in map(_option_line, command.params) if line not in common)]) + "\n"
 

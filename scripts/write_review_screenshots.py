@@ -33,7 +33,7 @@ def make_batch(folder: Path) -> Path:
 
 @contextmanager
 def serving(batch: Path) -> Iterator[str]:
-    """The address of a server in a process of its own."""
+    """A context with the address of a server that runs in its own process."""
     command = [sys.executable, "-m", "garmentcut", "review", str(batch), "--no-open", "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         try:
@@ -43,7 +43,7 @@ def serving(batch: Path) -> Iterator[str]:
 
 
 def save(page: Page, name: str) -> None:
-    """One picture; 256 colours are enough for a manual, strong ones among them."""
+    """Save a screenshot; 256 colours are enough for a manual."""
     page.wait_for_timeout(700)
     with Image.open(io.BytesIO(page.screenshot())) as image:
         small = image.convert("RGB").quantize(256, Image.Quantize.MAXCOVERAGE, kmeans=2, dither=Image.Dither.NONE)
@@ -51,7 +51,7 @@ def save(page: Page, name: str) -> None:
 
 
 def open_photo(page: Page, address: str, photo_id: int) -> tuple[float, float]:
-    """Go to a photo; the middle of the canvas."""
+    """Open a photo; returns the middle of the canvas."""
     page.goto(f"{address}photos/{photo_id}")
     page.wait_for_selector(f"#canvas[data-photo='{photo_id}']")
     frame = page.locator("#canvas").bounding_box()
@@ -65,7 +65,7 @@ def work(page: Page, address: str) -> None:
         open_photo(page, address, number + 4)
         page.wait_for_timeout(600 + 500 * number)
         if number % 2:
-            page.keyboard.press(",")  # the edge a quarter pixel in, and once more
+            page.keyboard.press(",")  # move the edge in by a quarter pixel, twice
             page.keyboard.press(",")
         page.keyboard.press(key)
         page.locator("#saving").wait_for(state="hidden")
@@ -73,7 +73,7 @@ def work(page: Page, address: str) -> None:
 
 
 def show_editor(page: Page, address: str) -> None:
-    """The editor: as it opens, with its looks, with its help."""
+    """Save the editor as it opens, with its looks, and with its help."""
     x, y = open_photo(page, address, 2)
     save(page, "editor")
     page.locator("[data-command=look-overlay]").click()

@@ -1,4 +1,4 @@
-"""`garmentcut cut`: photos in, cutouts out; once over a folder, continuously with --watch, or on a Ray cluster."""
+"""`garmentcut cut`: cuts a folder of photos once, continuously with --watch, or on a Ray cluster."""
 
 import logging
 import math
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
     from garmentcut.prediction.results import Row
     from garmentcut.prediction.sources import NotLookedAt
 
-_MANY = 1000  # photos that a watch prepares for
-_SHOWN = 20  # failures, doubtful cutouts and notes each, in the summary
-_MOST_NAMED = 100  # failures that a watch of months remembers by name
+_MANY = 1000  # number of photos that a watch is tuned for
+_SHOWN = 20  # most failures, doubtful cutouts and notes, of each kind, in the summary
+_MOST_NAMED = 100  # most failures that a watch running for months remembers by name
 _HOST = "127.0.0.1"
 _SLICE_S = 0.25
 _ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
@@ -39,17 +39,17 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 
 
 class _CutCommand(cli.Command):
-    """A command whose `--ray` may stand alone, and then means a cluster of this machine's cores."""
+    """A command whose `--ray` may be given without a value, which means a cluster of this machine's cores."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Give a `--ray` without an address the address `local`."""
-        pairs = pairwise([*args, ""])  # each with the one behind it
+        """Add the address `local` to a `--ray` without an address."""
+        pairs = pairwise([*args, ""])  # each argument with the next one
         filled = ["--ray=local" if arg == "--ray" and not _ADDRESS.fullmatch(after) else arg for arg, after in pairs]
         return super().parse_args(ctx, filled)
 
 
 class _Order(NamedTuple):
-    """What the command line asked for."""
+    """The options and arguments of the command line."""
 
     config: "Config"  # all settings
     specification: "Specification | None"  # a customer's
@@ -212,7 +212,7 @@ def _folder_cutter(order: _Order, out: Path, runtime: "RuntimeConfig") -> "Folde
 def _cut_once(
     folder: "FolderCutter", sources: list[Any], monitor: Monitor, order: _Order, not_looked_at: "NotLookedAt"
 ) -> int:
-    """Cut what is not done yet, with a progress bar; returns the exit code."""
+    """Cut the remaining photos with a progress bar; return the exit code."""
     plan = folder.plan(sources)
     monitor.health.problem("start")
     monitor.health.add_check("output folder", folder.problem)
@@ -250,7 +250,7 @@ def _code_of(summary: "Summary", order: _Order) -> int:
 
 
 def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_json: bool) -> int:
-    """Cut what comes into the folders until SIGTERM or Ctrl-C; return the exit code."""
+    """Cut photos that appear in the folders until SIGTERM or Ctrl-C; return the exit code."""
     from garmentcut.prediction.results import report_row
     from garmentcut.prediction.sources import NotLookedAt
     from garmentcut.prediction.watch import Watch
@@ -266,7 +266,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
             report_row(monitor, row)
             summary.add(row)
             number = summary.counts["foreign"]
-            if row.is_foreign and number & (number - 1) == 0:  # the 1st, 2nd, 4th ...: said early, and not too often
+            if row.is_foreign and number & (number - 1) == 0:  # the 1st, 2nd, 4th ..., to warn early but not too often
                 log_event("foreign", level=logging.WARNING, text=summary.foreign_warning)
         notify_service("STOPPING=1")
         log_event("stopped", cut=summary.counts["cut"], failed=summary.counts["failed"])
@@ -275,8 +275,8 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
 
 
 def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str) -> int:
-    """Cut what is not done yet on a Ray cluster, with a progress bar; return the exit code."""
-    import fsspec as _fsspec  # noqa: F401 the extra's packages, before anything is begun
+    """Cut the remaining photos on a Ray cluster with a progress bar; return the exit code."""
+    import fsspec as _fsspec  # noqa: F401 - check first that the extra's packages are installed
     import pyarrow as _pyarrow  # noqa: F401
     import ray as _ray  # noqa: F401
 
@@ -292,7 +292,7 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
             for row in plan.done:
                 summary.add(row, was_done=True)
             summary.not_looked_at = NotLookedAt(run.skipped)
-            # Nothing is connected or started where nothing is to do.
+            # If there is nothing to do, no cluster is connected or started.
             workers = cluster.enter_context(connected(address, order.config)) if plan.groups else None
             _follow(run.cut(plan, workers), sum(map(len, plan.groups)), monitor, summary)
     finally:  # also of a run that was stopped
@@ -316,7 +316,7 @@ def _show(summary: "Summary", *, as_json: bool) -> None:
 
 @contextmanager
 def _observed(order: _Order) -> Iterator[Monitor]:
-    """A monitor for a run, whose log goes to stderr and whose metrics and health are served while the context lasts."""
+    """A context with a run's monitor: its log goes to stderr, and its metrics and health are served."""
     if order.log_format not in ("", "text", "json"):
         cli.fail(f"--log-format: {order.log_format!r} is neither text nor json")
     if order.log_format:
@@ -343,16 +343,16 @@ def _observed(order: _Order) -> Iterator[Monitor]:
 
 @dataclass
 class Summary:
-    """Counts of a run, and the rows that it names."""
+    """Counts of a run, and the rows that are shown by name."""
 
-    # Where cutouts and rows are; paths or URLs.
+    # Locations of cutouts and rows; paths or URLs.
     out_dir: Path | str
     results: Path | str
     not_looked_at: "NotLookedAt"  # what was passed over among the photos
     most_named: int | None = None  # rows named for one reason at most; None: all. The counts are of all.
     has_pace: bool = True  # seconds a photo mean something: the run did nothing else
-    # By the keys of `as_dict`. Verdicts count those of photos done before, too, and a person's approval as accepted;
-    # `moved`: photos with another name now than their files; `gone`: cutouts that went with the output folder.
+    # By the keys of `as_dict`. Verdicts include photos done before, and count a person's approval as accepted; `moved`:
+    # photos whose name now differs from that of their files; `gone`: cutouts deleted with the output folder.
     counts: Counter[str] = field(default_factory=Counter)
     named: dict[str, list["Row"]] = field(default_factory=lambda: defaultdict(list))  # likewise
     started: float = field(default_factory=time.perf_counter)
@@ -387,7 +387,7 @@ class Summary:
         return foreign_warning(self.counts["foreign"], self.counts["cut"] + self.counts["skipped"], self.out_dir)
 
     def as_dict(self) -> dict[str, Any]:
-        """For machines: counts, seconds of the whole run, failures with their reasons."""
+        """The summary for machines: counts, seconds of the whole run, failures with their reasons."""
         counts, named = self.counts, self.named
         return {
             "photos": counts["cut"] + counts["skipped"] + counts["failed"],
@@ -409,7 +409,7 @@ class Summary:
         }
 
     def as_text(self) -> str:
-        """For people: one line, then a line for each failure and each note."""
+        """The summary for people: one line, then a line for each failure and each note."""
         counts = self.as_dict()
         parts = [f"{counts['cut']} cut"]
         for key, words in (("skipped", "done before"), ("failed", "failed"), ("doubtful", "doubtful")):
@@ -427,7 +427,7 @@ class Summary:
         return "\n".join(map(printable, [*lines, *self._others()]))
 
     def _others(self) -> Iterator[str]:
-        """What happened to the folders rather than to a photo."""
+        """Lines about the folders instead of single photos."""
         own, counts = f"{self.out_dir}/.garmentcut", self.counts
         if counts["gone"]:
             yield f"{counted(counts['gone'], 'photo')} of these went with the output folder: cut before, files gone"
@@ -451,30 +451,30 @@ def _why_doubtful(row: "Row") -> str:
 
 
 class StopSignal(threading.Event):
-    """Set by SIGTERM or Ctrl-C; a second one ends the program at once.
+    """An event that SIGTERM or Ctrl-C sets; a second signal ends the program immediately.
 
-    It takes no lock: any other event can lock up when a signal sets it in the thread that is about to wait for it.
+    It takes no lock: an ordinary event can deadlock when a signal sets it in the thread that is about to wait for it.
 
     Attributes:
-        exit_code: of the process: 0 for a service that is stopped, 130 for a person's interruption.
+        exit_code: exit code of the process: 0 if a service is stopped, 130 if a person interrupts it.
     """
 
     exit_code = cli.OK
     _is_set = False
 
     def is_set(self) -> bool:
-        """True once a signal came."""
+        """True once a signal has arrived."""
         return self._is_set
 
     def wait(self, timeout: float | None = None) -> bool:
-        """Wait for so many seconds, or until a signal comes."""
+        """Wait until a signal arrives, or for `timeout` seconds."""
         until = math.inf if timeout is None else time.monotonic() + timeout
         while not self._is_set and (left := until - time.monotonic()) > 0:
             time.sleep(min(left, _SLICE_S))
         return self._is_set
 
     def heed(self, number: int, _frame: FrameType | None) -> None:
-        """Take a signal: finish what is under way."""
+        """Handle a signal: the first one lets current work finish."""
         self.exit_code = cli.INTERRUPTED if number == signal.SIGINT else cli.OK
         self._is_set = True
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
@@ -482,7 +482,7 @@ class StopSignal(threading.Event):
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopSignal]:
-    """A stop signal that SIGTERM, SIGHUP (unless it is ignored) and Ctrl-C set while the context lasts."""
+    """A context with a stop signal that is set by SIGTERM, SIGHUP (unless it is ignored) and Ctrl-C."""
     stop = StopSignal()
     ignored = {cli.HANGUP} if signal.getsignal(cli.HANGUP) is signal.SIG_IGN else set()  # by nohup
     heeded = {signal.SIGTERM, signal.SIGINT, cli.HANGUP} - ignored

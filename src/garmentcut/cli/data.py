@@ -1,4 +1,4 @@
-"""Datasets for a training (`garmentcut ingest`, `studio`) and the model files that come of it (`card`, `export`)."""
+"""Commands for datasets (`garmentcut ingest`, `studio`) and for model files (`card`, `export`)."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -97,7 +97,7 @@ def ingest(
         summary.rows = work.rows(plan)
         try:
             summary.outcome = work.finish(summary.rows)
-        finally:  # also where there are too few garments: perhaps because most pairs were refused
+        finally:  # also if there are too few garments, perhaps because most pairs were refused
             train = cli.shown("garmentcut", "train", "default", "--data", out, "--out", "runs/first")
             hint = "" if summary.rows else "correct cutouts in garmentcut review; accepted ones need --with-accepted"
             next_step = f"{train} to train a network" if summary.num_usable and summary.outcome else hint
@@ -133,7 +133,7 @@ def studio(
     for path in write_studio_photos(out, seeds, size_hw=(height, height * 2 // 3), cutouts_dir=cutouts):
         cli.say(path)
     next_step = f"{cli.shown('garmentcut', 'cut', out, '--out', 'cut')} to cut them"
-    if cutouts is not None and len(seeds) >= NUM_FOLDS:  # fewer garments make no dataset
+    if cutouts is not None and len(seeds) >= NUM_FOLDS:  # fewer garments are not enough for a dataset
         next_step = f"{cli.shown('garmentcut', 'ingest', out, cutouts, '--out', 'dataset')} to make a dataset"
     cli.say(f"next: {next_step}", err=True)
 
@@ -166,7 +166,7 @@ def card(
 
 
 def _ten_lines(card: "ModelCard") -> list[str]:
-    """What most people ask of a model."""
+    """The facts about a model that most people want to know."""
     height, width = card.working_size_hw
     lines = [
         f"model: {card.label}",

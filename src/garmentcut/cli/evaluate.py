@@ -1,6 +1,6 @@
-"""Measures models on known cutouts: `garmentcut evaluate` scores them and `audit` finds wrong cutouts with them.
+"""Commands that measure models on known cutouts: `garmentcut evaluate` scores models, `audit` finds wrong cutouts.
 
-`garmentcut calibrate` learns on a studio's own photos how far a model's cutouts can be trusted, for its card.
+`garmentcut calibrate` finds out on a studio's own photos how far a model's cutouts can be trusted, for its card.
 """
 
 import json
@@ -34,7 +34,7 @@ _STOPPED = "stopped; nothing was written"
 
 
 def model_path(text: str | Path) -> Path:
-    """The path of a model that was named on the command line; `default` is the embedded model."""
+    """The path of a model named on the command line; `default` is the embedded model."""
     from garmentcut.prediction.cutter import default_model
 
     return default_model() if str(text) == "default" else Path(text)
@@ -304,7 +304,7 @@ def _single(tried: Path) -> Path | None:
 
 
 def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:
-    """Refuse to write thresholds found with one network into another: they guarantee nothing there."""
+    """Check that thresholds are written to the network that they were found with; elsewhere they guarantee nothing."""
     from garmentcut.evaluation.predict import plan_trials
     from garmentcut.evaluation.uncertainty import is_same_kind
     from garmentcut.model.card import read_model
@@ -319,7 +319,7 @@ def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> Non
 def _calibrate(
     trials: "Sequence[Trial]", manifest: "Manifest", guarantee: "Guarantee", num_foreign: int, about: dict[str, Any]
 ) -> "Calibration":
-    """Learn from the trials' photos and from so many made ones; `about`: what `calibrate` is told of the photos."""
+    """Calibrate on the trials' photos and on generated ones; `about` are further arguments of `calibrate`."""
     from garmentcut.evaluation.predict import trials_elsewhere
     from garmentcut.evaluation.uncertainty import calibrate as calibrate_on
     from garmentcut.evaluation.uncertainty import experience_of
@@ -344,7 +344,7 @@ def _plan(model: Path, manifest: "Manifest", splits: list[str]) -> "tuple[Trial,
 
 
 def _measured(trials: "Sequence[Trial]", manifest: "Manifest", measure: "Callable[..., Found]") -> "list[Found]":
-    """What the models make of the photos; those that cannot be read are named and left out."""
+    """The models' experiences with the photos; photos that cannot be read are named and left out."""
     from garmentcut.evaluation.predict import predict
 
     found = []

@@ -177,7 +177,7 @@ def sheet(
 
 
 def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]:
-    """For machines: counts, pages, and every marked cutout."""
+    """The summary for machines: counts, pages, and each marked cutout."""
     counts = Counter(cutout.mark for cutout in drawn)
     return {
         "cutouts": len(drawn),
@@ -194,7 +194,7 @@ def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]
 
 
 def _as_text(summary: dict[str, Any]) -> str:
-    """For people: one line, then a line for each marked cutout."""
+    """The summary for people: one line, then a line for each marked cutout."""
     pages, marked = summary["pages"], summary["marked"]
     parts = [
         f"{summary[key]} {key.replace('_', ' ')}" for key in ("doubtful", "failed", "not_finished") if summary[key]

@@ -1,4 +1,4 @@
-"""What all commands share: registration, options, grouped help, a line and an exit code for each error, progress."""
+"""What all commands share: registration, options, grouped help, error messages with exit codes, progress bars."""
 
 import io
 import json
@@ -33,7 +33,7 @@ CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"
 
 
 _Command = Callable[..., int | None]
-"""What a command is: it takes what was given, and returns the exit code; None: all fine."""
+"""A command: a function of the given options and arguments that returns the exit code; None means 0."""
 _SHARED = f"""
     --model FILE: Model file. The default is the embedded model.
     --host ADDRESS: Address to listen on. Any other than this machine's own needs a token.
@@ -49,22 +49,22 @@ Running:
     --accelerator NAME: auto (a GPU if there is one), cpu or cuda.
     --json: Print the result as JSON.
 """
-"""Options and arguments of several commands, for `options`; a command's own declaration of one comes first."""
+"""Options and arguments shared by commands, for `options`; a command's own declaration takes precedence."""
 
 _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
 _OLD_OPTIONS = {"--mend": "--resample", "--arm": "--variant"}
-"""Names of options until November 2026, and what they are called now."""
+"""Names of options until November 2026, and their current names."""
 HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
-"""What a terminal or connection that is closed sends; Windows has no such signal."""
+"""The signal that a closed terminal or connection sends; Windows has none."""
 _EXTRAS = {
     **dict.fromkeys(("ray", "fsspec", "pyarrow", "s3fs"), "cluster"),
     **dict.fromkeys(("fastapi", "multipart", "pg8000", "sqlalchemy", "starlette", "uvicorn"), "web"),
     "prometheus_client": "observe",
 }
-"""Extra that brings a module; one that is not named here comes with `train`."""
+"""The extra that installs a module; modules not listed here are installed by `train`."""
 _owes_json = ContextVar("_owes_json", default=False)
-"""Whether a command was asked for JSON and has printed none: its error is printed as JSON, too."""
+"""True if JSON was requested and has not been printed yet, so that an error is printed as JSON too."""
 
 
 class _Advice(logging.Handler):

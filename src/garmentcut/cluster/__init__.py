@@ -1,4 +1,4 @@
-"""Cut photos on many machines: the folder run's own steps, done by workers on a Ray cluster.
+"""Cuts photos on many machines: workers on a Ray cluster do the same steps as a folder run.
 
-Needs the extra `cluster`. What is written, and in which order, is in docs/cluster.md.
+Needs the extra `cluster`. docs/cluster.md says what is written, and in which order.
 """

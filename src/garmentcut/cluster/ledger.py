@@ -1,9 +1,9 @@
 """The rows of a run of `garmentcut cut --ray` as Parquet files, and the lease that lets one run at a time write.
 
-`results/part-<run>-<photos>.parquet` holds rows whose files are all there. Before files get their final
-names, the same rows are written as `pending` below `.garmentcut/pending/`, so that every file in the target has a
-recorded hash. A part's name follows from its photos, so that work done twice is written once; if two parts have the
-same photo, the later run wins. `results/all-<run>-<random>-<number>.parquet` are merged parts.
+`results/part-<run>-<photos>.parquet` holds rows whose files are all written. Before files get their final names, the
+same rows are written as `pending` below `.garmentcut/pending/`, so that every file in the target has a recorded hash. A
+part's name is derived from its photos, so that work done twice is written once; if two parts have the same photo, the
+later run wins. `results/all-<run>-<random>-<number>.parquet` are merged parts.
 """
 
 import hashlib
@@ -36,7 +36,7 @@ _JOINED = re.compile(rf"{RESULTS}/all-\d{{6,}}-[0-9a-f]{{8}}-\d{{5}}\.parquet")
 _ROWS_A_PART = 100_000
 _REQUESTS_AT_A_TIME = 32
 _MOST_HASHES = 4
-_RUNS_BACK = 5  # claims of the runs before
+_RUNS_BACK = 5  # how many claims of earlier runs are kept
 
 
 @dataclass
@@ -45,27 +45,27 @@ class Ledger:
 
     target: Storage
     rows: dict[str, Row] = field(default_factory=dict)  # by input, which may be a URL
-    parts: list[str] = field(default_factory=list)  # names of their files, which `join` replaces by fewer
+    parts: list[str] = field(default_factory=list)  # names of their files, which `join` merges
 
     @classmethod
     def read(cls, target: Storage) -> "Ledger":
-        """All rows that runs on clusters have written there, and those of folder runs, if it is a folder.
+        """All rows that cluster runs have written to a target and, if it is a folder, those of folder runs.
 
         Raises:
-            SourceError: a file in their place is not ours.
+            SourceError: garmentcut did not write a file in their place.
             OSError: the target cannot be read.
         """
         ledger, names = cls(target), sorted(target.walk(RESULTS))
-        # Names begin with the run's number: later runs come last.
+        # Names begin with the run's number, so that later runs come last.
         ledger._take_files([name for name in names if _JOINED.fullmatch(name)])
-        if target.folder is not None:  # knows all that was joined, and what folder runs have done since
+        if target.folder is not None:  # results.jsonl has all joined rows, and those of later folder runs
             ledger._take(Journal(target.folder).rows.values())
         ledger._take_files([name for name in names if _PART.fullmatch(name)])
         ledger._take_files(sorted(target.walk(PENDING)))
         return ledger
 
     def join(self, run: int) -> None:
-        """Write all rows into few parts, sorted by input, and remove those they came from; nothing is ever missing."""
+        """Write all rows to few parts, sorted by input, and only then remove the old parts: no row is ever missing."""
         rows, drawn = [self.rows[name] for name in sorted(self.rows)], secrets.token_hex(4)
         joined = []
         for first in range(0, len(rows), _ROWS_A_PART):
@@ -83,7 +83,7 @@ class Ledger:
         def read(name: str) -> bytes:
             try:
                 return self.target.read(name)
-            except FileNotFoundError:  # joined by another run in this moment: that it is there is checked by the lease
+            except FileNotFoundError:  # being joined by another run, which the lease detects
                 return parquet_bytes([])
 
         with ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
@@ -102,14 +102,14 @@ class Ledger:
 
 
 def announce(target: Storage, run: int, rows: Iterable[Row]) -> str:
-    """Before files get their names: say what will be written. Returns what `finish` wants."""
+    """Write the pending rows, before files get their names. Returns the argument `announced` of `finish`."""
     name = f"{PENDING}/{run:06d}-{secrets.token_hex(8)}.parquet"
     target.put(name, parquet_bytes(replace(row, status="pending") for row in rows))
     return name
 
 
 def finish(target: Storage, run: int, rows: Collection[Row], announced: str = "") -> None:
-    """After all files have their names; the part's name is the same whoever does the work, and however often."""
+    """Write the part, after all files have their names; its name does not depend on the worker or the try."""
     digest = hashlib.sha256("\n".join(sorted(row.input for row in rows)).encode()).hexdigest()[:16]
     target.put(f"{RESULTS}/part-{run:06d}-{digest}.parquet", parquet_bytes(rows))
     if announced:
@@ -122,7 +122,7 @@ def parquet_bytes(rows: Iterable[Row]) -> bytes:
     import pyarrow.parquet as pq
 
     def plain(value: Any) -> Any:
-        return list(value.items()) if isinstance(value, dict) else value  # Arrow takes maps as lists of pairs
+        return list(value.items()) if isinstance(value, dict) else value  # Arrow expects maps as lists of pairs
 
     content = [{key: plain(value) for key, value in asdict(row).items()} for row in rows]
     schema = pa.schema([(name, _arrow_type(hint)) for name, hint in get_type_hints(Row).items()])
@@ -132,10 +132,10 @@ def parquet_bytes(rows: Iterable[Row]) -> bytes:
 
 
 def read_parquet(data: bytes) -> Iterator[Row]:
-    """The rows of a Parquet file that `parquet_bytes` made; columns of other versions are passed over.
+    """The rows of a Parquet file that `parquet_bytes` made; unknown columns of other versions are ignored.
 
     Raises:
-        ValueError: it is none of ours.
+        ValueError: `parquet_bytes` did not make it.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -165,12 +165,12 @@ def _arrow_type(hint: Any) -> "pa.DataType":
 
 
 def _latest(old: Row, new: Row) -> Row:
-    """The later row; one that is only pending leaves nothing behind but the hashes of files that may be there."""
+    """The later row; of a row that is only pending, just the hashes of files that may have been written count."""
     known, own, row = old.written, new.written, new
-    if not new.input_etag and new.input_sha256 == old.input_sha256:  # a row of results.jsonl, before this had it
+    if not new.input_etag and new.input_sha256 == old.input_sha256:  # an old row of results.jsonl
         row = replace(row, input_etag=old.input_etag)
     if new.status == "pending" and old.status != "pending":
-        # It has the finished row's files: that work is over, only the pending row was not removed yet.
+        # The pending row has the finished row's files: the work is done, and only its removal is missing.
         is_over = all(hashes[-1:] == known.get(name, ())[-1:] for name, hashes in own.items())
         row = old if is_over else replace(old, status="pending")
     written = dict(known)
@@ -182,28 +182,28 @@ def _latest(old: Row, new: Row) -> Row:
 
 @dataclass(frozen=True)
 class Claim:
-    """What a run's object says."""
+    """The contents of a run's object."""
 
-    token: str  # drawn by its driver
-    host: str  # name of the driver's machine, and which of its boots
+    token: str  # random, chosen by the driver
+    host: str  # name of the driver's machine, with the id of its boot
     pid: int  # the driver's process there
     renewed: float  # seconds since 1970, by the driver's clock
-    ended: bool = False  # it has let go
+    ended: bool = False  # the run has released the target
 
     @property
     def is_live(self) -> bool:
-        """Its driver may still be at work."""
+        """True if its driver may still be running."""
         if self.ended or time.time() - self.renewed > TAKEN_FOR_DEAD_S:
             return False
         return self.host != this_host() or is_running(self.pid)
 
 
 class Lease:
-    """A run's right to write to a target; used as a context.
+    """A run's right to write to a target; a context manager.
 
-    Run `n` is the one that made `.garmentcut/runs/00000n.json`, which a store lets one process do. It renews it; a run
-    that has not for two minutes, or whose process on this machine is gone, is dead, and run `n + 1` may begin. A run
-    that was only asleep finds object `n + 1`, and stops. Clocks of the machines may differ by a minute.
+    Run `n` is the one that created `.garmentcut/runs/00000n.json`, which a store allows only once, and renews it. A run
+    that has not renewed it for two minutes, or whose process on this machine is gone, is dead, and run `n + 1` may
+    begin. A run that was only suspended finds object `n + 1` and stops. Clocks of machines may differ by a minute.
     """
 
     def __init__(self, target: Storage, *, renewed_every_s: float = RENEWED_EVERY_S) -> None:
@@ -212,19 +212,19 @@ class Lease:
         self._over = threading.Event()
         self._lost = ""
         self._heart = threading.Thread(target=self._renew_for_ever, daemon=True)
-        self.number = 0  # of this run, from 1
+        self.number = 0  # number of this run, from 1
 
     def __enter__(self) -> "Lease":
         """Become the target's run.
 
         Raises:
-            SourceError: another run is at work there.
-            OSError: the target cannot be written.
+            SourceError: another run is using the target.
+            OSError: the target cannot be written to.
         """
         self.number = self._next_number()
         if not self._target.create(_claim_name(self.number), json.dumps(asdict(self._claim)).encode()):
             holder = self._read_claim(self.number)
-            if holder is None or holder.token != self._claim.token:  # else only the answer was lost
+            if holder is None or holder.token != self._claim.token:  # otherwise only the response was lost
                 raise SourceError(f"{self._target.url}: another run has begun there just now; wait for it")
         for number in range(max(self.number - 2 * _RUNS_BACK, 1), self.number - _RUNS_BACK):
             self._target.delete(_claim_name(number))
@@ -232,15 +232,15 @@ class Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go."""
+        """Release the target."""
         self._over.set()
         self._heart.join()
         if not self._lost:
-            with suppress(OSError):  # it will be taken for dead in two minutes
+            with suppress(OSError):  # without this, the run counts as dead after two minutes
                 self._renew(ended=True)
 
     def check(self) -> None:
-        """Raises RunError if another run has taken the target."""
+        """Raises: RunError: another run has taken the target."""
         if self._lost:
             raise RunError(self._lost)
 
@@ -259,7 +259,7 @@ class Lease:
             return Claim(**json.loads(self._target.read(_claim_name(number))))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):  # being written at this moment
+        except (ValueError, TypeError):  # is just being written
             return Claim("", "a machine unknown", 0, time.time())
 
     def _renew(self, *, ended: bool = False) -> None:
@@ -275,7 +275,7 @@ class Lease:
                     return
                 self._renew()
                 failing_since = None
-            except Exception as error:  # noqa: BLE001 - the store may be back before anyone takes this run for dead
+            except Exception as error:  # noqa: BLE001 - the store may be back before the run counts as dead
                 failing_since = failing_since or time.monotonic()
                 if time.monotonic() - failing_since > TAKEN_FOR_DEAD_S:
                     self._lost = f"{self._target.url} cannot be reached any more: {error}; run again to continue"

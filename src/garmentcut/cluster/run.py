@@ -1,4 +1,4 @@
-"""`garmentcut cut --ray`: plans a run, hands its batches to workers that Ray places and restarts, joins the results."""
+"""`garmentcut cut --ray`: plans a run, passes batches to workers that Ray places and restarts, joins the results."""
 
 import logging
 import math
@@ -24,13 +24,13 @@ from garmentcut.prediction.results import Row, displaced, is_another_at, is_unch
 from garmentcut.prediction.sources import SKIPPED_NAME, Skipped, Source, by_garment, garment_of, skipped_lines
 from garmentcut.prediction.steps import GUILTY, failed_row
 
-LOCAL = "local"  # address of a cluster of this machine alone, started for the run
+LOCAL = "local"  # address of a cluster on this machine only, which is started for the run
 _KILLED = "the process that cut it was killed each time; is the photo too large for a worker's memory?"
 _HOST_PORT = re.compile(r"(?:ray://)?\[?(?P<host>[^/]+?)\]?:(?P<port>\d+)")
-_ANSWERS_S = 10.0  # a head that is there takes a connection at once
-_OBJECT_STORE_BYTES = 512_000_000  # of a cluster of this machine: the model, batches and rows
+_ANSWERS_S = 10.0  # a running head accepts a connection at once
+_OBJECT_STORE_BYTES = 512_000_000  # on a local cluster, for the model, batches and rows
 _TRIES = 8  # of a batch whose worker is killed
-_TOLERATED = 0.02  # of the batches may fail wholly: their photos are tried again, one garment at a time
+_TOLERATED = 0.02  # share of batches that may fail; their photos are tried again, one garment at a time
 
 Group = tuple[Job, ...]  # photos of one garment
 
@@ -45,29 +45,29 @@ class ClusterPlan:
 
 @dataclass(frozen=True)
 class Workers:
-    """Who does the work."""
+    """The workers of a run."""
 
     num: int  # processes that hold the model
     threads: int  # of each, on a CPU
     on_gpu: bool  # each has a GPU
-    batch: int  # photos given to one at a time: what is done again if it is killed
+    batch: int  # photos given to a worker at a time; all are done again if it is killed
 
 
 class ClusterCutter:
-    """Cuts photos of a folder or an object store into another, on a Ray cluster; a context that holds the target.
+    """Cuts photos from a folder or an object store to another on a Ray cluster; a context that holds the lease.
 
     Attributes:
-        target: where the cutouts go.
-        results: where the rows are.
-        skipped: what `plan` passed over.
+        target: where the cutouts are written.
+        results: where the rows are written.
+        skipped: what `plan` skipped.
     """
 
     def __init__(self, folder: FolderCutter, out: str) -> None:
         """Prepare a run; nothing is written before the context is entered.
 
         Args:
-            folder: a folder run with the wanted options, not entered: what either has cut, the other does not cut
-                again. Its model is sent to the workers, unless it is the embedded one, which they have.
+            folder: a folder run with the wanted options, not entered. What one of both has cut is not cut again by the
+                other. Its model is sent to the workers, unless it is the embedded one, which they have.
             out: path or URL of the target.
 
         Raises:
@@ -81,17 +81,17 @@ class ClusterCutter:
         self._stack = ExitStack()
 
     def __enter__(self) -> "ClusterCutter":
-        """Become the target's only run and read what is known of it.
+        """Become the target's only run and read its results.
 
         Raises:
-            SourceError: another run is at work there, its results are not ours, or it cannot be written.
+            SourceError: another run is using the target, its results are not garmentcut's, or it cannot be written to.
         """
         with ExitStack() as stack:
             try:
-                if (folder := self.target.folder) is not None:  # keep folder runs out, mark it as one of cutouts
+                if (folder := self.target.folder) is not None:  # keep folder runs out, mark as cutouts
                     folder.mkdir(parents=True, exist_ok=True)
                     stack.enter_context(FolderLock(folder / LOCK_NAME, timeout_s=0.0))
-                    earlier_batch(folder)  # refuses one that cannot be used
+                    earlier_batch(folder)  # raises if the folder cannot be used
                 self._lease = stack.enter_context(Lease(self.target))
                 self._ledger = Ledger.read(self.target)
             except (OSError, SourceError, LockTakenError) as error:
@@ -102,17 +102,17 @@ class ClusterCutter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Let go."""
+        """Release the target."""
         self._stack.close()
 
     @property
     def assignment(self) -> Assignment:
-        """What the workers must know."""
+        """What all workers must know."""
         run, folder = self._lease.number, self._folder
         return Assignment(self.target.url, run, folder.config, folder.specification, folder.overwrite)
 
     def plan(self, inputs: Sequence[str]) -> ClusterPlan:
-        """List the photos, name their outputs, tell those done before from those to do.
+        """List the photos, name their outputs, and separate photos done before from those to do.
 
         Raises:
             SourceError: an input does not exist, or there is no photo.
@@ -125,17 +125,17 @@ class ClusterCutter:
             self.target.delete(SKIPPED_NAME)
         known = set(self._ledger.rows)
         plan = plan_run(photos, self._ledger, self._folder)
-        if known - self._ledger.rows.keys():  # rows of photos in whose place others stand are kept under other names
+        if known - self._ledger.rows.keys():  # rows of photos that were replaced by others are kept under other names
             self._ledger.join(self._lease.number)
         return plan
 
     def cut(self, plan: ClusterPlan, workers: Workers | None) -> Iterator[Row]:
-        """Cut what the plan holds; yields each photo's row once its files and the row are written.
+        """Cut the photos of a plan; yields each photo's row once its files and the row are written.
 
-        Where there is nothing to do, nobody is needed: `workers` is None.
+        `workers` may be None if there is nothing to do.
 
         Raises:
-            RunError: nothing works any more, or another run has taken the target.
+            RunError: too many batches fail, or another run has taken the target.
         """
         if self.target.folder is not None:
             record_order(self.target.folder, self._folder.options, self._folder.order)
@@ -147,7 +147,7 @@ class ClusterCutter:
                 self._lease.check()
                 if left.pop(row.input, None) is not None:
                     yield row
-            # Those whose batches failed: once more, each for itself, unless a garment's photos have one scale.
+            # Photos of failed batches are tried once more, each alone unless a garment's photos share a scale.
             groups = [group for group in plan.groups if any(job.row.input in left for job in group)]
             if self._folder.specification is None:
                 groups = [(job,) for job in left.values()]
@@ -169,7 +169,7 @@ class ClusterCutter:
 
 
 def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> ClusterPlan:
-    """Name the outputs of what `list_photos` found, and tell photos done before from those to do.
+    """Name the outputs of the photos from `list_photos`, and separate photos done before from those to do.
 
     Raises:
         ConfigError: the specification would give two files the same name.
@@ -178,7 +178,7 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
     target = ledger.target
     present = set(target.walk())
     inputs = {photo.input.casefold() for photo in photos}
-    # Photos go by their paths here, in which the `//` of a URL is one `/`.
+    # Photos are identified by paths here, in which the `//` of a URL becomes one `/`.
     ours = {target.url_of(name) for row in ledger.rows.values() for name in row.written}
     by_path = {Path(photo.input): photo for photo in photos if photo.ok and photo.input not in ours}
     rows = {str(Path(row.input)): row for row in ledger.rows.values() if row.code != "bad_name"}
@@ -219,7 +219,7 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
 
 
 def _is_same(row: Row, photo: Row) -> bool:
-    """True if a photo, as it is listed, is still the one that a row describes."""
+    """True if a listed photo is still the one that a row describes."""
     if photo.input_etag and row.input_etag:
         return (photo.input_bytes, photo.input_etag) == (row.input_bytes, row.input_etag)
     is_same = (photo.input_bytes, photo.input_mtime_ns) == (row.input_bytes, row.input_mtime_ns)
@@ -227,7 +227,7 @@ def _is_same(row: Row, photo: Row) -> bool:
 
 
 def batches_of(groups: Iterable[Group], num_photos: int) -> Iterator[Group]:
-    """Groups joined to batches of so many photos, or a few more: a garment is never torn apart."""
+    """Groups joined to batches of `num_photos` photos or a few more; a garment is never divided."""
     batch: list[Job] = []
     for group in groups:
         batch += group
@@ -240,16 +240,16 @@ def batches_of(groups: Iterable[Group], num_photos: int) -> Iterator[Group]:
 
 @contextmanager
 def connected(address: str, config: Config) -> Iterator[Workers]:
-    """A cluster to work on, `local`, `auto`, `host:port` or `ray://host:port`, and who can work there.
+    """Connect to a cluster, `local`, `auto`, `host:port` or `ray://host:port`; yields the workers that fit on it.
 
-    One of this machine gets room for the workers that are asked for.
+    A local cluster is started with room for the requested workers.
 
     Raises:
         RunError: it cannot be reached or started, has no room for the workers, or the connection is lost later.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # no usage statistics are sent
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # do not send usage statistics
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_worker_niceness", "0")  # as a folder run's; Ray's own 15 starves beside other work
+    os.environ.setdefault("RAY_worker_niceness", "0")  # Ray's default of 15 starves on a busy machine
     import ray
 
     options: dict[str, Any] = {"logging_level": logging.ERROR, "log_to_driver": False}
@@ -260,7 +260,7 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
     else:
         options |= {"address": address}
     try:
-        if place := _HOST_PORT.fullmatch(address):  # Ray itself tries for minutes
+        if place := _HOST_PORT.fullmatch(address):  # checked first, because Ray itself tries for minutes
             socket.create_connection((place["host"], int(place["port"])), _ANSWERS_S).close()
         ray.init(**options)
     except Exception as error:
@@ -269,7 +269,7 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
     try:
         yield _workers_of(ray.cluster_resources(), config)  # type: ignore[no-untyped-call]
     except ConnectionError as error:
-        if type(error) is not ConnectionError:  # Ray's own, once `ray://` is lost; storage has others
+        if type(error) is not ConnectionError:  # Ray's own if `ray://` is lost; storage raises subclasses
             raise
         why = str(error).partition("\n")[0]
         raise RunError(f"--ray {address}: the connection is lost ({why}); run again to continue") from error
@@ -294,25 +294,25 @@ def run_batches(
 ) -> Iterator[Row]:
     """Cut groups of photos on the cluster; yields each photo's row once it is written.
 
-    A photo whose batch fails, or whose worker dies every time, has no row in the end; it is not yielded. `errors` gets
-    what failed its batch, by the photo's input; of one whose worker died there is nothing in it.
+    A photo whose batch fails, or whose worker dies at each try, gets no row and is not yielded. `errors` gets the
+    exception that its batch failed with, by the photo's input; there is none if the worker died.
 
     Raises:
-        RunError: nothing works, or no more than by chance.
-        ConnectionError: the connection to the cluster is lost, which `connected` turns into RunError.
+        RunError: too many batches fail.
+        ConnectionError: the connection to the cluster is lost; `connected` turns this into RunError.
     """
     import ray
 
-    # On a GPU two batches at a time: while one is decoded and encoded, the other keeps the GPU at work.
+    # On a GPU two batches are cut at a time: while one is decoded and encoded, the other keeps the GPU busy.
     num_cutting = 2 if workers.on_gpu else 1
     runtime = assignment.config.runtime
     runtime = replace(runtime, threads=workers.threads, streams=runtime.streams or num_cutting)
     assignment = replace(assignment, config=replace(assignment.config, runtime=runtime))
     batches = deque(batches_of(groups, workers.batch))
     num_workers = min(workers.num, len(batches))
-    # One more is read and one written meanwhile. What is tried alone must not die because of what is beside it.
+    # Meanwhile one more is read and one written. Photos that are tried alone must not die because of others.
     num_ahead = min(num_cutting + 2, math.ceil(len(batches) / num_workers)) if workers.batch > 1 else 1
-    most_failed = num_ahead * max(4, math.ceil(_TOLERATED * len(batches)))  # a worker takes all that it has with it
+    most_failed = num_ahead * max(4, math.ceil(_TOLERATED * len(batches)))  # a dying worker loses all its batches
     kind: Any = ray.remote(Worker).options(
         num_cpus=max(workers.threads, 1),
         num_gpus=1 if workers.on_gpu else None,
@@ -326,9 +326,9 @@ def run_batches(
         future = worker.cut.remote(batch).future()
         future.add_done_callback(lambda future: finished.put((worker, batch, future)))
 
-    content, num_under_way, num_failed = model and ray.put(model), 0, 0  # a None in its store makes Ray warn
+    content, num_under_way, num_failed = model and ray.put(model), 0, 0  # Ray warns about None in its store
     for _ in range(num_workers):
-        begin(kind.remote(content, assignment, num_cutting), ())  # nothing, which is done once the worker is there
+        begin(kind.remote(content, assignment, num_cutting), ())  # empty: done once the worker is ready
     while batches or num_under_way:
         worker, batch, future = finished.get()
         num_under_way -= bool(batch)
@@ -350,7 +350,7 @@ def run_batches(
 
 
 def _cause_of(error: BaseException) -> str:
-    """The innermost reason, on one line: Ray wraps what a worker said in many others."""
+    """The innermost reason on one line; Ray wraps a worker's exception in several others."""
     while (inner := getattr(error, "cause", None) or error.__cause__) is not None and inner is not error:
         error = inner
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]

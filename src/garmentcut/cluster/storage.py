@@ -21,11 +21,11 @@ from garmentcut.prediction.sources import Skipped, Source, find_sources, nothing
 _T = TypeVar("_T")
 
 _WAITS_S = (0.2, 1.0, 3.0, 10.0)
-"""Between the tries of one request, on top of what the object store's own client repeats."""
+"""Pauses between the tries of a request, in addition to the retries of the object store's client."""
 _FINAL = (FileNotFoundError, FileExistsError, PermissionError, IsADirectoryError, NotADirectoryError, SourceError)
-# A put there shows the whole object or none. Elsewhere (SFTP, SMB, HDFS) it is written beside and renamed.
+# A put there is atomic. Elsewhere (SFTP, SMB, HDFS) a file is written under another name and renamed.
 _PUT_AT_ONCE = {"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "oss", "r2", "memory"}
-_TOO_LATE = (409, 412)  # 409: another one is under way
+_TOO_LATE = (409, 412)  # 409: another put is in progress
 _CLIENT_OPTIONS: dict[str, dict[str, Any]] = {
     "s3": {"config_kwargs": {"retries": {"max_attempts": 3, "mode": "standard"}, "max_pool_connections": 64}},
 }
@@ -33,31 +33,31 @@ _CLIENT_OPTIONS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder that all machines see under the same path, or a prefix on a file system that fsspec knows.
+    """A folder with the same path on all machines, or a prefix on a file system that fsspec supports.
 
-    Requests to a store that fail for a reason that may pass are repeated.
+    Requests to a store that fail for a temporary reason are repeated.
     """
 
-    url: str  # an absolute path, or a URL; without a slash at its end
+    url: str  # an absolute path or a URL, without a slash at its end
 
     @property
     def folder(self) -> Path | None:
-        """Its path, if it is a folder; None: it is a prefix in a store."""
+        """Its path if it is a folder; None if it is a prefix in a store."""
         return None if is_url(self.url) else Path(self.url)
 
     def url_of(self, name: str) -> str:
-        """Where a file below it is."""
+        """Path or URL of a file below it."""
         return f"{self.url}/{name}" if name else self.url
 
     def walk(self, below: str = "") -> list[str]:
-        """Names of all files below it, or below one of its folders, hidden ones too; none if there is no such place."""
+        """Names of all files, including hidden ones, below it or one of its folders; empty if that does not exist."""
         if self.folder is None:
             return list(self.listed(below))
         files = (Path(here, name) for here, _, names in os.walk(self.folder / below) for name in names)
-        return [file.relative_to(self.folder).as_posix() for file in files if file.is_file()]  # no broken link
+        return [file.relative_to(self.folder).as_posix() for file in files if file.is_file()]  # not broken links
 
     def listed(self, below: str = "") -> dict[str, dict[str, Any]]:
-        """The same in a store, with what fsspec says of each, sorted; an empty name: the object that the URL names."""
+        """As `walk` in a store, sorted, with fsspec's details; an empty name stands for the object of the URL."""
         (fs, root), (_, path) = self._at(), self._at(below)
         try:
             if not below and (itself := _persistently(lambda: fs.info(root)))["type"] == "file":
@@ -66,7 +66,7 @@ class Storage:
         except FileNotFoundError:
             return {}
         files = ((path, info) for path, info in sorted(found.items()) if info.get("type") == "file")
-        # A slash at the end: a folder that a browser made.
+        # Objects whose names end with a slash are folders made by store browsers.
         return {path[len(root) + 1 :]: info for path, info in files if not path.endswith("/")}
 
     def read(self, name: str) -> bytes:
@@ -82,7 +82,7 @@ class Storage:
         return bytes(_persistently(lambda: fs.cat_file(path)))
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file so that nobody ever sees half of it; what is there is replaced.
+        """Write a file atomically; an existing file is replaced.
 
         Raises:
             OSError: it cannot be written, after several tries.
@@ -105,9 +105,9 @@ class Storage:
         _persistently(put_beside)
 
     def create(self, name: str, data: bytes) -> bool:
-        """Write a file that nobody else has: True for one of all who try at the same time.
+        """Create a file unless it exists; of several processes that try at the same time, exactly one gets True.
 
-        False may also mean that it was written, and the answer lost: read it and see whose it is.
+        False may also mean that the file was written but the response was lost: read it to see whose it is.
         """
         if self.folder is not None:
             path = self.folder / name
@@ -124,7 +124,7 @@ class Storage:
             try:
                 fs.pipe_file(there, data, mode="create")
             except OSError as error:
-                # A conditional put that came too late: botocore's answer, which s3fs has put into its own words.
+                # A conditional put that came too late: botocore's error, which s3fs has wrapped in its own.
                 answer = getattr(error.__cause__, "response", None) or {}
                 status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
                 if isinstance(error, FileExistsError) or status in _TOO_LATE:
@@ -135,7 +135,7 @@ class Storage:
         return _persistently(create)
 
     def delete(self, name: str) -> None:
-        """Remove a file; one that is gone already is no error."""
+        """Remove a file; it is not an error if it does not exist."""
         if self.folder is not None:
             (self.folder / name).unlink(missing_ok=True)
             return
@@ -144,14 +144,14 @@ class Storage:
             _persistently(lambda: fs.rm_file(path))
 
     def _at(self, name: str = "") -> tuple[Any, str]:
-        """The store's file system, and a file's path there."""
+        """The store's file system, and a file's path in it."""
         fs, root = _file_system(self.url)
         return fs, f"{root}/{name}" if name else root
 
 
 def is_url(text: str) -> bool:
     """True for `s3://bucket/photos` and the like, `file://` too; False for a path."""
-    return "://" in text and len(text.partition("://")[0]) > 1  # one letter would be a Windows drive
+    return "://" in text and len(text.partition("://")[0]) > 1  # a single letter is a Windows drive
 
 
 def local_path(text: str) -> Path | None:
@@ -163,20 +163,20 @@ def local_path(text: str) -> Path | None:
 
 
 def open_storage(url: str) -> Storage:
-    """The place that a path or URL names; nothing is read or made yet."""
+    """The storage that a path or URL names; nothing is read or created yet."""
     path = local_path(url)
     return Storage(url.rstrip("/") if path is None else str(path.resolve()))
 
 
 def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped] | None = None) -> list[Row]:
-    """Photos named by paths, or by URLs, and those below folders and prefixes named, each once, in a stable order.
+    """List photos by paths or URLs of files, folders and prefixes, each photo once, in a stable order.
 
-    Found is what `garmentcut.prediction.sources.find_sources` finds: hidden names, the target and those of other runs
-    are passed over, into `skipped`; with several folders each one's own name comes first.
+    As in `garmentcut.prediction.sources.find_sources`, hidden names, the target and targets of other runs are skipped
+    and added to `skipped`; with several folders, places begin with the folder's own name.
 
     Returns:
-        For each a row that says where it is, where it belongs below the target, and how the listing shows it. One whose
-        name cannot be used says `failed`.
+        A row per photo with its location, its place below the target and its details in the listing; it is `failed` if
+        its name cannot be used.
 
     Raises:
         SourceError: an input does not exist or is the target itself, or there is no photo.
@@ -198,11 +198,11 @@ def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped
 def _local_photo(source: Source) -> Row:
     try:
         str(source.path).encode()
-    except UnicodeEncodeError:  # a row in a Parquet file could not name it
+    except UnicodeEncodeError:  # cannot be stored in a Parquet file
         readable = str(source.path).encode(errors="backslashreplace").decode()
         return _refused(readable, "its name is no valid Unicode; rename it")
     row = Row(str(source.path), str(source.place))
-    with suppress(OSError):  # gone meanwhile: reading it will say so
+    with suppress(OSError):  # gone meanwhile, which reading it will report
         status = source.path.stat()
         row = replace(row, input_bytes=status.st_size, input_mtime_ns=status.st_mtime_ns)
     return row
@@ -224,7 +224,7 @@ def _remote_photos(inputs: Sequence[str], target: Storage, skipped: list[Skipped
                 continue
             if code := next(filter(None, codes), ""):
                 skipped.append(Skipped.of_walk(storage.url_of(name), code))
-            elif name and "" in name.split("/"):  # paths join `a//b` and `a/b`, which are two names in an object store
+            elif name and "" in name.split("/"):  # `a//b` and `a/b` are different objects but the same path
                 yield _refused(storage.url_of(name), "its name holds `//`, which no path can; rename it")
             else:
                 place = PurePosixPath(own_name if len(inputs) > 1 or not name else "", name).with_suffix("")
@@ -250,12 +250,12 @@ def read_photo(photo: Row, limits: ReadConfig) -> bytes:
     """Content of a photo that `list_photos` found.
 
     Raises:
-        PhotoError: it is missing, too large and so on.
+        PhotoError: it is missing, too large, and so on.
         OSError: it cannot be read, after several tries.
     """
     if not is_url(photo.input):
         return read_photo_bytes(Path(photo.input), limits)
-    check_size(photo.input_bytes or 1, limits)  # 0: it is empty, or the store does not say
+    check_size(photo.input_bytes or 1, limits)  # 0: it is empty, or the store does not report sizes
     try:
         content = open_storage(photo.input).read("")
     except FileNotFoundError as error:
@@ -265,7 +265,7 @@ def read_photo(photo: Row, limits: ReadConfig) -> bytes:
 
 
 def _targets_among(listed: Iterable[str], storage: Storage, target: Storage) -> tuple[str, ...]:
-    """Prefixes below a source that hold cutouts, not photos; the source itself is searched though it were one."""
+    """Prefixes below a source that hold cutouts instead of photos; the source itself is always searched."""
     marks = (f"/{OWN_FOLDER}/", f"/{LOCK_NAME}")
     skipped = {name.partition(mark)[0] + "/" for name in listed for mark in marks if mark in name}
     if target.url.startswith(f"{storage.url}/"):
@@ -275,7 +275,7 @@ def _targets_among(listed: Iterable[str], storage: Storage, target: Storage) -> 
 
 @functools.lru_cache(maxsize=32)
 def _file_system(url: str) -> tuple[Any, str]:
-    """Fsspec's file system for a URL, and the URL's path there."""
+    """Fsspec's file system for a URL, and the URL's path in it."""
     import fsspec
 
     scheme = urlsplit(url).scheme
@@ -288,7 +288,7 @@ def _file_system(url: str) -> tuple[Any, str]:
 
 
 def _persistently(request: Callable[[], _T]) -> _T:
-    """Repeat a request that fails for a reason that may pass; requests here may be done twice without harm."""
+    """Repeat a request that fails for a temporary reason; the request must be safe to repeat."""
     waits_s = iter(_WAITS_S)
     while True:
         try:

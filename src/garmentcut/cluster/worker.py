@@ -1,6 +1,6 @@
 """A worker of a cluster run (`garmentcut cut --ray`): a process that holds the model and cuts batches of photos.
 
-It cuts in a folder of its own, as a folder run does, so it always gives the same result; `cluster.run` gives it work.
+It cuts in a folder of its own with the steps of a folder run, so that results are the same; `cluster.run` calls it.
 """
 
 import hashlib
@@ -34,27 +34,27 @@ _SCRATCH = "garmentcut-worker-"
 class Job:
     """A photo to cut."""
 
-    row: Row  # what is known of it; one that is `failed` is not even begun. Once it is cut: should its files be put
+    row: Row  # what is known of it; skipped if `failed`. After cutting, the row to write once its files are put
     outputs: tuple[str, ...] = ()  # its files below the target
-    garment: str = ""  # what all photos of its garment share
-    earlier: Row | None = None  # the row of the last run that cut it, or tried to
-    taken: tuple[str, ...] = ()  # its outputs that stand in the target already: looked at before they are replaced
+    garment: str = ""  # key that all photos of its garment share
+    earlier: Row | None = None  # the row of the last run that cut it or tried to
+    taken: tuple[str, ...] = ()  # its outputs that exist in the target, which are checked before they are replaced
     files: Mapping[str, bytes] = field(default_factory=dict)  # contents of its files, by name, once it is cut
 
 
 @dataclass(frozen=True)
 class Assignment:
-    """What every worker of a run must know."""
+    """What all workers of a run must know."""
 
     target: str  # URL of the output folder
     run: int  # number of the run
     config: Config  # output options and limits, and the worker's own threads
-    specification: Specification | None = None  # a customer's, which then decides the files
+    specification: Specification | None = None  # a customer's; if given, it decides the files
     overwrite: bool = False  # replace files that garmentcut did not write
 
 
 class Worker:
-    """Cuts batches of photos; several may be under way, in threads: one is read or written while another is cut."""
+    """Cuts batches of photos, several in parallel threads, so that one is read or written while another is cut."""
 
     def __init__(self, model: bytes | None, assignment: Assignment, num_cutting: int = 1) -> None:
         """Load the model, once in the worker's life.
@@ -62,7 +62,7 @@ class Worker:
         Args:
             model: content of its file; None: the embedded one.
             assignment: what the run is about.
-            num_cutting: batches that are cut at a time, beside those that are read or written.
+            num_cutting: batches that are cut at a time, in addition to those that are read or written.
         """
         self._assignment, self._target = assignment, open_storage(assignment.target)
         self._cutting = threading.Semaphore(num_cutting)
@@ -75,16 +75,16 @@ class Worker:
         self._cutter = Cutter.load(path, config=assignment.config.runtime, cut=assignment.config.cut)
 
     def cut(self, jobs: Sequence[Job]) -> list[Row]:
-        """Fetch photos, cut them, announce their files, put these into the target, then their rows; gives the rows.
+        """Fetch and cut photos, announce their files, put the files and then the rows into the target; return the rows.
 
         Raises:
-            OSError: the rows cannot be written: the work is done again.
+            OSError: the rows cannot be written, so that the work must be done again.
         """
         with (
             tempfile.TemporaryDirectory(dir=self._scratch) as scratch,
             ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool,
         ):
-            # Under its own name, which goes into some formats.
+            # Under its own name, because some formats contain it.
             paths = [Path(scratch, str(n), PurePosixPath(job.row.input).name) for n, job in enumerate(jobs)]
             fetched = dict(zip(paths, pool.map(self._fetched, jobs, paths), strict=True))
             with self._cutting:
@@ -98,17 +98,17 @@ class Worker:
         return rows
 
     def _fetched(self, job: Job, path: Path) -> Job:
-        """The job, its photo's file at the path; or why it cannot be had."""
+        """Write the photo's file to the path; returns the job, with a failed row if that is not possible."""
         try:
             if job.row.ok:
                 path.parent.mkdir()
                 path.write_bytes(read_photo(job.row, self._assignment.config.read))
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
+        except Exception as error:  # noqa: BLE001 - a failure of one photo must not stop the others
             return replace(job, row=failed_row(job.row, error))
         return job
 
     def _cut_here(self, jobs: Mapping[Path, Job], out_dir: Path) -> list[Job]:
-        """A folder run over the jobs' files, those of a garment one behind the other."""
+        """A folder run over the jobs' files, with those of a garment in succession."""
         assignment, fetched = self._assignment, {path: job for path, job in jobs.items() if job.row.ok}
         plan = Plan(
             {path: Named(job.row.place, job.outputs) for path, job in fetched.items()},
@@ -124,18 +124,18 @@ class Worker:
             known = ((str(path), job.earlier) for path, job in fetched.items() if job.earlier)
             rows.update({path: replace(row, input=path) for path, row in known})
             list(run.cut(plan))
-            for path, job in jobs.items():  # a row may have changed when the garment's other views were seen
+            for path, job in jobs.items():  # a row may change when other views of the garment are cut
                 made.append(_with_files(job, rows[str(path)], out_dir) if path in fetched else job)
         return made
 
     def _checked(self, job: Job) -> Job:
-        """The same, or failed: a file that garmentcut did not write stands where one of its own should go."""
+        """The job; failed if a file that garmentcut did not write has the name of one of its outputs."""
         ours = job.earlier.written if job.earlier else {}
         try:
-            # Those of several garments on one photo are known only now, and may stand there from an earlier try.
+            # Outputs of several garments in one photo are known only now, and may exist from an earlier try.
             names = (name for name in job.row.outputs if name in job.taken or name not in job.outputs)
             for name in () if self._assignment.overwrite else names:
-                with suppress(FileNotFoundError):  # or removed since it was listed
+                with suppress(FileNotFoundError):  # removed since it was listed
                     found = hashlib.sha256(self._target.read(name)).hexdigest()
                     if found not in (*ours.get(name, ()), *job.row.written[name]):
                         where = f"{self._target.url_of(name)} exists already and is not as garmentcut wrote it"
@@ -155,17 +155,17 @@ class Worker:
 
 
 def _with_files(job: Job, row: Row, out_dir: Path) -> Job:
-    """The job with the folder run's files, and its row with the photo's real place."""
+    """The job with the folder run's files, and its row with the photo's real location."""
     known, files = job.row, {name: (out_dir / name).read_bytes() for name in row.outputs}
     heat = heat_path(out_dir, row.place)
-    if files and heat.exists():  # beside the batch's other notes: no output
+    if files and heat.exists():  # stored with the batch's metadata, not as an output
         files[heat.relative_to(out_dir).as_posix()] = heat.read_bytes()
     row = replace(row, input=known.input, input_mtime_ns=known.input_mtime_ns, input_etag=known.input_etag)
     return replace(job, row=row, files=files)
 
 
 def _scratch_folder() -> Path:
-    """A folder of this process's own; those that killed workers left on this machine are removed."""
+    """A temporary folder for this process; folders that killed workers left on this machine are removed."""
     if Path("/proc/self").exists():
         for left in Path(tempfile.gettempdir()).glob(f"{_SCRATCH}*"):
             if not Path("/proc", left.name.removeprefix(_SCRATCH).partition("-")[0]).exists():

@@ -1,1 +1,1 @@
-"""Makes training pairs of photos and retouchers' cutouts (`garmentcut ingest`), and feeds them, varied, to training."""
+"""Makes training pairs from photos and retouchers' cutouts (`garmentcut ingest`) and feeds them to training."""

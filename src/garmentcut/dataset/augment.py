@@ -1,4 +1,4 @@
-"""Augments batches for the training loop, photo and alpha alike; draws the page that shows a recipe's augmentations."""
+"""Augments batches of photos and alphas for the training loop; draws the page that shows a recipe's augmentations."""
 
 from collections.abc import Sequence
 from dataclasses import fields, replace
@@ -20,8 +20,8 @@ _CELL_WIDTH = 240
 _MIXED_ROWS = 3
 _LABEL_PX, _GAP_PX = 22, 4
 _PAPER, _INK = 255, (30, 30, 30)
-_OUTLINE = (255, 0, 255)  # no cloth has it, and it stands out on light and dark
-_IN_PIXELS = frozenset({"noise", "blur", "jpeg"})  # too fine to be seen in a small picture: shown at full size
+_OUTLINE = (255, 0, 255)  # stands out on light and dark, and cloth hardly ever has this colour
+_IN_PIXELS = frozenset({"noise", "blur", "jpeg"})  # too fine for a thumbnail: shown at full size
 
 
 def augment(
@@ -34,26 +34,25 @@ def augment(
     moves: bool = True,
     strongest: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """Augment every sample in its own way, on the device it is on: the garment, then the frame, then as a camera would.
+    """Augment each sample separately, on its device: first the garment, then the frame, then the effects of a camera.
 
-    A sample that nothing happens to comes out bit-equal; the inputs are not changed. All but noise, which the device
-    draws, is the same on every device, to rounding.
+    A sample that nothing happens to stays bit-equal. The inputs are not modified. Except for noise, which is drawn on
+    the device, results are the same on all devices, up to rounding.
 
     Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1]; a fourth channel, a map, stays as it is, and none may move then.
+        photos: `(N, 3, H, W)` float32 in [0, 1]. Without `moves`, a fourth channel, the map, may follow; it is kept.
         alphas: `(N, 1, H, W)` float32 in [0, 1].
-        views: of the photos; they decide which flip counts.
+        views: views of the photos; they decide how often each is mirrored.
         config: what happens, how often and how strongly.
-        key: numbers that decide on all that is drawn, the last of them for the first sample; each sample after it has
-            the next one.
-        moves: False: only colours change, for windows were moved when they were taken.
-        strongest: all strengths at their largest, for a page of examples.
+        key: seeds of all random numbers; the last one is that of the first sample, and counts up for the others.
+        moves: False: only colours change, because windows were already moved when they were cut out.
+        strongest: draw the largest strengths, for a page of examples.
 
     Returns:
-        Photos and alphas like the inputs.
+        Photos and alphas of the same shapes and dtype.
 
     Raises:
-        ValueError: inputs of other shapes or dtypes.
+        ValueError: inputs have other shapes or dtypes.
     """
     num, channels, height, width = photos.shape if photos.ndim == 4 else (0, 0, 0, 0)
     if channels not in ((3,) if moves else (3, 4)) or alphas.shape != (num, 1, height, width) or len(views) != num:
@@ -75,18 +74,18 @@ def augment(
             photo = change(photo, draws)
         return photo, alpha
 
-    # A mixed-precision step around this call must not round colours and places to bfloat16.
+    # A mixed-precision step around this call must not round colours and coordinates to bfloat16.
     with torch.no_grad(), torch.autocast(photos.device.type, enabled=False):
         changed, targets = zip(*map(varied, range(num)), strict=True)
         return torch.cat([torch.cat(changed), maps], dim=1), torch.cat(targets)
 
 
 def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: int = 0) -> NDArray[np.uint8]:
-    """Draw rows of example photos: as they are, with each augmentation that is on, and with some of all.
+    """Draw rows of example photos: unchanged, with each augmentation that is on, and with all of them.
 
-    Samples of one size are a column each; with one alone nothing can be pasted. Each augmentation is shown at its full
-    amount, signs and kinds drawn at random; noise, blur and JPEG at full size, on the garment's upper edge. The alpha's
-    edge is drawn as a thin line: so that it shows if photo and target are moved apart.
+    Each sample is a column; all must have one size, and with a single one nothing can be pasted. Each augmentation is
+    shown at its full amount, with random signs and kinds; noise, blur and JPEG at full size, at the garment's upper
+    edge. A thin line marks the edge of the alpha, to show whether photo and target still coincide.
 
     Returns:
         `(H, W, 3)` uint8 sRGB.
@@ -124,7 +123,7 @@ def _row(label: str, photos: Tensor, alphas: Tensor, *, close: bool = False) -> 
 
 
 def _close_up(both: Tensor, cell_hw: tuple[int, int]) -> Tensor:
-    """As much as a cell holds at full size, about the middle of the garment's upper edge."""
+    """A crop of the size of a cell, at full size, around the middle of the garment's upper edge."""
     height, width = both.shape[2:]
     size = [min(cell, whole) for cell, whole in zip(cell_hw, (height, width), strict=True)]
     inside = (both[0, 3] >= 0.5).nonzero()

@@ -1,9 +1,9 @@
-"""`garmentcut ingest`, one pair: reads photo and cutout, checks them, writes the target; problems become faults.
+"""`garmentcut ingest` for one pair: reads photo and cutout, checks them, writes the target; problems become faults.
 
-Whether the cutout's colours are the photo's, and where, follows from the likeness of both at every shift: the
-structural similarity (SSIM; Wang, Bovik, Sheikh and Simoncelli 2004) of the garment as one window: 1 for the same
-pixels, near 1 for the same photo re-saved or graded, about 0 for another one. OpenCV's correlations work it out for all
-shifts at once, with the garment's mask as weights (after Padfield 2012).
+Whether and where the photo has the cutout's colours is found by comparing both at each shift. Their likeness is the
+structural similarity (SSIM; Wang, Bovik, Sheikh and Simoncelli 2004) with the whole garment as one window: 1 for equal
+pixels, near 1 for the same photo re-saved or graded, about 0 for another photo. OpenCV's correlations compute it for
+all shifts at once, with the garment's mask as weights (after Padfield 2012).
 """
 
 import hashlib
@@ -34,26 +34,26 @@ _Floats = NDArray[np.float32]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _NOISE = 8.0  # levels: contrast below this counts for little
 _STABLE = 2 * _NOISE**2  # SSIM's constants C1 and C2
-_COARSE_PX = 256  # long side of the pictures in which large shifts are looked for
-_MAX_STEPS = 4  # of a few pixels each
-_WINDOW_PX = 1536  # long side of what is compared at full size: enough to tell a pixel
+_COARSE_PX = 256  # long side of the reduced images in which large shifts are searched
+_MAX_STEPS = 4  # of the search for small shifts, a few pixels each
+_WINDOW_PX = 1536  # long side of the part that is compared at full size; enough to detect a shift of one pixel
 _SAME_ASPECT = 0.005  # relative
 _FULL_SHARE = 0.995  # of the frame
-_BORDER_SHARE = 0.9  # of the frame's border, if the background is what is cut out
-_TRANSPARENT = 2 / 255  # what rounding leaves of nothing
-_BACKGROUND_SHARE = 0.5  # of the way round
-_INSET = 0.02  # of the longer side
-_SMALL_SHARE = 0.001  # of the frame; the real garments of a studio fill 0.03 to 0.19
+_BORDER_SHARE = 0.9  # of the frame's border; if more is opaque, the background was cut out
+_TRANSPARENT = 2 / 255  # alpha that may result from rounding
+_BACKGROUND_SHARE = 0.5  # of the outline of the inset box
+_INSET = 0.02  # of the box's longer side
+_SMALL_SHARE = 0.001  # of the frame; a studio's real garments fill 0.03 to 0.19
 _CUT_OFF_SHARE = 0.3  # of the outline of the garment's box
-_OPAQUE = 0.99  # edge pixels may have been cleaned of background
-_SAME_LEVELS = 2  # rounding, on the way through another depth or premultiplied alpha
-_RETOUCHED_SHARE = 0.001  # of the garment's pixels may differ without a closer look
-_GRADED_LEVELS = 6.0  # mean difference of patches: in them JPEG's errors cancel out, another colour does not
-_PATCHES_HW = 24, 16  # of the garment's box
-# Measured on 169 real pairs: the same photo re-saved, graded or 25 % darker is at least 0.79 like its cutout, another
-# photo at most 0.51 near by, and 99 of 100 at most 0.75 at the best of all shifts.
+_OPAQUE = 0.99  # pixels of lower alpha, at the edge, may have been cleaned of background colour
+_SAME_LEVELS = 2  # differences due to rounding, by another bit depth or premultiplied alpha
+_RETOUCHED_SHARE = 0.001  # if fewer of the garment's pixels differ, nothing else is checked
+_GRADED_LEVELS = 6.0  # mean difference of patches, in which JPEG's errors cancel out, but not another colour
+_PATCHES_HW = 24, 16  # rows and columns of patches in the garment's box
+# Measured on 169 real pairs: the likeness of a cutout to its photo, re-saved, graded or 25 % darker, is at least 0.79.
+# To another photo it is at most 0.51 at small shifts, and at the best of all shifts at most 0.75 for 99 of 100.
 _LIKE_NEAR, _LIKE_FAR = 0.65, 0.93
-# A shift is believed if it divides the unlikeness by this much; where there is none, none divides it by over 1.05.
+# A shift counts if it divides the unlikeness, 1 - likeness, by this much. Without a real shift, none exceeds 1.05.
 _SHIFT_GAIN, _FAR_GAIN = 1.2, 2.0
 _UNLIKE_FLOOR = 1e-4
 _UNCORRECTED = "mask and path are as garmentcut wrote them"
@@ -63,16 +63,16 @@ _UNCORRECTED = "mask and path are as garmentcut wrote them"
 class Alignment:
     """The shift at which a cutout is most like its photo."""
 
-    shift_xy: tuple[int, int]  # pixels that the cutout stands too far right and too far down
+    shift_xy: tuple[int, int]  # how many pixels the cutout is too far right and too far down
     likeness: float  # at this shift, at most 1
-    unshifted: float  # where the cutout stands
+    unshifted: float  # likeness without a shift
 
 
 def align_far(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_]) -> Alignment:
-    """The best of all shifts that leave the garment in the frame; arguments as of `align`."""
+    """The best of all shifts that keep the garment in the frame; arguments as in `align`."""
     factor = -(-max(photo.shape) // _COARSE_PX)
     weights = _shrunk(inside.astype(np.float32), factor)
-    if not weights.any():  # a speck at the very border, or a photo narrower than one square
+    if not weights.any():  # a few pixels at the border, or a photo narrower than one cell of the reduction
         return align(photo, cutout, inside)
     garment = _shrunk(cutout * inside, factor) / weights.clip(np.float32(1e-6))
     rows, columns = _box_of(weights > 0)
@@ -83,9 +83,9 @@ def align_far(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_]) -> Ali
 
 
 def align(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_], start_xy: tuple[int, int] = (0, 0)) -> Alignment:
-    """The best shift of a cutout, `(H, W)` luma as the photo, among those near one and those that they lead to.
+    """The best small shift of a cutout against its photo, both `(H, W)` luma, by hill climbing from `start_xy`.
 
-    `inside`, `(H, W)`, is where the cutout's colours are the garment's; at least one pixel.
+    `inside`, `(H, W)`, is where the cutout has the garment's colours; it must not be empty.
     """
     reach = -(-max(photo.shape) // _COARSE_PX) + 2
     rows, columns = _box_of(inside)
@@ -109,15 +109,15 @@ def align(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_], start_xy: 
 
 
 def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> NDArray[np.float64]:
-    """SSIM of a template, `(h, w)` levels with weights in [0, 1], and each part of its size of a photo `(H, W)`.
+    """SSIM between a template, `(h, w)` levels with weights in [0, 1], and each equally large part of a photo `(H, W)`.
 
     Returns:
-        `(H - h + 1, W - w + 1)`, by the part's top and left.
+        `(H - h + 1, W - w + 1)`, indexed by top and left of the part.
     """
     total = float(weights.sum())
     mean = float((template * weights).sum()) / total
     centered = (template - np.float32(mean)) * weights
-    base = photo.mean()  # taken off first: squares of small numbers lose less
+    base = photo.mean()  # subtracted first, because squares of small numbers are more exact
     moved = photo - base
 
     def correlate(values: _Floats, kernel: _Floats) -> NDArray[np.float64]:
@@ -139,7 +139,7 @@ def _best_of(likeness: NDArray[np.float64]) -> tuple[float, int, int]:
 
 
 def _shrunk(values: _Floats, factor: int) -> _Floats:
-    """Means of squares of `factor` pixels; the rest at the right and at the bottom is dropped."""
+    """Means of squares of `factor` x `factor` pixels; what is left over at the right and the bottom is dropped."""
     height, width = (length // factor for length in values.shape)
     whole = np.ascontiguousarray(values[: height * factor, : width * factor], np.float32)
     if not whole.size:
@@ -157,10 +157,10 @@ def _middle(side: slice, longest: int) -> slice:
 
 
 def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> tuple[tuple[Fault, ...], _Floats | None]:
-    """Find what is wrong with a photo and its cutout; `resample` one of another size with the photo's proportions.
+    """Find faults of a photo and its cutout; `resample` accepts cutouts of another size but the same proportions.
 
     Returns:
-        The faults, up to the first that refuses; the alpha `(H, W)` at the photo's size, None: refused.
+        The faults, up to the first that refuses the pair; the alpha `(H, W)` at the photo's size, None if refused.
     """
     faults = check_size(photo.size_hw, (cutout.alpha.shape[0], cutout.alpha.shape[1]), resample=resample)
     if not refuses(faults):
@@ -172,7 +172,7 @@ def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> t
 
 
 def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, resample: bool) -> tuple[Fault, ...]:
-    """Check that the cutout has the photo's size, or at least its proportions (to 0.5 %)."""
+    """Check that the cutout has the photo's size or, with `resample`, its proportions (to 0.5 %)."""
     if photo_hw == cutout_hw:
         return ()
     sizes = "{1}x{0} pixels, the photo {3}x{2}".format(*cutout_hw, *photo_hw)
@@ -187,7 +187,7 @@ def check_size(photo_hw: tuple[int, int], cutout_hw: tuple[int, int], *, resampl
 
 
 def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
-    """Check that an alpha `(H, W)` in [0, 1] can be a garment's."""
+    """Check that an alpha `(H, W)` in [0, 1] can be that of a garment."""
     mask = alpha >= 0.5
     share = float(mask.mean())
     if not share:
@@ -210,7 +210,7 @@ def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
 
 
 def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Fault, ...]:
-    """Check that the cutout's colours, where its alpha at the photo's size is opaque, are the photo's in that place."""
+    """Check that the cutout, where its alpha `(H, W)` at the photo's size is opaque, has the photo's colours there."""
     if cutout.rgb is None:
         return (fault_of("unchecked", f"from a {cutout.source}: no colours to compare with the photo's"),)
     inside = _inside(alpha)
@@ -232,9 +232,9 @@ def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Faul
 
 
 def _background_share(alpha: _Floats) -> float:
-    """The share of the outline of what is visible that is half transparent a little inside of its soft edge.
+    """How much of the outline of the visible part's bounding box, slightly inset, is neither clear nor mostly opaque.
 
-    A garment touches the box around it at a few places, and there only with its edge; a background fills it.
+    A garment touches its bounding box at few places, and there only with its edge; a background fills the box.
     """
     left, top, right, bottom = bounding_box(alpha > _TRANSPARENT) or (0, 0, 0, 0)
     inset_px = max(round(_INSET * max(right - left, bottom - top)), 1)
@@ -250,13 +250,13 @@ def _border_of(values: NDArray[Any]) -> NDArray[Any]:
 
 
 def _inside(alpha: _Floats) -> NDArray[np.bool_]:
-    """The garment's opaque pixels; of a sheer garment, which has few, all its mask."""
+    """The garment's opaque pixels; for a sheer garment, which has few of them, its whole mask."""
     opaque, mask = alpha >= _OPAQUE, alpha >= 0.5
     return opaque if opaque.sum() > mask.sum() / 2 else mask
 
 
 def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
-    """The shift near by, unless one further off is much more like the cutout."""
+    """The best small shift, unless a large one is much better."""
     planes = photo @ _LUMA, colors @ _LUMA
     near = align(*planes, inside)
     if near.likeness >= _LIKE_FAR:
@@ -266,15 +266,15 @@ def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[
 
 
 def _patch_difference(differences: NDArray[np.int16], inside: NDArray[np.bool_]) -> float:
-    """Mean over patches and channels of `(h, w, 3)` of how far off the garment's mean colour is, in levels."""
+    """Mean absolute difference of the garment's mean colours, in levels, over patches and channels of `(h, w, 3)`."""
     planes = np.dstack([differences * inside[..., None], inside]).astype(np.float32)
-    rows, columns = map(min, _PATCHES_HW, inside.shape)  # means only where nothing is enlarged
+    rows, columns = map(min, _PATCHES_HW, inside.shape)  # the mean is exact only if nothing is enlarged
     patches = cv2.resize(planes, (columns, rows), interpolation=cv2.INTER_AREA)
     return float(np.abs(patches[..., :3]).sum() / (3 * patches[..., 3].sum()))
 
 
 def _gain(likeness: float, better: float) -> float:
-    """By how much the better likeness divides the unlikeness."""
+    """The factor by which the better likeness reduces the unlikeness, 1 - likeness."""
     return (1 - likeness) / (1 - better + _UNLIKE_FLOOR)
 
 
@@ -285,32 +285,32 @@ def _directions(shift_xy: tuple[int, int]) -> str:
 
 @dataclass(frozen=True)
 class Examination:
-    """Examines pairs; an instance is called with one pair, in any thread."""
+    """Examines pairs. Call an instance with one candidate; safe to call from several threads."""
 
-    folder: Path  # absolute path of the data set
-    options: str  # fingerprint of the rest, recorded in each entry
+    folder: Path  # absolute path of the dataset's folder
+    options: str  # fingerprint of the other options, recorded in each entry
     resample: bool = False  # see `check_pair`
-    accept_unchanged: bool = False  # take documents that garmentcut wrote and nobody changed for right
-    read: ReadConfig = field(default_factory=ReadConfig)  # bytes, pixels and sides accepted
+    accept_unchanged: bool = False  # accept documents that garmentcut wrote and nobody changed
+    read: ReadConfig = field(default_factory=ReadConfig)  # limits on file size, pixels and side lengths
 
     def __call__(self, candidate: Candidate) -> LedgerEntry:
-        """Read a candidate's photo and cutout, check them, write the target.
+        """Read a candidate's photo and cutout, check them and write the target.
 
         Raises:
-            RunError: the disk is full, or the folder cannot be written.
+            RunError: the disk is full, or the folder cannot be written to.
         """
         entry = LedgerEntry(pair_of(candidate, self.folder), self.options, Stamp(0, 0), Stamp(0, 0))
         try:
             return self._examine(candidate, entry)
         except RunError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
+        except Exception as error:  # noqa: BLE001 - a failure of one pair must not stop the others
             reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
             return _with_faults(entry, (fault_of("unreadable", reason),))
 
     def _examine(self, candidate: Candidate, entry: LedgerEntry) -> LedgerEntry:
         assert candidate.cutout is not None
-        # Before reading: a file exchanged meanwhile counts as changed.
+        # Taken before reading, so that a file that is replaced meanwhile counts as changed.
         stamps = [Stamp.of(path) for path in (candidate.photo or candidate.cutout, candidate.cutout)]
         cutout = (read_alpha if candidate.is_alpha else read_cutout)(candidate.cutout, self.read)
         found = self._find_photo(candidate, cutout)
@@ -331,7 +331,7 @@ class Examination:
         return self._check(photo, cutout, entry, content, is_alpha=candidate.is_alpha)
 
     def _find_photo(self, candidate: Candidate, cutout: CutoutFile) -> tuple[Photo, str, bytes | None] | Fault:
-        """The photo, its file's SHA-256 and, of one inside a document, the file that is to be written; or the fault."""
+        """The photo, its file's SHA-256 and, if it was inside a document, the contents of its file; or a fault."""
         reason = ""
         if candidate.inside and cutout.read_original is not None:
             try:
@@ -353,9 +353,9 @@ class Examination:
     def _check(
         self, photo: Photo, cutout: CutoutFile, entry: LedgerEntry, photo_content: bytes | None, *, is_alpha: bool
     ) -> LedgerEntry:
-        """The checks; `photo_content`: the file that is written for a photo out of a document.
+        """Check a pair and write its files; `photo_content` is the file of a photo that was inside a document.
 
-        An alpha alone (`is_alpha`) was painted on this very photo: that it has no colours to compare is no fault.
+        A bare alpha (`is_alpha`) was painted on this very photo, so it is no fault that it has no colours to compare.
         """
         if cutout.is_unchanged and not self.accept_unchanged:
             text = f"{_UNCORRECTED}: correct it, or use --accept-unchanged if all such documents are right"
@@ -382,7 +382,7 @@ class Examination:
 
 
 def pair_of(candidate: Candidate, folder: Path) -> Pair:
-    """A candidate's row before anything is read, with the faults that follow from its names."""
+    """A candidate's row before its files are read, with the faults of its names."""
     return Pair(
         name=candidate.name,
         garment=candidate.garment,

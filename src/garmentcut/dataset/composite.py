@@ -1,4 +1,4 @@
-"""Extra training pairs with exact alpha, made for a training run: drawn photos, and garments on other backgrounds."""
+"""Makes extra training pairs with exact alpha for a training run: drawn photos, and garments on other backgrounds."""
 
 from collections.abc import Callable, Sequence
 from itertools import count, cycle, islice
@@ -18,10 +18,10 @@ from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import DataConfig
 from garmentcut.synthetic import composite, draw_studio_photo, draw_variation, studio_traits
 
-SPLIT = "synthetic"  # of drawn pairs; none of a data set's is called so, and nothing is measured on it
-FIRST_SEED = 1_000_000  # far from the seeds that `garmentcut studio` draws photos of to measure on
-_WANTED = "sheer"  # lace is that only where it has no lining
-_LEAST_SHARE = 0.01  # of the photo: a garment of bare lace motifs alone can be next to nothing
+SPLIT = "synthetic"  # split of the extra pairs; no split of a dataset has this name, and nothing is measured on it
+FIRST_SEED = 1_000_000  # far from the seeds of `garmentcut studio`, whose photos are measured on
+_WANTED = "sheer"  # includes lace only if it has no lining
+_LEAST_SHARE = 0.01  # of the photo; a garment of lace motifs alone can cover almost nothing
 
 
 def extra_pairs(
@@ -33,14 +33,14 @@ def extra_pairs(
     pairs: Sequence[Pair],
     first_seed: int = FIRST_SEED,
 ) -> tuple[Pair, ...]:
-    """All extra pairs that a recipe asks for, in a folder; those that exist are not made again.
+    """Make all extra pairs that a recipe asks for in `folder`; those that exist are not made again.
 
-    Drawn ones are `height` pixels high; composites, of pairs to learn from, are as large as their photos. Trainings
-    begin at `FIRST_SEED`; what is to be new to all models begins elsewhere.
+    Drawn photos are `height` pixels high. Composites are made from the given training pairs and as large as these.
+    Trainings use seeds from `FIRST_SEED` on; photos that must be new to all models need other ones.
 
     Raises:
-        OSError: they cannot be written.
-        PhotoError: a photo cannot be read; names the file.
+        OSError: a file cannot be written.
+        PhotoError: a photo cannot be read; the message names the file.
     """
     drawn = draw_pairs(folder, data.synthetic, height=height, first_seed=first_seed)
     varied = draw_pairs(folder, data.varied, height=height, is_varied=True, first_seed=first_seed)
@@ -61,18 +61,18 @@ def extra_pairs(
 def draw_pairs(
     folder: Path, num: int, *, height: int, is_varied: bool = False, first_seed: int = FIRST_SEED
 ) -> tuple[Pair, ...]:
-    """Draw studio photos in all views in turn: garments of sheer cloth or bare lace, all of them or in part.
+    """Draw studio photos, with the views in turn, of garments that are partly or wholly of sheer cloth or lace.
 
-    The folder gets `<name>.png` and `<name>_alpha.png`; those that are there are not drawn again. They are two thirds
-    as wide as high. With `is_varied`, any garments, with other mannequins, grounds and details; see
+    The folder gets `<name>.png` and `<name>_alpha.png`, two thirds as wide as high; existing files are not drawn again.
+    With `is_varied`, garments of any cloth are drawn, with other mannequins, backgrounds and details; see
     `garmentcut.synthetic.draw_variation`.
 
     Returns:
-        Their pairs; `photo` and `alpha` are absolute paths, so they can be read beside any data set's.
+        The pairs. `photo` and `alpha` are absolute paths, so that they can be read together with any dataset's.
 
     Raises:
-        OSError: they cannot be written.
-        PhotoError: one that is there is damaged; names the file.
+        OSError: a file cannot be written.
+        PhotoError: an existing file is damaged; the message names it.
     """
     kind, size_hw = f"{SPLIT}-varied" if is_varied else SPLIT, (height, height * 2 // 3)
 
@@ -98,9 +98,9 @@ def _pair(
     size_hw: tuple[int, int],
     group: str,
 ) -> Pair | None:
-    """The pair of a made photo of some view, written if it does not exist; None: it shows almost no garment."""
+    """The pair of a generated photo, which is written if it is missing; None: it shows almost no garment."""
     photo_path, alpha_path = path.with_name(f"{path.name}.png"), path.with_name(f"{path.name}_alpha.png")
-    if not alpha_path.exists():  # it is written last
+    if not alpha_path.exists():  # written last, so that its existence proves that both are complete
         rgb, alpha = make()
         write_atomic(photo_path, png_bytes(rgb))
         write_atomic(alpha_path, target_bytes(alpha))

@@ -1,7 +1,7 @@
-"""Decisions of the review page, as files in the batch's folder, and the training pairs that come of them.
+"""Decisions of the review page, as files in the batch's folder, and the training pairs made from them.
 
-`cut` reads them to deliver a corrected alpha, and `ingest --from-review` to make a pair of it; neither needs the
-review's database.
+`cut` reads them to deliver corrected alphas, `ingest --from-review` to make training pairs. Neither needs the review's
+database.
 """
 
 import hashlib
@@ -24,28 +24,28 @@ from garmentcut.photo.photo import to_alpha
 from garmentcut.photo.read import read_gray_png
 from garmentcut.photo.truth import CutoutFile
 
-DECISIONS_FOLDER = ".garmentcut/review"  # below the batch's folder; a tree like the photos'
+DECISIONS_FOLDER = ".garmentcut/review"  # below the batch's folder; same subfolders as the photos
 LOCK_NAME = f"{DECISIONS_FOLDER}/.lock"
-"""Held while a photo's outputs are exchanged: by the review page, and by `cut` where there is such a folder."""
+"""A lock file, held while a photo's outputs are replaced: by the review page, and by `cut` if its folder exists."""
 _SUFFIX = ".decision.json"
 _STATES = ("open", "accepted", "corrected", "rejected")
-_MAX_STEM_BYTES = 160  # leaves room for what is put behind it, of the 255 that file systems take
+_MAX_STEM_BYTES = 160  # leaves room for suffixes: file systems allow names of 255 bytes
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What a person decided on a photo."""
+    """What a person decided about a photo."""
 
     input: str  # absolute path of the photo
-    input_sha256: str  # of the photo: of another one, the decision says nothing
-    place: str  # of its outputs below the batch's folder, without suffix
+    input_sha256: str  # of the photo; the decision is about these contents only
+    place: str  # path of its outputs below the batch's folder, without suffix
     state: str  # of `_STATES`
     alpha: str = ""  # file of the corrected alpha, 8-bit gray PNG, below the batch's folder; empty: there is none
     alpha_sha256: str = ""  # of this file
     prediction: str = ""  # file of the alpha as the model gave it, likewise; empty: it is in the outputs
-    # Every output made again for it, with its last two SHA-256: what may be replaced.
+    # Each output rewritten for the decision, with its last two SHA-256: only files with one of them may be replaced.
     written: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    seconds: float = 0.0  # hands-on
+    seconds: float = 0.0  # time spent working on it
     edge_share: float | None = None  # share of the outline that the correction moved
     who: str = ""  # who decided
     at: str = ""  # when, as ISO 8601 in UTC
@@ -58,9 +58,9 @@ _DECISION = TypeAdapter(Decision)
 
 
 def decision_stem(place: str, input: str, *, is_second: bool = False) -> str:
-    """Where a photo's decision and alphas lie below the batch's folder, without suffix.
+    """Path of a photo's decision and alphas below the batch's folder, without suffix.
 
-    `place` is that of its outputs, `input` its path; `is_second`: another photo has the same place.
+    `place` and `input` are as in `Decision`; `is_second` means that another photo has the same place.
     """
     *folders, name = place.split("/")
     name = f"{name}~{Path(input).suffix.lstrip('.').lower()}" if is_second else name
@@ -72,16 +72,16 @@ def decision_stem(place: str, input: str, *, is_second: bool = False) -> str:
 
 
 def write_decision(out_dir: Path, stem: str, decision: Decision) -> None:
-    """Record a decision, atomically.
+    """Record a decision atomically.
 
     Raises:
-        OSError: it cannot be written; the last one stands.
+        OSError: it cannot be written; the previous decision stays.
     """
     write_atomic(out_dir / f"{stem}{_SUFFIX}", json.dumps(asdict(decision)).encode(), root=out_dir)
 
 
 def read_decision(out_dir: Path, stem: str) -> Decision | None:
-    """The decision at a place; None: there is none.
+    """The decision stored at a stem, see `decision_stem`; None: there is none.
 
     Raises:
         PhotoError: it cannot be read.
@@ -102,10 +102,10 @@ def read_decision(out_dir: Path, stem: str) -> Decision | None:
 
 
 def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Decision | None:
-    """The decision on these pixels or, without one, on what this file held before; None: neither exists.
+    """The decision about a photo with these contents, or else about earlier contents of the same file, or None.
 
     Raises:
-        PhotoError: one cannot be read.
+        PhotoError: a decision cannot be read.
     """
     stems = (decision_stem(place, input, is_second=is_second) for is_second in (False, True))
     found = [decision for stem in stems if (decision := read_decision(out_dir, stem)) is not None]
@@ -114,7 +114,7 @@ def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Dec
 
 
 def _stems_in(out_dir: Path) -> list[str]:
-    """Raises: DatasetError: a folder cannot be read."""
+    """Stems of all decisions of a batch, sorted. Raises: DatasetError: a folder cannot be read."""
     found = list[str]()
 
     def refuse(error: OSError) -> None:
@@ -128,19 +128,19 @@ def _stems_in(out_dir: Path) -> list[str]:
 
 @dataclass(frozen=True)
 class ReviewSource:
-    """Reviewed batches to learn from."""
+    """Reviewed batches to make training pairs from."""
 
     batches: tuple[Path, ...] = ()  # output folders of `garmentcut cut`
-    # Also take predictions that a person accepted as they were. By default only corrections are taken, because a
-    # network learns little from its own answers, and learns its small errors for good.
+    # Also take predictions that were accepted unchanged. By default only corrections are taken, because a network
+    # learns little from its own predictions, and its small errors become permanent.
     with_accepted: bool = False
 
 
 def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]:
-    """A candidate for each photo whose alpha a person approved; of the same name, the newest decision counts.
+    """A candidate for each photo whose alpha a person approved; for each name, the newest decision counts.
 
     Raises:
-        DatasetError: a folder is no batch that was reviewed, or cannot be read.
+        DatasetError: a folder is not a reviewed batch, or cannot be read.
     """
     newest: dict[str, tuple[str, Candidate]] = {}
     for batch in source.batches:
@@ -162,14 +162,14 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
 
 
 def joined(candidates: Iterable[Candidate], reviewed: Iterable[Candidate]) -> list[Candidate]:
-    """All candidates, sorted by name; for a photo that was reviewed, the review's candidate counts."""
+    """All candidates, sorted by name. If a name is in both, the reviewed candidate counts."""
     both = {candidate.name: candidate for candidate in (*candidates, *reviewed)}
     return [both[name] for name in sorted(both)]
 
 
 def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candidate:
     place = PurePosixPath(decision.place)
-    key = pattern.read(place.with_name(f"{place.name}.photo"))  # whatever stands behind a dot is no suffix any more
+    key = pattern.read(place.with_name(f"{place.name}.photo"))  # so that no dot in the name starts a suffix
     garment, text = (key.garment, key.view) if key else (place.name, "")
     view, faults = view_of(text)
     photo, name = Path(decision.input), decision.alpha if decision.state == "corrected" else decision.prediction
@@ -187,10 +187,10 @@ def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candida
 
 
 def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
-    """Read an alpha, a gray PNG known to be one; of unknown files only nearly black-and-white ones count as masks.
+    """Read a gray PNG that is known to be an alpha; `read_cutout` takes a gray image only if it is nearly bilevel.
 
     Raises:
-        PhotoError: it cannot be read, or is not gray.
+        PhotoError: the file cannot be read, or is not gray.
     """
     limits = config or ReadConfig()
     try:

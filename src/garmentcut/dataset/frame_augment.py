@@ -1,4 +1,4 @@
-"""Augmentations of one whole photo: geometry, light, colour, lens, sensor, JPEG; and their random numbers.
+"""Augmentations of a whole photo (geometry, light, colour, lens, sensor, JPEG) and their random numbers.
 
 Photos are `(1, 3, H, W)` float32 in [0, 1], alphas `(1, 1, H, W)`. An augmentation that is off changes no bit.
 """
@@ -21,15 +21,15 @@ from garmentcut.recipe import AugmentConfig
 
 _Floats = NDArray[np.float64]
 LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in a pixel's perceived brightness (ITU-R BT.601)
-# Red, green, blue to luma and two colour differences (NTSC's YIQ): hue is the angle in the plane of the latter.
+# Red, green, blue to luma and two colour differences (NTSC's YIQ); hue is the angle in the plane of the differences.
 _TO_YIQ = np.array([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _RED, _GREEN, _BLUE = LUMA
 _TO_BLUENESS = -_RED / (2 - 2 * _BLUE), -_GREEN / (2 - 2 * _BLUE), 0.5
 _TO_REDNESS = 0.5, -_GREEN / (2 - 2 * _RED), -_BLUE / (2 - 2 * _RED)
 _TO_YCC = np.array([LUMA, _TO_BLUENESS, _TO_REDNESS])
-_LATTICE = (3, 2)  # as coarse as softboxes and walls throw their light
-_MOST_REDUCTION = 1.35  # beyond, single pixels would fall between the samples of the cubic filter
-# JPEG's orthonormal 8-point cosine transform (A.3.3), a frequency a row.
+_LATTICE = (3, 2)  # as coarse as the light of softboxes and walls
+_MOST_REDUCTION = 1.35  # if reduced further, single pixels would fall between the samples of the cubic filter
+# JPEG's orthonormal 8-point cosine transform (A.3.3); one frequency per row.
 _COSINES = np.cos((2 * np.arange(8) + 1) * np.arange(8)[:, None] * np.pi / 16) / 2
 _COSINES[0] /= math.sqrt(2)
 
@@ -38,16 +38,16 @@ _COSINES[0] /= math.sqrt(2)
 class SampleDraws:
     """Random numbers for the augmentations of one sample, drawn on the CPU.
 
-    Each augmentation has a stream of its own: switching one off leaves what the others draw as it was, so that two
-    recipes can be compared.
+    Each augmentation has its own stream: switching one off does not change what the others draw, so that two recipes
+    can be compared.
     """
 
     config: AugmentConfig  # how often each happens, and how strongly
-    key: tuple[int, ...]  # of the sample; the same numbers, none below 0, draw the same
-    strongest: bool = False  # every strength at its largest, as pages of examples want it; signs and kinds stay random
+    key: tuple[int, ...]  # seeds of the sample, none negative; the same key draws the same numbers
+    strongest: bool = False  # draw the largest strengths, for pages of examples; signs and kinds stay random
 
     def stream(self, name: str) -> np.random.Generator:
-        """A stream for whatever else an augmentation draws."""
+        """A generator for other random numbers of an augmentation; each name has its own."""
         return np.random.default_rng([*self.key, zlib.crc32(name.encode())])
 
     def happens(self, name: str) -> bool:
@@ -55,31 +55,31 @@ class SampleDraws:
         return bool(self.stream(name).random() < getattr(self.config, name).p)
 
     def share(self, name: str) -> float:
-        """Even in [0, amount] where it happens, else 0."""
+        """Uniform in [0, amount] if the augmentation happens, else 0."""
         size = 1.0 if self.strongest else float(self.stream(f"{name} size").random())
         return self.happens(name) * size * float(getattr(self.config, name).amount)
 
     def signs(self, name: str, num: int) -> _Floats:
-        """`(num,)`: even in [-1, 1] where it happens, else 0."""
+        """`(num,)`, uniform in [-1, 1] if the augmentation happens, else 0."""
         sizes = self.stream(f"{name} size").uniform(-1, 1, num)
         return self.happens(name) * (np.where(sizes < 0, -1.0, 1.0) if self.strongest else sizes)
 
     def signed(self, name: str, num: int) -> _Floats:
-        """`(num,)`: even in [-amount, amount] where it happens, else 0."""
+        """`(num,)`, uniform in [-amount, amount] if the augmentation happens, else 0."""
         return np.asarray(getattr(self.config, name).amount * self.signs(name, num))
 
     def factor(self, name: str) -> float:
-        """Between 1 / (1 + amount) and 1 + amount, its logarithm even, where it happens, else 1."""
+        """Log-uniform between 1 / (1 + amount) and 1 + amount if the augmentation happens, else 1."""
         return float((1 + getattr(self.config, name).amount) ** self.signs(name, 1)[0])
 
 
 def beside(values: ArrayLike, photo: Tensor) -> Tensor:
-    """Numbers as float32 on the photo's device. The copy does not wait for the device: what is queued there goes on."""
+    """Numbers as float32 on the photo's device. The copy does not wait for the work queued there."""
     return torch.as_tensor(np.asarray(values, np.float32)).to(photo.device, non_blocking=True)
 
 
 def gaussian_blur(pictures: Tensor, sigma_px: float) -> Tensor:
-    """Blur `(1, C, H, W)`, the border repeated."""
+    """Blur `(1, C, H, W)`; the border is repeated."""
     reach = math.ceil(3 * sigma_px)
     weights = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma_px) ** 2)
     kernel = beside(weights / weights.sum(), pictures).view(1, 1, 1, -1)
@@ -90,18 +90,18 @@ def gaussian_blur(pictures: Tensor, sigma_px: float) -> Tensor:
 
 
 def box_mean(pictures: Tensor, reach: int) -> Tensor:
-    """Mean of the `2 * reach + 1` square about each pixel; beyond the border counts as 0."""
+    """Mean of the square of side `2 * reach + 1` around each pixel; outside the border counts as 0."""
     width = 2 * reach + 1
     return F.avg_pool2d(F.avg_pool2d(pictures, (1, width), 1, (0, reach)), (width, 1), 1, (reach, 0))
 
 
 def dilate(masks: Tensor, reach: int) -> Tensor:
-    """1 where a mask of zeros and ones has a 1 in the `2 * reach + 1` square about the pixel, else 0; float."""
+    """Float: 1 where a mask of 0 and 1 has a 1 in the square of side `2 * reach + 1` around the pixel, else 0."""
     return (box_mean(masks.float(), reach) > 0).float()
 
 
 def smooth_field(heights: _Floats, photo: Tensor) -> Tensor:
-    """The smooth surface through a coarse lattice `(C, h, w)`, over the whole frame: `(1, C, H, W)`."""
+    """Interpolate a coarse lattice `(C, h, w)` smoothly over the whole frame: `(1, C, H, W)`."""
     return F.interpolate(beside(heights, photo)[None], size=photo.shape[2:], mode="bicubic", align_corners=True)
 
 
@@ -121,7 +121,7 @@ def vary_color(photo: Tensor, draws: SampleDraws) -> Tensor:
 
 
 def color_matrix(hue: float, saturation: float) -> _Floats:
-    """The `(3, 3)` matrix that turns the hue by `hue` circles and scales the saturation; luma and grays stay."""
+    """The `(3, 3)` matrix that rotates the hue by `hue` turns and scales the saturation; luma and grays stay."""
     if hue == 0 and saturation == 1:
         return np.eye(3)  # exactly
     cos, sin = saturation * math.cos(hue * 2 * math.pi), saturation * math.sin(hue * 2 * math.pi)
@@ -130,12 +130,12 @@ def color_matrix(hue: float, saturation: float) -> _Floats:
 
 def mix_channels(photo: Tensor, matrix: _Floats) -> Tensor:
     """Each pixel's colour times a matrix; not clamped."""
-    # Sums of products: on CUDA a matrix product might be rounded to ten bits (TF32).
+    # Sums of products, because on CUDA a matrix product might be rounded to ten bits (TF32).
     return torch.cat([_weighed(photo, row) for row in matrix], dim=1)
 
 
 def luma_of(photo: Tensor) -> Tensor:
-    """`(1, 1, H, W)`: how bright each pixel looks."""
+    """Perceived brightness of each pixel, `(1, 1, H, W)`."""
     return _weighed(photo, LUMA)
 
 
@@ -145,7 +145,7 @@ def _weighed(photo: Tensor, weights: Sequence[float] | _Floats) -> Tensor:
 
 
 def vary_light(photo: Tensor, draws: SampleDraws) -> Tensor:
-    """Light falls unevenly: a smooth field times the photo, up to 1 +- amount."""
+    """Uneven light: multiply the photo by a smooth field between 1 - amount and 1 + amount."""
     amount = draws.share("light")
     if not amount:
         return photo
@@ -154,7 +154,7 @@ def vary_light(photo: Tensor, draws: SampleDraws) -> Tensor:
 
 
 def blur_photo(photo: Tensor, draws: SampleDraws) -> Tensor:
-    """Out of focus: a Gaussian of up to `amount` pixels; the alpha stays sharp."""
+    """Out of focus: blur by a Gaussian with a sigma of up to `amount` pixels; the alpha stays sharp."""
     sigma_px = draws.share("blur")
     return gaussian_blur(photo, sigma_px).clamp(0, 1) if sigma_px else photo
 
@@ -171,13 +171,13 @@ def add_noise(photo: Tensor, draws: SampleDraws) -> Tensor:
 
 
 def draw_homography(draws: SampleDraws, view: str, size_hw: tuple[int, int]) -> _Floats:
-    """Where the pixels of a frame, or of a window of this size, go.
+    """Draw the homography that moves the pixels of a frame, or of a window, of this size.
 
-    `FrontRight` is mirrored as often as `flip_front_right` says, all else as `flip` does.
+    Views `FrontRight` are mirrored as often as `flip_front_right` says, all others as often as `flip` says.
 
     Returns:
         `(3, 3)` float64 from the photo to the frame, both in pixels from the middle, x before y; positive angles turn
-        clockwise. The identity, exactly, where nothing happens.
+        clockwise. Exactly the identity if nothing happens.
     """
     height, width = size_hw
     sides = np.array([width, height])
@@ -195,36 +195,36 @@ def draw_homography(draws: SampleDraws, view: str, size_hw: tuple[int, int]) -> 
 
 
 def bend(photo: Tensor, alpha: Tensor, warp: _Floats) -> tuple[Tensor, Tensor]:
-    """Move photo and alpha to their new place in one and the same resampling; `warp` as of `draw_homography`.
+    """Warp photo and alpha in one resampling; `warp` is a homography as from `draw_homography`.
 
-    They travel as one picture of four channels, so nothing can move the one without the other. What comes in from
+    They are warped as one image of four channels, so nothing can move one without the other. What comes in from
     outside the frame repeats the border.
     """
     if (warp == np.eye(3)).all():
         return photo, alpha
     pictures, backward = torch.cat([photo, alpha], dim=1), np.linalg.inv(warp)
     reduction = np.linalg.norm(backward[:2, :2], axis=0).min()
-    if reduction > _MOST_REDUCTION:  # blurred before it is made much smaller, as antialiasing
+    if reduction > _MOST_REDUCTION:  # antialiasing
         pictures = gaussian_blur(pictures, 0.5 * math.sqrt(reduction**2 - 1))
     height, width = pictures.shape[2:]
     x = torch.arange(width, dtype=torch.float32, device=photo.device) - (width - 1) / 2
     y = torch.arange(height, dtype=torch.float32, device=photo.device)[:, None] - (height - 1) / 2
-    # Sums of products, no matrix product: on CUDA that might be rounded to ten bits (TF32), which is whole pixels.
+    # Sums of products, because on CUDA a matrix product might be rounded to ten bits (TF32): an error of whole pixels.
     across, down, depth = (a * x + b * y + c for a, b, c in backward.tolist())
     grid = torch.stack([across / depth * (2 / width), down / depth * (2 / height)], dim=-1)[None]
-    # Cubic, for a linear filter would blur the warped photos, and only them. It overshoots: hence the clamp.
+    # Cubic, because a linear filter would blur only the warped photos. It overshoots, hence the clamp.
     moved = F.grid_sample(pictures, grid, mode="bicubic", padding_mode="border", align_corners=False).clamp(0, 1)
     return moved[:, :3], moved[:, 3:]
 
 
 def compress_jpeg(photo: Tensor, draws: SampleDraws) -> Tensor:
-    """Give a photo the blocks and smears of JPEG, of qualities from 100 down to 100 - amount."""
+    """Give a photo the artefacts of JPEG at a quality between 100 - amount and 100."""
     lost = draws.share("jpeg")
     return at_quality(photo, round(min(max(100 - lost, 1), 100))) if lost else photo
 
 
 def at_quality(photo: Tensor, quality: int) -> Tensor:
-    """Through JPEG and back on the photo's own device; `quality` is 1 to 100, as libjpeg counts it."""
+    """Simulate JPEG compression on the photo's own device; `quality` is 1 to 100, as in libjpeg."""
     file = io.BytesIO()
     Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
     with Image.open(file) as image:
@@ -241,7 +241,7 @@ def at_quality(photo: Tensor, quality: int) -> Tensor:
 
 
 def _quantised(planes: Tensor, steps: NDArray[np.int64]) -> Tensor:
-    """Each 8x8 block's cosine transform rounded to whole steps, `(8, 8)`."""
+    """Quantise each 8x8 block's cosine transform to multiples of `steps`, `(8, 8)`."""
     num, channels, height, width = planes.shape
     cosines, step = beside(_COSINES, planes), beside(steps, planes)
     blocks = planes.reshape(num, channels, height // 8, 8, width // 8, 8).transpose(3, 4)

@@ -1,8 +1,8 @@
-"""Augmentations of the garment alone, or of all but it, for `augment`; they keep the mixed pixels at its edge.
+"""Augmentations of the garment alone, or of everything else, for `augment`; the mixed pixels at its edge stay mixed.
 
 Retouchers cut inside the visible edge, so that no backdrop is left: on studio photos of 1728 rows the garment still
-covers 0.8 of the first pixel outside their alpha and 0.3 of the second (medians over 24 garments). Recolouring by the
-alpha alone would leave there a line of the old colour, which no real photo has, right where the cut is to go.
+covers 0.8 of the first pixel outside their alpha and 0.3 of the second (medians over 24 garments). If only the alpha
+were recoloured, a line of the old colour would remain just outside the cut, where real photos have none.
 
 Photos are `(1, 3, H, W)` float32 in [0, 1], alphas `(1, 1, H, W)`.
 """
@@ -28,40 +28,40 @@ from garmentcut.dataset.frame_augment import (
     smooth_field,
 )
 
-BAND_PX = 3  # the visible edge is looked for so far outside the alpha
+BAND_PX = 3  # how far outside the alpha the visible edge is looked for
 _CELL_PX = 4  # clean pixels are looked for up to two cells away
 _FULL = 1 - 1 / 512
 _CONTRAST = 0.02  # squared distance of two colours that can just be told apart
-_NOISE = 0.05  # shares below come from grain and creases
-_SHADING = (0.45, 2.2)  # folds of black cloth dyed white become so much deeper, of white dyed black shallower
+_NOISE = 0.05  # smaller shares of the garment come from grain and creases
+_SHADING = (0.45, 2.2)  # limits of the contrast of folds after dyeing: white to black, and black to white
 _DARKEST = 0.04  # black cloth in a studio's light
 _PERIODS = (0.006, 0.07)  # of the frame's height: from pinstripes to a hand's breadth
-_DUTIES = (0.25, 0.6)  # share of the period that a stripe is wide
-_SWAY = 0.6  # periods by which folds carry the pattern sideways, at most
-_LATTICE = (9, 6)  # folds over the frame
-_HIDE_PX = 4  # the old garment's shadow and blurred edge go with it
+_DUTIES = (0.25, 0.6)  # width of a stripe as a share of the period
+_SWAY = 0.6  # most periods by which folds shift the pattern sideways
+_LATTICE = (9, 6)  # rows and columns of folds over the frame
+_HIDE_PX = 4  # margin within which the old garment's shadow and blurred edge are hidden too
 _TINT = 0.6  # of the change in brightness
 _SEAM_PX = 3
-_GAINS = (0.6, 1.6)  # beyond, it is another lighting, not another exposure
+_GAINS = (0.6, 1.6)  # a larger difference is one of lighting, not of exposure
 
 
 class EdgeMixture(NamedTuple):
-    """What a photo's pixels are a mixture of."""
+    """The two colours that each pixel of a photo is a mixture of, and their shares."""
 
-    share: Tensor  # `(1, 1, H, W)` in [0, 1]: the garment's; at least the alpha, and 0 beyond `BAND_PX` of it
-    garment: Tensor  # `(1, 3, H, W)`: its colours, free of the surroundings' at the edge
-    around: Tensor  # `(1, 3, H, W)`: the surroundings' colours, free of the garment's
+    share: Tensor  # `(1, 1, H, W)` in [0, 1]: the garment's share; at least the alpha, and 0 beyond `BAND_PX` of it
+    garment: Tensor  # `(1, 3, H, W)`: the garment's colours, without the surroundings' at the edge
+    around: Tensor  # `(1, 3, H, W)`: the surroundings' colours, without the garment's
 
 
 def find_edge(photos: Tensor, alphas: Tensor) -> EdgeMixture:
-    """Tell the two sides of the edge apart, by the colours of clean pixels near by."""
+    """Separate the two sides of the garment's edge by the colours of unmixed pixels near it."""
     near = dilate(alphas > 0, BAND_PX)
     garment = _spread(photos, (alphas >= _FULL).to(photos))
     around = _spread(photos, 1 - near)
     apart = garment - around
     contrast = apart.square().sum(dim=1, keepdim=True)
     share = (((photos - around) * apart).sum(dim=1, keepdim=True) / contrast.clamp(min=1e-6)).clamp(0, 1)
-    # Counts less where the two sides look alike, or where the pixel is no mixture of them.
+    # The share counts less where the two sides look alike, or where the pixel is not a mixture of them.
     strange = (photos - around - share * apart).square().sum(dim=1, keepdim=True)
     trust = contrast / (contrast + _CONTRAST) * (1 - strange / _CONTRAST).clamp(min=0)
     seen = ((share * trust - _NOISE) / (1 - _NOISE)).clamp(0, 1)
@@ -69,18 +69,18 @@ def find_edge(photos: Tensor, alphas: Tensor) -> EdgeMixture:
 
 
 def repaint(photos: Tensor, weights: Tensor, old: Tensor, new: Tensor) -> Tensor:
-    """Exchange the colours of one side of an edge; the other side's share of each pixel stays.
+    """Replace the colours of one side of an edge; what the other side contributes to each pixel stays.
 
-    A pixel is `w * old + (1 - w) * other`; adding `w * (new - old)` leaves the other term as it was. Pixels of weight
-    0 come out bit-equal. `weights` are that side's share, `(1, 1, H, W)` in [0, 1].
+    A pixel is `w * old + (1 - w) * other`; adding `w * (new - old)` leaves the second term unchanged. `weights` is the
+    share of the side that is repainted, `(1, 1, H, W)` in [0, 1]; pixels of weight 0 stay bit-equal.
     """
     return (photos + weights * (new - old)).clamp(0, 1)
 
 
 def _spread(photos: Tensor, clean: Tensor) -> Tensor:
-    """The photo's own colours at clean pixels, elsewhere the mean of the clean ones around, if there are any."""
+    """The photo's own colours at clean pixels, elsewhere the mean of clean pixels near by, if there are any."""
     size = photos.shape[2:]
-    # In cells of a few pixels, for means are smooth: a tenth of the work of a wide window.
+    # Means are smooth, so they are computed over cells of a few pixels: a tenth of the work of a wide window.
     cells = F.avg_pool2d(torch.cat([photos * clean, clean], dim=1), _CELL_PX, ceil_mode=True)
     sums = F.interpolate(box_mean(cells, 1), size=size, mode="bilinear", align_corners=False)
     num = sums[:, 3:]
@@ -88,10 +88,10 @@ def _spread(photos: Tensor, clean: Tensor) -> Tensor:
 
 
 def recolor_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
-    """Dye the garment: its mean colour becomes another, its folds, prints and trims stay (after Reinhard 2001).
+    """Dye the garment: its mean colour changes, while its folds, prints and trims stay (after Reinhard 2001).
 
-    What deviates from the mean is turned in hue, and scaled with the brightness as shadows on dyed cloth are. `amount`
-    1 exchanges the colours wholly, less mixes the new with the old. Pixels beyond the visible edge come out bit-equal.
+    Deviations from the mean are rotated in hue, and scaled with the brightness as shadows on dyed cloth are. An
+    `amount` of 1 replaces the colours, a smaller one blends them. Pixels beyond the visible edge stay bit-equal.
     """
     amount, rng = min(draws.share("recolor"), 1), draws.stream("dye")
     if not amount:
@@ -105,9 +105,9 @@ def recolor_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
 
 
 def pattern_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
-    """Print stripes, checks or dots on the garment, at any angle and width, swaying with the cloth.
+    """Print stripes, checks or dots on the garment, at any angle and width, distorted as by folds.
 
-    `amount` is the contrast of the print; at 1 it covers the cloth. Pixels beyond the visible edge come out bit-equal.
+    `amount` is the opacity of the print; at 1 it covers the cloth. Pixels beyond the visible edge stay bit-equal.
     """
     amount, rng = min(draws.share("pattern"), 1), draws.stream("print")
     if not amount:
@@ -121,18 +121,18 @@ def pattern_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
 
 
 def _mean_of(values: Tensor, weights: Tensor) -> Tensor:
-    """Of each channel, weighted by `(1, 1, H, W)`."""
+    """Mean of each channel, weighted by `(1, 1, H, W)`."""
     return (weights * values).sum(dim=(2, 3), keepdim=True) / weights.sum().clamp(min=1)
 
 
 def _dye(rng: np.random.Generator, photo: Tensor) -> Tensor:
-    """`(1, 3, 1, 1)`: a colour of cloth: any hue, from gray to pure, from black to white."""
+    """A random colour of cloth, `(1, 3, 1, 1)`: any hue and saturation, from black to white."""
     color = colorsys.hsv_to_rgb(rng.random(), rng.random(), rng.uniform(_DARKEST, 1))
     return beside(color, photo).view(1, 3, 1, 1)
 
 
 def _print(rng: np.random.Generator, photo: Tensor) -> Tensor:
-    """How much ink of stripes, checks or dots there is, `(1, 1, H, W)` in [0, 1]; edges are a pixel soft."""
+    """Ink coverage of stripes, checks or dots, `(1, 1, H, W)` in [0, 1]; their edges are one pixel soft."""
     height, width = photo.shape[2:]
     period_px = float(height * _PERIODS[0] * (_PERIODS[1] / _PERIODS[0]) ** rng.random())
     angle, radius, kind = rng.uniform(0, 2 * math.pi), rng.uniform(*_DUTIES) / 2, int(rng.integers(3))
@@ -141,17 +141,17 @@ def _print(rng: np.random.Generator, photo: Tensor) -> Tensor:
     cos, sin = math.cos(angle) / period_px, math.sin(angle) / period_px
     places = torch.stack([cos * x + sin * y + rng.random(), cos * y - sin * x + rng.random()])[None]  # in periods
     places = places + _SWAY * smooth_field(rng.uniform(-1, 1, (2, *_LATTICE)), photo)
-    off = (places % 1 - 0.5).abs()  # from the middle of a stripe
+    off = (places % 1 - 0.5).abs()  # distance from the middle of a stripe
     bands = ((radius - off) * period_px + 0.5).clamp(0, 1)
     dots = ((radius * math.sqrt(1.5) - off.square().sum(dim=1, keepdim=True).sqrt()) * period_px + 0.5).clamp(0, 1)
     return (bands[:, :1], bands.mean(dim=1, keepdim=True), dots)[kind]
 
 
 def vary_background(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
-    """Change brightness and tint of the backdrop, the mannequin and whatever stands around.
+    """Change brightness and tint of the backdrop, the mannequin and everything else around the garment.
 
-    Brightness by factors between 1 - amount and 1 + amount, each channel by a bit more or less. Pixels of alpha 1 come
-    out bit-equal.
+    The brightness changes by a factor between 1 - amount and 1 + amount, each channel by slightly more or less. Pixels
+    of alpha 1 stay bit-equal.
     """
     change = draws.signed("background", 1)[0]
     if not change:
@@ -166,18 +166,18 @@ def vary_background(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
 def paste_garment(
     photos: Tensor, alphas: Tensor, views: Sequence[str], row: int, draws: SampleDraws
 ) -> tuple[Tensor, Tensor, str]:
-    """A batch's photo with another garment of the batch in place of its own: that one's alpha and view count then.
+    """Replace a photo's garment by another one of the batch; returns the photo and the new garment's alpha and view.
 
-    A garment laid over another would leave the old one in sight around it, as cloth that is not to be cut. So where
-    the old garment was, the other photo is shown whole, with its mannequin and backdrop; elsewhere the new garment lies
-    on this photo, with clean colours at its edge. No cloth but the new garment's is in sight, and all of that is. A
-    batch of one has nothing to paste.
+    If the new garment were only laid over the old one, the old one would stay visible around it, as cloth that must not
+    be cut out. So the other photo is shown, with its mannequin and backdrop, wherever the old garment was; elsewhere
+    the new garment is laid on this photo, with unmixed colours at its edge. Thus all of the new garment is visible, and
+    no other cloth. In a batch of one there is nothing to paste.
     """
     here, covered = photos[row : row + 1], alphas[row : row + 1]
     if len(photos) < 2 or not draws.happens("paste"):
         return here, covered, views[row]
     donor = (row + 1 + int(draws.stream("donor").integers(len(photos) - 1))) % len(photos)
-    shown = box_mean(dilate(covered > 0, _HIDE_PX + _SEAM_PX), _SEAM_PX)  # on the garment and softly beyond
+    shown = box_mean(dilate(covered > 0, _HIDE_PX + _SEAM_PX), _SEAM_PX)  # over the garment, with a soft margin
     new, target = _fitted(here, covered, photos[donor : donor + 1], alphas[donor : donor + 1], shown)
     edge = find_edge(new, target)
     laid = torch.lerp(here, edge.garment, edge.share)
@@ -185,9 +185,9 @@ def paste_garment(
 
 
 def _fitted(here: Tensor, covered: Tensor, new: Tensor, target: Tensor, shown: Tensor) -> tuple[Tensor, Tensor]:
-    """Shift the other photo sideways, garment upon garment, and match its exposure to this one's around the garment.
+    """Shift the other photo sideways until the garments coincide, and match its exposure to this one's around them.
 
-    Else the patch of its surroundings would look like a garment of its own, that is not one.
+    Otherwise the visible patch of its surroundings would look like another garment.
     """
     columns = torch.arange(here.shape[3], dtype=here.dtype, device=here.device)
     shift = (_middle(covered, columns) - _middle(target, columns)).round()
@@ -199,6 +199,6 @@ def _fitted(here: Tensor, covered: Tensor, new: Tensor, target: Tensor, shown: T
 
 
 def _middle(alpha: Tensor, columns: Tensor) -> Tensor:
-    """Column of the garment's centre of gravity; the frame's middle without a garment. It stays on the device."""
+    """Column of the garment's centroid, or of the frame's middle if there is no garment; a tensor on the device."""
     weight = alpha.sum()
     return torch.where(weight > 0, (alpha * columns).sum() / weight.clamp(min=1e-6), columns.mean())

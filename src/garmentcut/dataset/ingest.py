@@ -35,10 +35,10 @@ from garmentcut.observe.monitor import printable
 from garmentcut.photo.files import LOCK_NAME, FolderLock, map_in_order, remove_staged
 from garmentcut.photo.truth import read_cutout
 
-_VERSION = 1  # of the checks: another one reads every pair again
+_VERSION = 1  # of the checks; after a change every pair is read again
 _MAX_WORKERS = 16
-_TRIED = 3  # pairs whose photo and cutout may have changed places, before that is said
-_WHOLE = 0.99  # of the frame is cut out: no cutout
+_TRIED = 3  # first pairs, by which swapped folders of photos and cutouts are recognised
+_WHOLE = 0.99  # an image with a larger mean alpha is not a cutout
 _SHOWN = 20
 
 
@@ -47,16 +47,16 @@ class IngestOptions:
     """How to ingest."""
 
     pattern: str = DEFAULT_PATTERN  # how photos are named; see `garmentcut.naming.NamePattern`
-    cutout_pattern: str = ""  # how cutouts are named; empty: as photos
-    scheme: Scheme | None = None  # how to split; None: as the data set is, or five folds
-    seed: int | None = None  # of the split; None: the data set's, or 0
-    resplit: bool = False  # split anew, though garments change sides
+    cutout_pattern: str = ""  # how cutouts are named; empty: like the photos
+    scheme: Scheme | None = None  # how to split; None: as the dataset is already, or five folds
+    seed: int | None = None  # seed of the split; None: the dataset's, or 0
+    resplit: bool = False  # split anew, even if garments move to other splits
     resample: bool = False  # resample cutouts of another size
-    accept_unchanged: bool = False  # take layered documents that garmentcut wrote and nobody changed for right
-    add: bool = False  # keep the pairs of earlier runs that these folders do not hold
-    review: ReviewSource = field(default_factory=ReviewSource)  # batches whose reviewed photos are taken too
-    workers: int = 0  # threads; 0: as many as the processor has cores
-    read: ReadConfig = field(default_factory=ReadConfig)  # bytes, pixels and sides accepted
+    accept_unchanged: bool = False  # accept layered documents that garmentcut wrote and nobody changed
+    add: bool = False  # keep the pairs of earlier runs that are not in these folders
+    review: ReviewSource = field(default_factory=ReviewSource)  # batches whose reviewed photos are added
+    workers: int = 0  # threads; 0: one per core of the processor
+    read: ReadConfig = field(default_factory=ReadConfig)  # limits on file size, pixels and side lengths
 
 
 @dataclass(frozen=True)
@@ -65,21 +65,21 @@ class IngestPlan:
 
     candidates: tuple[Candidate, ...]  # all, sorted by name
     todo: tuple[Candidate, ...]  # those that must be read
-    junk: tuple[str, ...] = ()  # paths of what operating systems left in the folders; passed over
+    junk: tuple[str, ...] = ()  # paths of files that operating systems left in the folders; skipped
 
 
 @dataclass(frozen=True)
 class IngestResult:
-    """What a run made."""
+    """What a run produced."""
 
     manifest: Manifest  # as written
-    gone: tuple[str, ...] = ()  # names of rows that had been there and whose files are no longer
-    # Names of pairs that changed their split, because look-alikes of theirs were found or by `resplit`.
+    gone: tuple[str, ...] = ()  # names of earlier rows that are no longer in the manifest
+    # Names of pairs that moved to another split, because a look-alike was found or because of `resplit`.
     moved: tuple[str, ...] = ()
 
 
 class Ingest:
-    """Makes, or brings up to date, a data set; used as a context, it holds the folder's lock.
+    """Creates or updates a dataset. As a context manager it holds the lock of the dataset's folder.
 
     >>> with Ingest(Path("originals"), Path("cutouts"), Path("dataset")) as ingest:  # doctest: +SKIP
     ...     plan = ingest.plan()
@@ -94,14 +94,14 @@ class Ingest:
         """Prepare a run; nothing is written before the context is entered.
 
         Args:
-            originals: folder of the photos; None: `options.review` has them all.
-            cutouts: folder of the retouchers' files; None: `originals` holds layered documents, in which, or beside
-                which, the photos are.
-            out_dir: the data set's folder, made if it is missing.
-            options: see there.
+            originals: folder of the photos; None: all come from `options.review`.
+            cutouts: folder of the retouchers' files; None: `originals` holds layered documents, and the photos are
+                inside them or beside them.
+            out_dir: the dataset's folder, created if it is missing.
+            options: how to ingest.
 
         Raises:
-            DatasetError: a folder is missing, or is the data set's, or a pattern is wrong.
+            DatasetError: a folder is missing or is the dataset's own, or a pattern is wrong.
         """
         self.options = options or IngestOptions()
         self.folder = out_dir.resolve()
@@ -120,11 +120,11 @@ class Ingest:
         self._examination = Examination(self.folder, fingerprint, self.options.resample, accept, read)
 
     def __enter__(self) -> "Ingest":
-        """Take the folder's lock, read what earlier runs left and clear what a killed run left half written.
+        """Take the folder's lock, read the results of earlier runs and remove what a killed run left incomplete.
 
         Raises:
-            DatasetError: another run is at work there, its files are not garmentcut's or are damaged, or it cannot be
-                written; or the data set is split in another way, and `resplit` was not asked for.
+            DatasetError: another run is using the folder, its files are damaged or not garmentcut's, it cannot be
+                written to, or the dataset is split in another way and `resplit` was not requested.
         """
         try:
             self._is_new = not os.path.lexists(self.folder)
@@ -150,25 +150,25 @@ class Ingest:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the lock back; a folder that stayed empty is removed."""
+        """Release the lock; the folder is removed if it is still empty."""
         if self._is_new and self._lock.is_held:
             with suppress(OSError):
-                (self.folder / ALPHA_FOLDER).rmdir()  # or there are targets
+                (self.folder / ALPHA_FOLDER).rmdir()  # fails if it holds targets
                 if [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:
                     (self.folder / LOCK_NAME).unlink()
                     self.folder.rmdir()
         self._lock.release()
 
     def plan(self) -> IngestPlan:
-        """Find the files, and tell pairs that were read before from those to read.
+        """Find the files, and decide which pairs must be read and which are known from earlier runs.
 
         Raises:
-            DatasetError: one of the two folders cannot be read, or has no file to read in it.
+            DatasetError: one of the two folders cannot be read, or holds no file of a known format.
         """
         junk: list[str] = []
         found = find_candidates(*self._sides, out_dir=self.folder, on_junk=junk.append) if self._sides else ()
         candidates = joined(found, find_reviewed(self.options.review, NamePattern(self.options.pattern)))
-        # A share that was not mounted may be back.
+        # Unreadable pairs are tried again: a network share that was not mounted may be back.
         retry = {"unreadable", "size" if self.options.resample else "resampled"}
         retry.add("uncorrected" if self.options.accept_unchanged else "accepted")
         todo = []
@@ -186,7 +186,7 @@ class Ingest:
         return IngestPlan(tuple(candidates), tuple(todo), tuple(junk))
 
     def _is_swapped(self, candidate: Candidate) -> bool:
-        """True if the photo is a cutout, and the cutout is none."""
+        """True if the photo's file is a cutout and the cutout's file is not."""
         if candidate.photo is None or candidate.cutout is None or candidate.is_alpha:
             return False
         try:
@@ -199,24 +199,24 @@ class Ingest:
         return False
 
     def examine(self, plan: IngestPlan) -> Iterator[LedgerEntry]:
-        """Read and check what the plan holds; yields each pair's entry once it is recorded.
+        """Read and check the pairs that the plan lists; yields each pair's entry once it is recorded.
 
         Raises:
-            RunError: the disk is full, or the folder cannot be written.
+            RunError: the disk is full, or the folder cannot be written to.
         """
         workers = self.options.workers or min(os.cpu_count() or 1, _MAX_WORKERS)
         with ThreadPoolExecutor(workers) as pool:
             for entry in map_in_order(pool, self._examination, plan.todo, num_ahead=2 * workers):
                 known = self.ledger.entries.get(entry.pair.name)
                 if self.options.add and entry.pair.refused and known and not known.pair.refused:
-                    self._passed[entry.pair.name] = entry  # recorded, it would take the older one's place
+                    self._passed[entry.pair.name] = entry  # not recorded: the usable older entry must stay
                 else:
                     with writing(self.ledger.path):
                         self.ledger.append(entry)
                 yield entry
 
     def rows(self, plan: IngestPlan) -> tuple[Pair, ...]:
-        """A row for each candidate of an examined plan: duplicates found, look-alikes grouped, not split yet."""
+        """A row for each candidate of an examined plan, with duplicates marked and groups set, but no splits yet."""
         rows, hashes = [], {}
         for candidate in plan.candidates:
             row = pair_of(candidate, self.folder)
@@ -230,7 +230,7 @@ class Ingest:
         return mark_duplicates(rows, hashes, known={pair.name for pair in self.earlier.usable})
 
     def _joined_by_earlier(self, rows: list[Pair], hashes: dict[str, bytes]) -> list[Pair]:
-        """With the rows of earlier runs; of the same name the new one counts, unless only the older one is usable."""
+        """Add the rows of earlier runs. If a name is in both, the new row counts, unless only the older is usable."""
         joined = {row.name: row for row in rows}
         for earlier in self.earlier.pairs:
             new, kept = joined.get(earlier.name), self._kept(earlier)
@@ -244,9 +244,9 @@ class Ingest:
         return list(joined.values())
 
     def _kept(self, earlier: Pair) -> Pair | None:
-        """The row of an earlier run as its files were found then; None: they are gone."""
+        """The row of an earlier run, as its files were found then; None: the files are gone."""
         entry = self.ledger.entries.get(earlier.name)
-        if entry is None:  # it was refused for its name alone
+        if entry is None:  # refused because of its name, so never read
             return earlier if earlier.refused else None
         try:
             is_there = entry.has_own_files(self.folder) and (self.folder / entry.pair.photo).is_file()
@@ -256,11 +256,11 @@ class Ingest:
         return replace(entry.pair, faults=named + entry.pair.faults) if is_there else None
 
     def finish(self, rows: Iterable[Pair]) -> IngestResult:
-        """Split the rows, prove the split and write the manifest; then drop what belongs to no row any more.
+        """Split the rows, verify the split and write the manifest; then remove files and entries without a row.
 
         Raises:
-            DatasetError: too few garments; the manifest stays as it was.
-            RunError: the disk is full, or the folder cannot be written; likewise.
+            DatasetError: there are too few garments; the manifest is unchanged.
+            RunError: the disk is full, or the folder cannot be written to; the manifest is unchanged.
         """
         rows = tuple(rows)
         usable = [row for row in rows if not row.refused]
@@ -276,7 +276,7 @@ class Ingest:
         prove_split(pairs)
         pairs = with_verdicts(pairs, self.earlier.pairs)
         manifest = Manifest(self.folder, pairs, self.scheme.text, self.seed)
-        names = [pair.name for pair in pairs if pair.photo_sha256]  # the others were not read
+        names = [pair.name for pair in pairs if pair.photo_sha256]  # others were never read
         with writing(self.folder / MANIFEST_NAME):
             write_manifest(manifest)
             self._remove_unneeded(names)
@@ -287,7 +287,7 @@ class Ingest:
         return IngestResult(manifest, tuple(gone), tuple(moved))
 
     def _remove_unneeded(self, names: Iterable[str]) -> None:
-        """Remove targets and photos that runs wrote and no row needs; what garmentcut did not write stays."""
+        """Remove targets and photos that runs wrote and no row needs; files that garmentcut did not write stay."""
         entries = self.ledger.entries
         needed = {text for name in names if name in entries for text in files_of(entries[name].pair)}
         for pair in (*self.earlier.usable, *(entry.pair for entry in entries.values())):
@@ -300,30 +300,30 @@ class Ingest:
 class IngestSummary:
     """Counts of a run, and its faults by name."""
 
-    folder: Path  # the data set's
-    num_read: int  # pairs that were read; the others were known
-    num_junk: int = 0  # files and folders that operating systems left; passed over
+    folder: Path  # the dataset's folder
+    num_read: int  # pairs that were read; the others were known from earlier runs
+    num_junk: int = 0  # files and folders that operating systems left; skipped
     rows: tuple[Pair, ...] = ()  # all pairs, once they are examined
     outcome: IngestResult | None = None  # None until the manifest is written
     started: float = field(default_factory=time.perf_counter)
 
     @property
     def num_usable(self) -> int:
-        """Rows that a training can learn from."""
+        """Number of rows that can be trained on."""
         return len(self.rows) - len(self.refused)
 
     @property
     def refused(self) -> list[tuple[Pair, Fault]]:
-        """Refused rows, each with the fault that refuses it."""
+        """Refused rows, each with the fault that it is refused for."""
         return [(row, next(f for f in row.faults if f.severity == "refuses")) for row in self.rows if row.refused]
 
     @property
     def suspect(self) -> list[tuple[Pair, Fault]]:
-        """Each fault of a row that is used none the less."""
+        """Rows that are used in spite of a fault; one entry for each fault."""
         return [(row, fault) for row in self.rows if not row.refused for fault in row.faults]
 
     def as_dict(self) -> dict[str, Any]:
-        """For machines: counts, splits by view, faults by name."""
+        """The summary for machines: counts, splits by view, names of the pairs with each fault."""
         outcome = self.outcome or IngestResult(Manifest(self.folder, ()))
         return {
             "pairs": len(self.rows),
@@ -344,7 +344,7 @@ class IngestSummary:
         }
 
     def as_text(self) -> str:
-        """For people: counts, splits, then a line for each fault."""
+        """The summary for people: counts, splits, then a line for each fault."""
         counts = self.as_dict()
         where = f"rows in {counts['manifest']}" if self.outcome else "no manifest written"
         lines = [f"{counted(counts['pairs'], 'pair')}: {counts['usable']} usable, {len(self.refused)} refused; "]
@@ -364,7 +364,7 @@ def _counts(found: list[tuple[Pair, Fault]]) -> dict[str, int]:
 
 
 def _splits(manifest: Manifest) -> dict[str, dict[str, int]]:
-    """Pairs and garments of each split, and its pairs of each view."""
+    """For each split, its numbers of pairs and garments, and of pairs of each view."""
     splits: dict[str, dict[str, int]] = {}
     for name in manifest.splits:
         pairs = manifest.of(name)

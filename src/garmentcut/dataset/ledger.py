@@ -1,6 +1,6 @@
-"""`ingest.jsonl`, what `garmentcut ingest` has found in each pair so far, and where a dataset's other files lie.
+"""`ingest.jsonl`, which records what `garmentcut ingest` found in each pair, and the paths of a dataset's other files.
 
-Entries are written as soon as they are found, so that an interrupted run reads no pair twice.
+Each entry is written as soon as its pair has been read, so that no pair is read again after an interrupted run.
 """
 
 import errno
@@ -22,19 +22,19 @@ from garmentcut.photo.files import read_regular_file, sha256_of, write_atomic
 
 LEDGER_NAME = "ingest.jsonl"
 ALPHA_FOLDER, PHOTO_FOLDER = "alpha", "photos"
-"""Folders in the dataset, of the targets and of the photos that were taken out of PSDs."""
+"""Folders in the dataset: one for the targets, one for the photos that were extracted from PSDs."""
 _LINE_START = b'{"pair": {'
 
 
 class Stamp(NamedTuple):
-    """How a file is known again without reading it: its length, and when it was last changed."""
+    """Length and modification time of a file, by which it is recognised without being read."""
 
     num_bytes: int
     mtime_ns: int
 
     @classmethod
     def of(cls, path: Path) -> "Stamp":
-        """Raises: OSError: it cannot be looked at."""
+        """Raises: OSError: the file is missing or its status cannot be read."""
         status = path.stat()
         return cls(status.st_size, status.st_mtime_ns)
 
@@ -43,23 +43,23 @@ class Stamp(NamedTuple):
 class LedgerEntry:
     """What was found in a photo and its cutout."""
 
-    pair: Pair  # the row, still without split and group; its faults are those of the pixels
-    options: str  # fingerprint of what else decides it: the same means the same result
+    pair: Pair  # the manifest row, without split and group yet; its faults are those found in the pixels
+    options: str  # fingerprint of the options that affect the result
     # Stamps of the files before they were read.
     photo: Stamp
     cutout: Stamp
     alpha_bytes: int = 0  # length of the target's file; 0: refused
-    fingerprint: str = ""  # its perceptual hash (`garmentcut.dataset.split`), hexadecimal; empty: refused
-    inside: bool = False  # the photo was taken out of the cutout, whose stamp then is the photo's too
-    photo_bytes: int = 0  # length of the photo's file then; 0: refused
+    fingerprint: str = ""  # perceptual hash of the photo (`garmentcut.dataset.split`), hexadecimal; empty: refused
+    inside: bool = False  # the photo was extracted from the cutout; both then have the cutout's stamp
+    photo_bytes: int = 0  # length of the extracted photo's file; 0: none, or refused
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def has_own_files(self, folder: Path) -> bool:
-        """Whether the files that were written for it are there, as long as they were.
+        """Whether the files that were written for this entry still have the length that they were written with.
 
         Raises:
-            OSError: one is not there.
+            OSError: one of them is missing.
         """
         own = ((self.pair.alpha, self.alpha_bytes), (self.pair.photo, self.photo_bytes))
         return all((folder / text).stat().st_size == num_bytes for text, num_bytes in own if num_bytes)
@@ -70,13 +70,13 @@ _HASH = re.compile("[0-9a-f]{384}")
 
 
 class IngestLedger:
-    """The entries of a data set's folder by name; the last one of a name counts.
+    """The entries of a dataset, by name of the pair. If a name occurs more than once, its last entry counts.
 
-    A killed run may leave half a line; a line that cannot be read is dropped, and its pair read again.
+    A killed run may leave an incomplete line. Lines that cannot be read are dropped, and their pairs read again.
 
     Raises:
-        DatasetError: `ingest.jsonl` there is somebody else's.
-        OSError: it cannot be read or written.
+        DatasetError: the folder has an `ingest.jsonl` that garmentcut did not write.
+        OSError: the file cannot be read or written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -87,30 +87,30 @@ class IngestLedger:
             raise DatasetError(f"{self.path} is not a file of garmentcut's; move it or choose another --out")
         self.entries = {entry.pair.name: entry for entry in entries}
         if len(entries) < len(lines):
-            self.keep(self.entries)  # or the next line would be appended to half a one
+            self.keep(self.entries)  # otherwise the next entry would be appended to an incomplete line
 
     def append(self, entry: LedgerEntry) -> None:
-        """Record an entry at once; a whole line in one write."""
+        """Append an entry to the file immediately, as one line in one write."""
         self.entries[entry.pair.name] = entry
         with self.path.open("ab") as file:
             file.write(_line(entry))
 
     def keep(self, names: Iterable[str]) -> None:
-        """Rewrite the file with the entries of these names, sorted, atomically."""
+        """Atomically rewrite the file with only the entries of these names, sorted by name."""
         self.entries = {name: self.entries[name] for name in sorted(names) if name in self.entries}
         write_atomic(self.path, b"".join(map(_line, self.entries.values())))
 
     def current(
         self, candidate: Candidate, folder: Path, options: str, *, retry: Collection[str] = ()
     ) -> LedgerEntry | None:
-        """The entry of a candidate, if its files and the options are what they were; with the paths of today.
+        """The entry of a candidate, with its current paths; None if its files or the options have changed.
 
-        `retry` are codes of faults that may be others today.
+        `retry` lists codes of faults that may be gone by now; the result is None if the entry has one of them.
         """
         entry = self.entries.get(candidate.name)
         if entry is None or entry.options != options or any(fault.code in retry for fault in entry.pair.faults):
             return None
-        is_out = entry.inside and not candidate.inside  # a photo has come, which lies in no document
+        is_out = entry.inside and not candidate.inside  # there is a separate photo now
         photo = candidate.cutout if entry.inside else candidate.photo
         if is_out or photo is None or candidate.cutout is None:
             return None
@@ -127,7 +127,7 @@ class IngestLedger:
             found = replace(entry, pair=pair, photo=Stamp.of(photo), cutout=Stamp.of(candidate.cutout))
             if _places_of(found) == _places_of(entry):
                 return found
-            # Moved, or copied, which changes times, not contents: only then are the contents compared.
+            # Moving or copying changes paths and times but not contents, so only now are the contents compared.
             is_same = [found.photo.num_bytes, found.cutout.num_bytes] == [entry.photo.num_bytes, entry.cutout.num_bytes]
             is_same = is_same and sha256_of(candidate.cutout) == pair.cutout_sha256
             return found if is_same and (entry.inside or sha256_of(photo) == pair.photo_sha256) else None
@@ -136,7 +136,7 @@ class IngestLedger:
 
 
 def read_hashes(folder: Path) -> dict[str, bytes]:
-    """Perceptual hashes in a data set's ledger, by the photo's SHA-256; empty if it is missing or cannot be read."""
+    """Perceptual hashes in a dataset's ledger by the photo's SHA-256; empty if the ledger cannot be read."""
     try:
         lines = read_regular_file(folder / LEDGER_NAME).splitlines(keepends=True)
     except OSError:
@@ -146,7 +146,7 @@ def read_hashes(folder: Path) -> dict[str, bytes]:
 
 
 def path_text(path: Path | None, folder: Path) -> str:
-    """An absolute path for the manifest: with `/`, relative to the data set's folder if they share one."""
+    """An absolute path as the manifest stores it: with `/`, relative to `folder` if they share a parent folder."""
     if path is None:
         return ""
     try:
@@ -154,15 +154,15 @@ def path_text(path: Path | None, folder: Path) -> str:
     except ValueError:  # another drive
         shared = Path(path.anchor)
     text = path.as_posix() if shared == Path(shared.anchor) else Path(os.path.relpath(path, folder)).as_posix()
-    return text.encode(errors="backslashreplace").decode()  # of a file refused for its name
+    return text.encode(errors="backslashreplace").decode()  # files with such names are refused
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Explain what keeps a file of the dataset from being written.
+    """Turn a failure to write a file of the dataset into an error that says how to fix it.
 
     Raises:
-        RunError: the disk is full, or the folder cannot be written.
+        RunError: the disk is full, or the folder cannot be written to.
     """
     try:
         yield
@@ -182,7 +182,7 @@ def _line(entry: LedgerEntry) -> bytes:
 
 
 def _is_torn(line: bytes) -> bool:
-    """True for the beginning of a line of ours, and for the zeros that a power cut may leave."""
+    """True for an incomplete line of this file, and for the zero bytes that a power cut may leave."""
     return not line.strip(b"\0") or line.startswith(_LINE_START[: len(line)])
 
 
@@ -194,6 +194,6 @@ def _entry_of(line: bytes) -> LedgerEntry | None:
 
 
 def files_of(pair: Pair) -> set[str]:
-    """Those of a pair's files that were written for it."""
+    """The pair's files that `ingest` wrote into the dataset's folder, relative to it."""
     own = ((pair.alpha, ALPHA_FOLDER), (pair.photo, PHOTO_FOLDER))
     return {text for text, folder in own if "/" not in pair.name and text == f"{folder}/{pair.name}.png"}

@@ -1,4 +1,4 @@
-"""manifest.jsonl, the list of a dataset's pairs: written by `ingest`, read by training and evaluation."""
+"""`manifest.jsonl`, the list of a dataset's pairs: written by `ingest`, read by training and evaluation."""
 
 import hashlib
 import json
@@ -39,7 +39,7 @@ REFUSING = {
     "duplicate": "the same photo file under another name",
     "uncorrected": "a document as garmentcut wrote it, which nobody has corrected",
 }
-"""Codes of faults that keep a pair out of the data set."""
+"""Codes of the faults that keep a pair out of the dataset."""
 
 SUSPECT = {
     "view": "the view is none of those known",
@@ -51,20 +51,20 @@ SUSPECT = {
     "small": "very little is cut out",
     "near_duplicate": "a photo that looks the same, re-saved or scaled: split together with this one",
 }
-"""Codes of faults that a person should look at; the pair is used."""
+"""Codes of the faults that a person should look at; the pair is used nevertheless."""
 _SEVERITIES: dict[str, Severity] = {**dict.fromkeys(REFUSING, "refuses"), **dict.fromkeys(SUSPECT, "suspect")}
-_EXACT = np.float32(1e-6)  # a float32 of k / 255 is nearer to it than that
+_EXACT = np.float32(1e-6)  # more than the rounding error of k / 255 in float32
 MANIFEST_NAME = "manifest.jsonl"
 _FIX = "restore the file, or delete it and run `garmentcut ingest` again"
 
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with a pair."""
+    """One thing that is wrong with a pair."""
 
     code: str  # a key of `REFUSING` or `SUSPECT`
-    text: str  # what is wrong with this pair and, where it is refused, how to fix it
-    severity: Severity  # `refuses`: the pair is not used; `suspect`: it is, but look at it
+    text: str  # what is wrong with this pair and, if it is refused, how to fix it
+    severity: Severity  # `refuses`: the pair is not used; `suspect`: it is used, but should be looked at
 
 
 def fault_of(code: str, text: str) -> Fault:
@@ -77,7 +77,7 @@ def fault_of(code: str, text: str) -> Fault:
 
 
 def refuses(faults: Iterable[Fault]) -> bool:
-    """True if one of them keeps a pair out of the data set."""
+    """True if one of these faults keeps a pair out of the dataset."""
     return any(fault.severity == "refuses" for fault in faults)
 
 
@@ -88,33 +88,33 @@ class Pair:
     name: str  # `<garment>_<view>`, safe as a file name, unique in the manifest
     garment: str  # id that all views of one garment share
     view: str  # `Front`, `FrontRight`, `Back` or `unknown`
-    # Path of the original, with `/`; relative to the data set's folder unless it lies on another drive or shares no
-    # folder with it; `photos/...` if it was taken out of the cutout. Empty: there is none.
+    # Path of the original, with `/`; relative to the dataset's folder, or absolute if they share no parent folder;
+    # `photos/...` if it was extracted from the cutout. Empty: there is none.
     photo: str
-    cutout: str  # path of the retoucher's file, likewise
-    alpha: str  # path of the target, an 8 or 16-bit gray PNG at the photo's size; empty if refused
+    cutout: str  # path of the retoucher's file, in the same form
+    alpha: str  # path of the target, an 8-bit or 16-bit gray PNG at the photo's size; empty if refused
     photo_sha256: str  # of the original file, or of the one in `photos/`, hexadecimal; empty: not read
-    cutout_sha256: str  # of the retoucher's file, likewise
+    cutout_sha256: str  # of the retoucher's file, hexadecimal; empty: not read
     size_hw: tuple[int, int]  # height and width of the photo in pixels; (0, 0): not read
     box_xyxy: tuple[int, int, int, int]  # box of `alpha >= 0.5`, right and bottom exclusive; zeros if refused
     split: str  # `fold0` ..., or `train`, `validation`, `test`; empty if refused
-    source: str  # where in the cutout's file the alpha was, in `garmentcut.photo.truth`'s words
+    source: str  # where in the cutout's file the alpha was found, see `garmentcut.photo.truth`
     faults: tuple[Fault, ...]  # what is wrong with it
     group: str  # garments that look the same share a group, and no split separates them; empty if refused
-    notes: tuple[str, ...] = ()  # what the readers had to change on the way in
-    # What a person says of the cutout: `wrong`, `right`, `unsure`; empty: nobody has looked.
+    notes: tuple[str, ...] = ()  # what had to be changed while reading the files
+    # A person's judgement of the cutout: `wrong`, `right`, `unsure`; empty: nobody has looked at it.
     verdict: Literal["", "wrong", "right", "unsure"] = ""
 
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     @property
     def refused(self) -> bool:
-        """True if a fault keeps it out of the data set."""
+        """True if a fault keeps it out of the dataset."""
         return refuses(self.faults)
 
 
 def target_bytes(alpha: NDArray[np.float32]) -> bytes:
-    """Encode an alpha `(H, W)` float32 in [0, 1]: 8-bit gray where all of it is k / 255, else 16-bit."""
+    """Encode an alpha `(H, W)` float32 in [0, 1] as gray PNG: 8-bit if all values are k / 255, else 16-bit."""
     levels = np.rint(alpha * np.float32(255))
     if np.abs(levels / np.float32(255) - alpha).max(initial=0) < _EXACT:
         return png_bytes(levels.astype(np.uint8))
@@ -125,7 +125,7 @@ def read_target(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     """Read a target: `size_hw` float32 in [0, 1].
 
     Raises:
-        PhotoError: missing, damaged, no gray PNG, or of another size; names the file.
+        PhotoError: the file is missing, damaged, not a gray PNG or of another size; the message names it.
     """
     import imagecodecs
 
@@ -147,12 +147,12 @@ def read_target(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
 
 @dataclass(frozen=True)
 class Manifest:
-    """A data set."""
+    """A dataset."""
 
-    folder: Path  # the data set's folder
-    pairs: tuple[Pair, ...]  # every row, refused ones too
-    scheme: str = ""  # how it was split: `folds 5`, `parts 70/15/15`; empty: not by `ingest`
-    seed: int = 0  # of the split
+    folder: Path  # the dataset's folder
+    pairs: tuple[Pair, ...]  # all rows, including refused ones
+    scheme: str = ""  # how it was split, such as `folds 5` or `parts 70/15/15`; empty: not by `ingest`
+    seed: int = 0  # seed of the split
 
     @cached_property
     def usable(self) -> tuple[Pair, ...]:
@@ -181,7 +181,7 @@ class Manifest:
 
     @property
     def sha256(self) -> str:
-        """Fingerprint of the usable pairs: names and contents, not paths nor splits; hexadecimal."""
+        """Hexadecimal fingerprint of the usable pairs: their names and contents, but neither paths nor splits."""
         rows = sorted((pair.name, pair.photo_sha256, pair.cutout_sha256) for pair in self.usable)
         return hashlib.sha256(json.dumps(rows).encode()).hexdigest()
 
@@ -201,10 +201,10 @@ _PAIRS, _HEADERS = TypeAdapter(Pair), TypeAdapter(_Header)
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read a data set's `manifest.jsonl`: a first line that says what it is, then one line a pair.
+    """Read a dataset's `manifest.jsonl`: a header line, then one line per pair.
 
     Raises:
-        DatasetError: there is none, a line is torn or was edited, rows are missing, or a later version wrote it.
+        DatasetError: the file or rows of it are missing, a line is incomplete or invalid, or a later version wrote it.
     """
     path = Path(folder) / MANIFEST_NAME
     try:
@@ -227,10 +227,10 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(manifest: Manifest) -> None:
-    """Write `manifest.jsonl`, rows sorted by name, whole or not at all.
+    """Write `manifest.jsonl` atomically, with rows sorted by name.
 
     Raises:
-        OSError: nothing was changed.
+        OSError: it cannot be written; the file is unchanged.
     """
     pairs = sorted(manifest.pairs, key=lambda pair: pair.name)
     header = _Header("manifest", 1, manifest.scheme, manifest.seed, len(pairs))
@@ -239,10 +239,10 @@ def write_manifest(manifest: Manifest) -> None:
 
 
 def read_pair(manifest: Manifest, pair: Pair) -> tuple[Photo, NDArray[np.float32]]:
-    """A photo and its target, the alpha `(H, W)` float32 in [0, 1] at the photo's size.
+    """Read a photo and its target, the alpha `(H, W)` float32 in [0, 1] at the photo's size.
 
     Raises:
-        PhotoError: one of them is missing, damaged, or was changed since it was ingested; names the file.
+        PhotoError: a file is missing, damaged or has another size than when it was ingested; the message names it.
     """
     path = manifest.path_of(pair.photo)
     photo = read_photo(path)
@@ -253,7 +253,7 @@ def read_pair(manifest: Manifest, pair: Pair) -> tuple[Photo, NDArray[np.float32
 
 
 def with_verdicts(pairs: Iterable[Pair], earlier: Iterable[Pair]) -> tuple[Pair, ...]:
-    """Pairs with the verdicts that the same cutouts of the same photos had in an earlier manifest."""
+    """The pairs, with the verdicts that the same cutouts of the same photos had in an earlier manifest."""
     content_of = attrgetter("name", "photo_sha256", "cutout_sha256")
     known = {content_of(pair): pair.verdict for pair in earlier if pair.verdict}
     return tuple(replace(pair, verdict=known.get(content_of(pair), pair.verdict)) for pair in pairs)
@@ -262,7 +262,7 @@ def with_verdicts(pairs: Iterable[Pair], earlier: Iterable[Pair]) -> tuple[Pair,
 def _read_header(path: Path, lines: list[bytes]) -> _Header:
     try:
         content = json_of(lines[0])
-        if not content["version"] > 1:  # nan is no later one
+        if not content["version"] > 1:  # so NaN is not a later version
             return _HEADERS.validate_python(content)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(f"{path}, line 1, does not say that it is a manifest of garmentcut's; {_FIX}") from error
@@ -284,7 +284,7 @@ def _read_row(path: Path, number: int, line: bytes) -> Pair:
 
 
 def _check_row(pair: Pair) -> None:
-    """What the types do not say."""
+    """Check what the types do not express. Raises: ValueError."""
     if pair.view not in (*VIEWS, "unknown"):
         raise ValueError(f"view {pair.view!r} is none of {', '.join(VIEWS)}, unknown")
     if pair.refused:

@@ -1,6 +1,6 @@
 """Pairs photos with cutouts by their file names, for `ingest`: each file ends up in exactly one candidate.
 
-A layered document may hold its photo itself, or lie beside it: one folder then is enough.
+A layered document may contain its photo or lie in the same folder as it. In both cases one folder is enough.
 """
 
 import re
@@ -19,12 +19,12 @@ from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, LAYERED_SUFFIXES
 
 _MAX_SHOWN = 200  # characters of a path in a message
-_NOT_TEXT = re.compile("[\ud800-\udfff]")  # bytes of a name that mean nothing, which JSON cannot hold
+_NOT_TEXT = re.compile("[\ud800-\udfff]")  # bytes of a file name that are not valid text; JSON cannot hold them
 _Folded = tuple[str, str]
 
 
 def view_of(text: str) -> tuple[str, tuple[Fault, ...]]:
-    """The view that a name says, or `unknown`; and the fault of a name that says another one."""
+    """The view that a name states, or `unknown`; and a fault if the name states a view that does not exist."""
     if text in VIEWS:
         return text, ()
     return "unknown", (fault_of("view", f"view {text!r} is none of {', '.join(VIEWS)}"),) if text else ()
@@ -32,43 +32,43 @@ def view_of(text: str) -> tuple[str, tuple[Fault, ...]]:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A photo and a cutout with one name, or what there is of them, before they are read."""
+    """A photo and a cutout of the same name, or whichever of them exists, before they are read."""
 
     name: str  # safe as a file name, unique among candidates
     # As in `garmentcut.dataset.manifest.Pair`.
     garment: str
     view: str
-    # Absolute paths; None: there is none.
+    # Absolute paths; None: missing.
     photo: Path | None
     cutout: Path | None
-    faults: tuple[Fault, ...] = ()  # what is wrong with the names alone
-    inside: bool = False  # the photo is looked for in the cutout, a layered document, before `photo` is read
-    unless_inside: tuple[Fault, ...] = ()  # faults that count only if it is not there
-    is_alpha: bool = False  # the cutout's file is an alpha and nothing else, gray
+    faults: tuple[Fault, ...] = ()  # what is wrong with the names
+    inside: bool = False  # the cutout is a layered document that may contain the photo; if not, `photo` is read
+    unless_inside: tuple[Fault, ...] = ()  # faults that count only if the document does not contain the photo
+    is_alpha: bool = False  # the cutout's file is a gray image that holds only the alpha
 
     @property
     def refused(self) -> bool:
-        """True if it is not worth reading."""
+        """True if a fault makes it useless to read the files."""
         return refuses(self.faults)
 
 
 @dataclass(frozen=True)
 class Side:
-    """The photos, or the cutouts."""
+    """One side of the pairs: the photos, or the cutouts."""
 
     kind: str  # `photo` or `cutout`
-    root: Path  # absolute path of their folder, searched with all below it
-    pattern: NamePattern  # how they are named
-    suffixes: frozenset[str]  # of files that can be read, lower case
+    root: Path  # absolute path of their folder, which is searched recursively
+    pattern: NamePattern  # how the files are named
+    suffixes: frozenset[str]  # suffixes of the files that can be read, lower case
 
     @property
     def option(self) -> str:
-        """The option of the pattern."""
+        """The command line option that sets the pattern."""
         return "--pattern" if self.kind == "photo" else "--cutout-pattern"
 
 
 class _Files(NamedTuple):
-    """A side's files by what their names say, and a refused candidate for each file or folder that says nothing."""
+    """A side's files by garment and view, and a refused candidate for each file or folder that has neither."""
 
     side: Side
     keyed: dict[_Folded, list[tuple[Key, Path]]]
@@ -76,12 +76,12 @@ class _Files(NamedTuple):
 
 
 def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -> tuple[Side, Side]:
-    """The photos' side and the retouchers', whose files are named by patterns.
+    """The side of the photos and the side of the cutouts. `patterns` says how the files of each are named.
 
-    Without a folder for the cutouts it is the photos', in which layered documents are the cutouts.
+    If `cutouts` is None, the cutouts are the layered documents in `originals`.
 
     Raises:
-        DatasetError: one is no folder, both are the same, or a pattern is wrong.
+        DatasetError: a path is not a folder, both are the same folder, or a pattern is wrong.
     """
     for given in (originals, cutouts or originals):
         try:
@@ -109,14 +109,14 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
 def find_candidates(
     photos: Side, cutouts: Side, *, out_dir: Path, on_junk: Callable[[str], None] | None = None
 ) -> list[Candidate]:
-    """Candidates in which every photo, every cutout and every unreadable folder is exactly once, by name.
+    """Candidates sorted by name; each photo, each cutout and each unreadable folder is in exactly one of them.
 
-    With both sides in one folder every layered document is in one, and pictures count only where they lie beside it:
-    cutouts in other formats may be there too. Not searched is `out_dir`, nor one side where it lies inside the other,
-    nor hidden files and folders; what operating systems left there goes to `on_junk`.
+    If both sides share one folder, each layered document gets a candidate, and other images count only if a document
+    has the same name, because the folder may hold cutouts in other formats too. Hidden files, `out_dir`, and one side's
+    folder inside the other's are skipped. `on_junk` gets the path of each file that an operating system left behind.
 
     Raises:
-        DatasetError: one of the two folders cannot be read, or has no file to read in it.
+        DatasetError: one of the two folders cannot be read, or holds no file of a known format.
     """
     passed = {out_dir.resolve(), photos.root, cutouts.root}
     is_one_folder = photos.root == cutouts.root
@@ -124,7 +124,7 @@ def find_candidates(
         _read_names(photos, passed, None if is_one_folder else on_junk, may_be_empty=is_one_folder),
         _read_names(cutouts, passed, on_junk),
     )
-    spelt: dict[str, str] = {}  # a garment is spelt as its first photo spells it
+    spelt: dict[str, str] = {}  # each garment's name as its first photo spells it
     for files in both:
         for (garment, _), entries in sorted(files.keyed.items()):
             spelt.setdefault(garment, entries[0][0].garment)
@@ -172,7 +172,7 @@ def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Ca
     name = f"{garment}_{text}" if text else garment
     photo_faults, faults = (_partner_faults(name, *side) for side in zip(entries, both, strict=True))
     faults += view_faults
-    # Of several photos in the documents' own folder some are cutouts: none is better than the wrong one.
+    # If several images share a document's name, some of them are cutouts: no photo is better than a wrong one.
     photo, cutout = (found[0][1] if found else None for found in entries)
     is_one_folder = both[0].side.root == both[1].side.root
     inside = cutout is not None and cutout.suffix.lower() in LAYERED_SUFFIXES and (is_one_folder or not entries[0])
@@ -200,7 +200,7 @@ def _partner_faults(name: str, found: list[tuple[Key, Path]], files: _Files) -> 
 
 
 def _nameless(side: Side, path: Path, code: str, text: str) -> Candidate:
-    """A file, or a folder that cannot be read, which is of no pair."""
+    """A refused candidate for a file or an unreadable folder that belongs to no pair."""
     shown = path.relative_to(side.root).as_posix().encode(errors="backslashreplace").decode()
     short = shown if len(shown) <= _MAX_SHOWN else f"{shown[:_MAX_SHOWN]}..."
     what = side.kind if code == "name" else f"the {side.kind}s' folder"

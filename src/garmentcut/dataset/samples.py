@@ -1,6 +1,6 @@
 """Feeds the training loop: pairs scaled to one size or cut to windows, cached in memory, batched by threads.
 
-Which samples a step gets, and what its augmentation draws from, follows from its number alone: resuming needs no state.
+The samples of a step, and the seeds of its augmentation, depend only on the step's number: resuming needs no state.
 """
 
 import functools
@@ -28,14 +28,14 @@ from garmentcut.recipe import DataConfig
 _Levels = NDArray[np.uint8]
 THREAD_NAME = "garmentcut-batches"
 _LEAST_HARD, _LEAST_LOSS = 0.5, 1e-6
-DRAW_STEPS = 100  # steps for which samples are drawn by the same weights
+DRAW_STEPS = 100  # steps until the weights that samples are drawn by are updated
 _MAX_THREADS = 16
 
 
 def seeded_generator(*names: str | int) -> torch.Generator:
-    """A generator on the CPU for these names, such as `("order", seed, epoch)`.
+    """A generator on the CPU, seeded by a hash of `names`, such as `("order", seed, epoch)`.
 
-    The names are hashed: torch's generator looks at 32 bits of a seed only, and neighbouring seeds must not collide.
+    Hashed, because torch's generator uses only 32 bits of a seed, and neighbouring seeds must not collide.
     """
     digest = hashlib.blake2b(repr(names).encode(), digest_size=4).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest))
@@ -45,14 +45,14 @@ def framed(photo: Photo, alpha: NDArray[np.float32], height: int, *, target: str
     """Scale a photo and its target `(H, W)` in [0, 1] to one height, keeping the whole width.
 
     Returns:
-        `(height, w, 3)` uint8 sRGB and `(height, w)` uint8, 255 for fully garment, of a kind of `DataConfig.target`.
-        Eight bits lose nothing: retouchers' alphas have 33 levels.
+        `(height, w, 3)` uint8 sRGB and `(height, w)` uint8, 255 for fully garment. `target` is one of the values of
+        `DataConfig.target`. Eight bits lose nothing: retouchers' alphas have 33 levels.
     """
     size_hw = height, max(round(photo.size_hw[1] * height / photo.size_hw[0]), 1)
     rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), size_hw), photo.profile)
     if target == "alpha":
         return rgb, np.rint(resize_alpha(alpha, size_hw) * 255).astype(np.uint8)
-    # Made hard before it is scaled: `alpha > 0` of a reduced alpha would be fatter still.
+    # Thresholded before it is scaled: `alpha > 0` of a reduced alpha would cover even more.
     mask = alpha >= 0.5 if target == "alpha >= 128" else alpha > 0
     covered = resize_alpha(mask.astype(np.float32), size_hw)
     return rgb, np.where(covered >= 0.5, np.uint8(255), np.uint8(0))
@@ -61,11 +61,11 @@ def framed(photo: Photo, alpha: NDArray[np.float32], height: int, *, target: str
 def frame_pair(
     photo: Photo, alpha: NDArray[np.float32], *, box_xyxy: tuple[int, int, int, int], data: DataConfig
 ) -> tuple[_Levels, _Levels]:
-    """Scale a photo and its target as `framed` does, to the height of `data.size_hw`; cut or pad the width.
+    """Scale a photo and its target as `framed` does, to the height of `data.size_hw`; crop or pad the width.
 
-    What is too wide is cut about the middle of the garment's box, in pixels of the photo. What is too narrow is padded
-    at the right by repeating the border, of photo and target alike: a garment that runs out of the photo runs on in the
-    padding.
+    A photo that is too wide is cropped around the middle of the garment's box, which is given in pixels of the photo.
+    One that is too narrow is padded at the right by repeating the border of both photo and target, so that a garment
+    cut off by the border continues in the padding.
     """
     height, width = data.size_hw
     rgb, levels = framed(photo, alpha, height, target=data.target)
@@ -77,7 +77,7 @@ def frame_pair(
 
 @dataclass(frozen=True, eq=False)
 class Sample:
-    """One pair as the network sees it; read-only, because the cache shares it."""
+    """One pair as the network sees it. Read-only, because the cache shares its memory."""
 
     # `(3, H, W)` uint8 sRGB; of the refine stage `(4, H, W)`, the fourth channel being the segment stage's alpha.
     photo: Tensor
@@ -89,7 +89,7 @@ class Sample:
 class Planes(NamedTuple):
     """A sample's pixels, `(3, H, W)` (or 4) and `(1, H, W)` uint8.
 
-    Arrays, for each of a loader's threads would make torch start threads of its own to copy a tensor.
+    Arrays and not tensors: copying a tensor in a loader's thread makes torch start further threads for each of them.
     """
 
     photo: _Levels
@@ -97,19 +97,19 @@ class Planes(NamedTuple):
 
     @property
     def nbytes(self) -> int:
-        """Memory that they take."""
+        """Memory that they take, in bytes."""
         return self.photo.nbytes + self.alpha.nbytes
 
 
 class Samples:
-    """The samples of some pairs, read when asked for; any number of threads may ask.
+    """The samples of some pairs, read on demand; safe to use from several threads.
 
-    The first samples are cached, up to `data.cache_gb`; the others are read from disk each time. Nothing is evicted: in
-    an epoch every sample is used once, so the least recently used one is the next to come.
+    The first samples are cached, up to `data.cache_gb`; the others are read from disk each time. Nothing is evicted:
+    each sample is used once per epoch, so the least recently used one is the one that is needed next.
     """
 
     num_channels = 3
-    """Of a photo."""
+    """Number of channels of a sample's photo."""
 
     def __init__(self, manifest: Manifest, pairs: Sequence[Pair], data: DataConfig) -> None:
         self.manifest, self.pairs, self.data = manifest, tuple(pairs), data
@@ -125,16 +125,16 @@ class Samples:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
-        """Raises: IndexError: there are not so many. PhotoError: its files cannot be read; names the file."""
+        """Raises: IndexError: there is no such sample. PhotoError: a file cannot be read; the message names it."""
         planes, pair = self.planes(index), self.pairs[index]
         return Sample(torch.from_numpy(planes.photo), torch.from_numpy(planes.alpha), pair.view, pair.name)
 
-    def planes(self, index: int, draw: int = 0) -> Planes:  # noqa: ARG002 - of whole photos all draws are alike
-        """The pixels of one sample; of samples that are windows, another draw is another window."""
+    def planes(self, index: int, draw: int = 0) -> Planes:  # noqa: ARG002 - whole photos are the same in each draw
+        """The pixels of one sample; if samples are windows, another `draw` gives another window."""
         return cast(Planes, self._cached(index))
 
     def _cached(self, index: int) -> Any:
-        """What `_read` makes of a pair, from memory or from disk."""
+        """What `_read` returns for a pair, from memory or from disk."""
         if (kept := self._kept.get(index)) is not None:
             return kept
         pair = self.pairs[index]
@@ -142,7 +142,7 @@ class Samples:
             found = self._read(pair)
         except PhotoError:
             raise
-        # A decoder out of memory, a profile that cannot be applied: without the photo's name nobody could fix it.
+        # A decoder out of memory, a profile that cannot be applied: the photo's name is needed to fix it.
         except Exception as error:
             raise PhotoError(f"{self.manifest.path_of(pair.photo)}: {str(error) or type(error).__name__}") from error
         with self._lock:
@@ -152,7 +152,7 @@ class Samples:
         return found
 
     def _read(self, pair: Pair) -> Any:
-        """What is cached of a pair: here its planes. It knows its size in memory, `nbytes`."""
+        """Read what is cached of a pair, here its planes; the result has an attribute `nbytes`."""
         photo, alpha = read_pair(self.manifest, pair)
         rgb, levels = frame_pair(photo, alpha, box_xyxy=pair.box_xyxy, data=self.data)
         return Planes(np.ascontiguousarray(rgb.transpose(2, 0, 1)), np.ascontiguousarray(levels)[None])
@@ -160,17 +160,17 @@ class Samples:
 
 @dataclass(frozen=True, eq=False)
 class SampleBatch:
-    """Samples of one step."""
+    """The samples of one step, or of a device's share of it."""
 
     # `(N, 3, H, W)` uint8 sRGB (of the refine stage, 4 channels), in page-locked memory where there is CUDA.
     photos: Tensor
     alphas: Tensor  # `(N, 1, H, W)` uint8
-    views: tuple[str, ...]  # of each
-    names: tuple[str, ...]  # of each
-    indices: tuple[int, ...] = ()  # of each among the samples
+    views: tuple[str, ...]  # of each pair
+    names: tuple[str, ...]  # of each pair
+    indices: tuple[int, ...] = ()  # index of each in its `Samples`
 
     def on(self, device: torch.device | str) -> tuple[Tensor, Tensor]:
-        """Photos and alphas on a device, float32 in [0, 1]; the copy does not wait for what is queued there."""
+        """Photos and alphas on a device, float32 in [0, 1]. The copy does not wait for the work queued there."""
         photos, alphas = (part.to(device, non_blocking=True).float().div_(255) for part in (self.photos, self.alphas))
         return photos, alphas
 
@@ -185,25 +185,25 @@ def batches(
     workers: int = 0,
     weights: Tensor | None = None,
 ) -> Generator[SampleBatch, None, None]:
-    """The batches of some steps, counted from 0, prepared ahead by threads; closing the generator ends them.
+    """Yield the batches of some steps, prepared ahead by threads; closing the generator ends the threads.
 
-    A step's samples follow from its number alone: samples are shuffled anew each epoch, the epochs are laid end to end,
-    and step `s` takes the `batch` samples from place `s * batch` on. A resumed training goes on exactly, and with a
-    dataset smaller than a batch, a step takes several epochs.
+    A step's samples depend only on its number. Samples are shuffled anew each epoch and the epochs are concatenated;
+    step `s` takes the `batch` samples from position `s * batch` on. So a resumed training continues exactly, and if the
+    dataset is smaller than a batch, a step takes several epochs.
 
     Args:
-        samples: what there is.
-        steps: of the training.
-        batch: samples a step, all devices together.
-        seed: of the training.
-        shard: rank of this device, which gets its share of each step, and number of devices.
-        workers: threads; 0: as many as the processor has cores, at most 16.
-        weights: `(len(samples),)` float64: how often each sample is drawn, against the others; `steps` must then lie
-            between two multiples of `DRAW_STEPS`. None: all alike.
+        samples: the samples to draw from.
+        steps: numbers of the steps, from 0.
+        batch: samples per step on all devices together.
+        seed: seed of the training.
+        shard: rank of this device and number of devices; each device gets its share of every step.
+        workers: threads; 0: one per core of the processor, at most 16.
+        weights: `(len(samples),)` float64, how often each sample is drawn relative to the others; `steps` must then lie
+            between two multiples of `DRAW_STEPS`. None: all equally often.
 
     Raises:
-        DatasetError: no samples, or a batch that the devices cannot share evenly.
-        PhotoError: while iterating: a photo cannot be read; names the file.
+        DatasetError: there are no samples, or the devices cannot share a batch evenly.
+        PhotoError: while iterating: a photo cannot be read; the message names the file.
     """
     if not len(samples):
         raise DatasetError(f"{samples.manifest.folder}: no pairs to train on")
@@ -224,12 +224,12 @@ def batches(
 class DrawWeights:
     """How often each sample is drawn: photos of rare views and photos with a high loss more often than others.
 
-    The weights change every `DRAW_STEPS` steps only, so that samples can be prepared ahead; the state is exact.
+    The weights change only every `DRAW_STEPS` steps, so that samples can be prepared ahead. Resuming is exact.
     """
 
     @classmethod
     def of(cls, samples: Samples, data: DataConfig) -> "DrawWeights | None":
-        """Those of samples to learn from, by `rare_views`, `hard_photos`, `wrong_weight`; None: all are drawn alike."""
+        """The weights by `rare_views`, `hard_photos` and `wrong_weight`; None: all samples are drawn equally often."""
         return cls(samples, data) if data.rare_views > 1 or data.hard_photos > 1 else None
 
     def __init__(self, samples: Samples, data: DataConfig) -> None:
@@ -244,13 +244,13 @@ class DrawWeights:
         self._mean_loss = 0.0
 
     def at(self, step: int) -> Tensor:
-        """`(N,)` float64: the weights to draw by at this step, counted from 0; call it in the order of the steps."""
+        """The weights for this step, `(N,)` float64. Steps count from 0; call this in their order."""
         if step % DRAW_STEPS == 0:
             self._used = self._hardness.clone()
         return self._fixed * self._used
 
     def note(self, indices: Sequence[int], losses: Sequence[float]) -> None:
-        """Record the losses of some samples."""
+        """Record the losses of the samples with these indices."""
         mean = sum(losses) / len(losses)
         self._mean_loss = 0.98 * self._mean_loss + 0.02 * mean if self._mean_loss else mean
         for index, loss in zip(indices, losses, strict=True):
@@ -258,7 +258,7 @@ class DrawWeights:
             self._hardness[index] = 0.8 * self._hardness[index] + 0.2 * ratio
 
     def state_dict(self) -> dict[str, Any]:
-        """The state, for a resume."""
+        """The state that resuming needs."""
         return {"hardness": self._hardness, "used": self._used, "mean_loss": self._mean_loss}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -268,10 +268,10 @@ class DrawWeights:
 
 
 def drawn_order(weights: Tensor, num: int, *, seed: int, chunk: int) -> list[int]:
-    """Draw `num` samples by weight, `(N,)`: each as often as its weight says, up to one more or less, in random order.
+    """Draw `num` sample indices in random order, each as often as its weight `(N,)` says, give or take one.
 
-    Systematic resampling (Kitagawa 1996): much less is left to chance than by drawing each on its own. No weight is
-    below 0 and one at least above; another `chunk` of the training's draws has another order.
+    Systematic resampling (Kitagawa 1996), which varies much less than independent draws. Weights must not be negative,
+    and at least one must be positive. Each `chunk` of a training has its own draws.
     """
     generator = seeded_generator("drawn", seed, chunk)
     ends = weights.double().cumsum(0) / weights.double().sum()
@@ -284,18 +284,18 @@ def _prepared(
     samples: Samples, starts: Iterable[int], share: int, index_at: Callable[[int], int], workers: int
 ) -> Generator[SampleBatch, None, None]:
     def rows() -> Iterator[tuple[SampleBatch, int, int]]:
-        """Each row of each batch, which is still empty, and the place that it is drawn for."""
+        """Each row of each batch to fill, and its position in the sequence of all samples."""
         for start in starts:
             batch = _empty_batch(samples, tuple(map(index_at, range(start, start + share))))
             yield from ((batch, row, start + row) for row in range(share))
 
     def filled(job: tuple[SampleBatch, int, int]) -> SampleBatch | None:
-        """The batch, if this is its last row: those before are filled by then."""
+        """Fill a row; returns the batch with its last row, when the results of all earlier rows have been taken."""
         batch, row, place = job
         batch.photos.numpy()[row], batch.alphas.numpy()[row] = samples.planes(batch.indices[row], place)
         return batch if row == share - 1 else None
 
-    num_ahead = share + max(share, workers)  # one batch is ready, and every thread has a sample of a later one to do
+    num_ahead = share + max(share, workers)  # one batch is ready while every thread works on a later one
     with (
         ThreadPoolExecutor(workers, thread_name_prefix=THREAD_NAME) as pool,
         closing(map_in_order(pool, filled, rows(), num_ahead=num_ahead)) as batches_or_none,
@@ -313,9 +313,9 @@ def _empty_batch(samples: Samples, indices: tuple[int, ...]) -> SampleBatch:
 
 
 def _index(place: int, samples: Samples, seed: int) -> int:
-    """Which sample stands at a place in the endless sequence of shuffled epochs.
+    """Index of the sample at a position in the endless sequence of shuffled epochs.
 
-    A cutout marked wrong keeps its place in a share of the epochs only; in the others the next good one stands there.
+    A cutout marked wrong keeps its position only in a share of the epochs; in the others the next good one replaces it.
     """
     num = len(samples)
     epoch, rest = divmod(place, num)

@@ -1,11 +1,10 @@
 """Finds photos of the same garment by perceptual hashes, and splits a dataset so that no garment is in two splits.
 
-A garment's perceptual hash is 12 x 8 cells of its brightness and 12 x 8 of its shape, in 192 bytes. The grid spans two
-standard deviations of the alpha about its centre, so that scale, position and a slightly lower hem make no difference;
-brightness is the square root of the luminance, less its mean over the garment, divided by its standard deviation, so
-that neither exposure nor contrast count; cells on the garment's edge count little for it. Splits go by group of
-look-alikes, by iterative stratification (Sechidis, Tsoumakas and Vlahavas 2011, section 3): the rarest view first, each
-group to the split that lacks most of it.
+A garment's perceptual hash has 192 bytes: 12 x 8 cells of its brightness and 12 x 8 of its shape. The grid extends two
+standard deviations of the alpha from its centre, so that scale, position and a slightly lower hem make no difference.
+Brightness is the square root of the luminance, standardised over the garment, so that neither exposure nor contrast
+matters; cells on the garment's edge count little. Groups of look-alikes are assigned by iterative stratification
+(Sechidis, Tsoumakas and Vlahavas 2011, section 3): the rarest view first, each group to the split that lacks it most.
 """
 
 import base64
@@ -26,26 +25,26 @@ from garmentcut.errors import DatasetError, PhotoError, counted
 from garmentcut.photo.color import srgb_of
 from garmentcut.photo.photo import Photo, to_8_bit
 
-# Hashes nearer to each other are of the same photo. Of 169 real photos, the five that occur twice, cut out by two
-# retouchers each, are at most 0.10 apart, all others, also of one style in another colour, at least 0.26. One saved
-# again, halved, 25 % darker or of another white balance is at most 0.12 from itself in 99 of 100 cases.
+# Hashes closer than this are of the same photo. Of 169 real photos, five occur twice, cut out by two retouchers: those
+# are at most 0.10 apart. All others, even of one style in another colour, are at least 0.26 apart. Saving a photo
+# again, halving it, darkening it by 25 % or changing its white balance moves its hash by at most 0.12 in 99 % of cases.
 NEAR = 0.18
 _GRID_HW = 12, 8
 _CELLS = _GRID_HW[0] * _GRID_HW[1]
 HASH_BYTES = 2 * _CELLS
-_SPAN = 2.0  # standard deviations on each side; an even rectangle ends at 1.7
+_SPAN = 2.0  # standard deviations on each side; a uniform rectangle ends at 1.7
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
-_CONTRAST_FLOOR = 4.0  # levels: plain cloth has no pattern to compare
+_CONTRAST_FLOOR = 4.0  # levels; keeps the noise of plain cloth from being scaled up
 _SHAPE_WEIGHT = 4.0
-_INT8_SCALE = 31.0  # 4, the highest value of shape and four standard deviations of brightness, becomes 124
+_INT8_SCALE = 31.0  # maps 4 to 124: the largest value of shape, and four standard deviations of brightness
 _CHUNK = 128  # rows compared at a time: 5 MB with 10,000 photos
-_SAME_GARMENT_NEAR = NEAR / 2  # front and back of a plain skirt are alike
+_SAME_GARMENT_NEAR = NEAR / 2  # stricter within a garment: front and back of a plain skirt look alike
 _PARTS = ("train", "validation", "test")
-NUM_FOLDS, _MAX_FOLDS = 5, 100  # where nothing else is asked for; most
+NUM_FOLDS, _MAX_FOLDS = 5, 100  # the default, and the most
 
 
 def perceptual_hash(rgb: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArray[np.int8]:
-    """The perceptual hash `(192,)` of the garment in a photo `(H, W, 3)` with its alpha `(H, W)`, not 0 everywhere."""
+    """Perceptual hash `(192,)` of the garment in a photo `(H, W, 3)`; the alpha `(H, W)` must not be 0 everywhere."""
     left, top, right, bottom = _span_of(alpha)
     y, x = max(int(top), 0), max(int(left), 0)
     part = slice(y, int(bottom) + 1), slice(x, int(right) + 1)
@@ -63,7 +62,7 @@ def perceptual_hash(rgb: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArr
 
 
 def find_near(hashes: NDArray[np.int8], near: float = NEAR) -> Iterator[tuple[int, int, float]]:
-    """Rows of `(N, 192)` that are near each other, and how near: `(i, j, distance)` with i < j."""
+    """Yield `(i, j, distance)`, with i < j, for all rows of `(N, 192)` that are closer than `near` to each other."""
     scaled = hashes.astype(np.float32) / np.float32(_INT8_SCALE * np.sqrt(_CELLS))
     squares = (scaled**2).sum(axis=1)
     for start in range(0, len(scaled), _CHUNK):
@@ -75,12 +74,12 @@ def find_near(hashes: NDArray[np.int8], near: float = NEAR) -> Iterator[tuple[in
 
 
 def packed_hashes(hashes: Iterable[bytes]) -> str:
-    """Hashes, each once, as one base64 text for a model's card."""
+    """Distinct hashes as one base64 text, for a model's card."""
     return base64.b64encode(b"".join(dict.fromkeys(hashes))).decode()
 
 
 def unpacked_hashes(text: str) -> tuple[bytes, ...]:
-    """The hashes in what `packed_hashes` made; none of a text that it did not make."""
+    """The hashes in the output of `packed_hashes`; empty for a text that is not base64."""
     try:
         data = base64.b64decode(text, validate=True)
     except ValueError:
@@ -89,26 +88,26 @@ def unpacked_hashes(text: str) -> tuple[bytes, ...]:
 
 
 def hashes_of(manifest: Manifest) -> dict[str, bytes]:
-    """Perceptual hashes of a data set's photos, by their SHA-256: its ledger's, or else drawn anew."""
+    """Perceptual hashes of a dataset's photos by SHA-256, from its ledger; those missing there are computed."""
     known = read_hashes(manifest.folder)
     for pair in manifest.usable:
         if pair.photo_sha256 not in known:
-            with suppress(PhotoError):  # whoever needs its pixels says so
+            with suppress(PhotoError):  # whatever needs the pixels later reports it
                 known[pair.photo_sha256] = fingerprint_of(*read_pair(manifest, pair))
     return known
 
 
 def fingerprint_of(photo: Photo, alpha: NDArray[np.float32]) -> bytes:
-    """The perceptual hash of a photo's garment, as it is kept: 192 bytes."""
+    """The perceptual hash of a photo's garment as it is stored: 192 bytes."""
     return perceptual_hash(srgb_of(to_8_bit(photo.rgb), photo.profile), alpha).tobytes()
 
 
 def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes] = ()) -> frozenset[str]:
-    """Names of the pairs that a model trained on these photos has met before.
+    """Names of the pairs that are not new to a model trained on these photos.
 
-    A pair is met if its photo is one of them, or another of its group is (a near-duplicate, another view of its
-    garment); or if it looks like one of another data set, by its perceptual hash. `photos` are first digits of their
-    SHA-256.
+    A pair is not new if its photo, or another one of its group (a near-duplicate, another view of the garment), is
+    among `photos`, given by the first digits of their SHA-256; or if such a photo nearly matches one of `hashes`, the
+    perceptual hashes of the training photos.
     """
     known, lengths = set(photos), {len(photo) for photo in photos}
     met = {
@@ -126,7 +125,7 @@ def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes
 
 
 def group_garments(garments: Iterable[str], links: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Each garment's group: the alphabetically first of all garments that are linked to it."""
+    """Each garment's group, named after the alphabetically first of all garments linked to it, directly or not."""
     groups = {garment: {garment} for garment in garments}
     for one, other in links:
         if groups[one] is not groups[other]:
@@ -136,7 +135,7 @@ def group_garments(garments: Iterable[str], links: Iterable[tuple[str, str]]) ->
 
 
 def _span_of(alpha: NDArray[np.float32]) -> tuple[float, float, float, float]:
-    """Left, top, right, bottom of the box that the grid divides; it may reach beyond the photo."""
+    """Left, top, right and bottom of the box that the grid covers; it may extend beyond the photo."""
     spans = []
     for axis in (0, 1):
         weights = alpha.sum(axis=axis, dtype=np.float64)
@@ -149,7 +148,7 @@ def _span_of(alpha: NDArray[np.float32]) -> tuple[float, float, float, float]:
 
 
 def _cells(values: NDArray[np.float32], box: tuple[float, float, float, float]) -> NDArray[np.float32]:
-    """Means of the cells of a box over `(H, W)` values, which are 0 outside."""
+    """Mean of `(H, W)` values in each cell of a box; values outside the array count as 0."""
     height, width = values.shape
     left, top, right, bottom = int(np.floor(box[0])), int(np.floor(box[1])), int(np.ceil(box[2])), int(np.ceil(box[3]))
     pads = (max(-top, 0), max(bottom - height, 0)), (max(-left, 0), max(right - width, 0))
@@ -162,9 +161,9 @@ def _cells(values: NDArray[np.float32], box: tuple[float, float, float, float]) 
 def mark_duplicates(
     rows: Iterable[Pair], hashes: Mapping[str, bytes], *, known: Collection[str] = ()
 ) -> tuple[Pair, ...]:
-    """Refuse copies of a photo file, mark look-alikes by their perceptual hashes, and name every usable row's group.
+    """Refuse copies of a photo file, mark look-alikes by their perceptual hashes, and set the group of each usable row.
 
-    Of two copies, those whose names are already `known` in the data set stay. The rows keep their order.
+    Of several copies, one whose name is `known`, that is, already in the dataset, stays. The rows keep their order.
     """
     rows = _refuse_copies(tuple(rows), known)
     usable = [row for row in rows if not row.refused]
@@ -189,7 +188,7 @@ def mark_duplicates(
 
 
 def _refuse_copies(rows: tuple[Pair, ...], known: Collection[str]) -> tuple[Pair, ...]:
-    first: dict[str, str] = {}  # name of the row that a photo file stays with
+    first: dict[str, str] = {}  # by SHA-256 of the photo: name of the row that stays
     for row in sorted(rows, key=lambda row: (row.name not in known, row.name)):
         if not row.refused:
             first.setdefault(row.photo_sha256, row.name)
@@ -205,21 +204,21 @@ def _refuse_copies(rows: tuple[Pair, ...], known: Collection[str]) -> tuple[Pair
 
 @dataclass(frozen=True)
 class Scheme:
-    """How a data set is divided."""
+    """How a dataset is split."""
 
     text: str  # `folds 5`, `parts 70/15/15` or `parts 80/20`
     shares: tuple[tuple[str, float], ...]  # name of each split and its share of the pairs; they add up to 1
 
     @classmethod
     def of_folds(cls, number: int) -> "Scheme":
-        """`fold0`, `fold1` ..., all alike.
+        """Folds of equal size: `fold0`, `fold1` ...
 
         Raises:
-            DatasetError: fewer than 2 or more than 100.
+            DatasetError: there are fewer than 2 or more than 100.
         """
         if not 2 <= number <= _MAX_FOLDS:
             raise DatasetError(f"{number} folds: give 2 to {_MAX_FOLDS}")
-        width = len(str(number - 1))  # so that they sort as they count
+        width = len(str(number - 1))  # leading zeros, so that names sort in numeric order
         return cls(f"folds {number}", tuple((f"fold{fold:0{width}}", 1 / number) for fold in range(number)))
 
     @classmethod
@@ -227,7 +226,7 @@ class Scheme:
         """`train` and `validation`, and `test` if there is a third number.
 
         Raises:
-            DatasetError: not two or three whole numbers above 0, such as 70/15/15.
+            DatasetError: the text is not two or three whole numbers above 0, such as 70/15/15.
         """
         numbers = [int(part) for part in text.split("/")] if re.fullmatch(r"\d{1,6}(/\d{1,6}){1,2}", text) else []
         if not numbers or 0 in numbers:
@@ -239,7 +238,7 @@ class Scheme:
         """The scheme that a manifest names.
 
         Raises:
-            DatasetError: it is none.
+            DatasetError: there is no such scheme.
         """
         kind, _, value = text.partition(" ")
         if kind == "folds" and value.isdecimal():
@@ -252,16 +251,16 @@ class Scheme:
 def assign_splits(
     pairs: Iterable[Pair], scheme: Scheme, *, seed: int, kept: Mapping[str, str] | None = None
 ) -> dict[str, str]:
-    """Assign the groups of usable pairs to splits; the same pairs give the same splits, in whatever order they come.
+    """Assign the groups of usable pairs to splits. The result does not depend on the order of the pairs.
 
-    `kept` names the split that a garment already has, where its group stays. If garments of several splits have become
+    `kept` is the split that each garment already has; its group stays there. If garments of several splits now form
     one group, all go to the split that holds most of its pairs.
 
     Returns:
         The split of each group.
 
     Raises:
-        DatasetError: fewer groups than splits.
+        DatasetError: there are fewer groups than splits.
     """
     views: dict[str, Counter[str]] = defaultdict(Counter)
     for pair in sorted(pairs, key=lambda pair: pair.group):
@@ -284,7 +283,7 @@ def assign_splits(
     for number, view in enumerate(rarest_first):
         groups = [group for group in views if view in views[group] and group not in splits]
         for group in sorted(groups, key=lambda group: (-views[group].total(), order[group])):
-            # Lacks most of the view; of those alike, most of all; then by hash. Sums in another order must not decide.
+            # Most lacking in this view, then overall, then by hash; rounded, because float sums depend on their order.
             needs = {
                 name: (round(float(lack[number]), 6), round(float(lack.sum()), 6), _hash(order[group], name))
                 for name, lack in lacking.items()
@@ -299,10 +298,10 @@ def assign_splits(
 def choose_scheme(
     asked: Scheme | None, seed: int | None, *, own: tuple[Scheme, int] | None, resplit: bool = False
 ) -> tuple[Scheme, int]:
-    """The scheme and seed that were asked for; otherwise the dataset's own; otherwise five folds and 0.
+    """The scheme and seed that were asked for, or else the dataset's own, or else five folds and seed 0.
 
     Raises:
-        DatasetError: others are asked for without `resplit`: garments would change sides unnoticed.
+        DatasetError: they differ from the dataset's own without `resplit`, so that garments would change their split.
     """
     before = own or (Scheme.of_folds(NUM_FOLDS), 0)
     chosen = asked or before[0], before[1] if seed is None else seed
@@ -312,10 +311,10 @@ def choose_scheme(
 
 
 def prove_split(pairs: Iterable[Pair]) -> None:
-    """Check that no garment, no group of look-alikes and no photo file is in two splits; refused pairs do not count.
+    """Check that no garment, group of look-alikes or photo file is in two splits; refused pairs are ignored.
 
     Raises:
-        DatasetError: one does; names it, and the pairs.
+        DatasetError: one of them is; the message names it and the pairs.
     """
     seen: dict[tuple[str, str], Pair] = {}
     for pair in pairs:

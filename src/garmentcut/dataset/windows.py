@@ -1,8 +1,8 @@
 """Training windows for the segment and refine stages: each is cut out of a whole photo by one random homography.
 
-Shift, zoom, aspect, rotation, perspective and mirroring are one resampling of the framed photo, so pixels are repeated
-only where the photo itself ends. A refine window has segment's alpha, its map, as a fourth channel. Colour is varied
-later, on the device, by `garmentcut.dataset.augment`.
+Shift, zoom, aspect, rotation, perspective and mirroring are one resampling of the whole scaled photo, so border pixels
+are repeated only where the photo itself ends. A refine window has a fourth channel, the map: the alpha that the segment
+stage predicts. Colour is varied later, on the device, by `garmentcut.dataset.augment`.
 """
 
 from collections.abc import Sequence
@@ -23,24 +23,24 @@ from garmentcut.photo.mask import thin_of
 from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import AugmentConfig, Recipe, Strength
 
-MAP_REDUCTION = 2  # maps are kept at the segment stage's size: half of the frame that the refine stage works in
+MAP_REDUCTION = 2  # maps are stored at the segment stage's size: half that of the frame of the refine stage
 _EDGE_KERNEL = np.ones((9, 9), np.uint8)
-_EDGE_STEP, _WRONG_STEP = 7, 3  # every so many of these pixels can be the middle of a window
-_UNSURE = 25  # levels of 255 from 0 and 255
+_EDGE_STEP, _WRONG_STEP = 7, 3  # every 7th edge pixel and every 3rd wrong one can be the middle of a window
+_UNSURE = 25  # a map is unsure where it is more levels than this away from 0 and from 255
 _AROUND_KERNEL = np.ones((25, 25), np.uint8)
-_CLEARLY_WRONG = 100  # levels of 255 by which a map may miss the target
-_SHARE_WRONG, _SHARE_THIN = 0.35, 0.2  # of the windows, where there are wrong pixels, or straps
+_CLEARLY_WRONG = 100  # a map is wrong where it misses the target by more levels of 255 than this
+_SHARE_WRONG, _SHARE_THIN = 0.35, 0.2  # of the windows, on wrong pixels and on straps, if there are enough
 _LEAST_PLACES = 20
-_REACH_PX = 12  # of refine, from a map's edge: farther than it is heard later
-_THIN_PX = 11  # of what is so thin that there it may go farther
-_OFF_CENTRE = 0.2  # of the window's sides
+_REACH_PX = 12  # how far from a map's edge refine is trained to change it: farther than it may when cutting
+_THIN_PX = 11  # parts narrower than this are trained at any distance
+_OFF_CENTRE = 0.2  # largest random offset from the middle, as a share of the window's sides
 
 _Levels = NDArray[np.uint8]
 
 
 @dataclass(frozen=True, eq=False)
 class _Whole:
-    """A framed photo, `(h, w, 3)` uint8, its target, `(h, w)` uint8, its maps at half the size, places on its edge."""
+    """A scaled photo `(h, w, 3)`, its target `(h, w)`, its maps at half the size, all uint8; places for windows."""
 
     rgb: _Levels
     target: _Levels
@@ -51,23 +51,23 @@ class _Whole:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes."""
+        """Memory that it takes, in bytes."""
         pixels = sum(part.nbytes for part in (self.rgb, self.target, *self.maps))
         return pixels + self.edge_xy.nbytes + self.wrong_xy.nbytes + self.thin_xy.nbytes
 
 
 class WindowSamples(Samples):
-    """Windows of `data.size_hw` from photos framed `data.frame_height` pixels high.
+    """Windows of `data.size_hw` from photos that are scaled to `data.frame_height` rows.
 
-    With `data.window = "garment"` a window stands about the middle of the garment's box. With `"edge"` it stands on
-    the garment's edge, where a map is clearly wrong, or on a strap, and has a fourth channel: a map of that photo.
+    With `data.window = "garment"`, windows are centred on the garment's box. With `"edge"`, they lie on the garment's
+    edge, where a map is clearly wrong, or on a strap, and have a fourth channel: a map of the photo.
 
     Args:
-        manifest: the data set.
-        pairs: of it.
-        recipe: of the stage.
-        maps: folder with the maps, see `map_paths`; None where `data.window` is `"garment"`.
-        vary: draw windows at random; otherwise each photo has one window, always the same.
+        manifest: the dataset.
+        pairs: the pairs to use.
+        recipe: the stage's recipe.
+        maps: folder with the maps, see `map_paths`; None if `data.window` is `"garment"`.
+        vary: draw windows at random; otherwise each photo always has the same window.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class WindowSamples(Samples):
         self.num_channels = 3 if maps is None else 4
 
     def planes(self, index: int, draw: int = 0) -> Planes:
-        """The pixels of one window; another draw of a photo is another window."""
+        """The pixels of one window; another `draw` of the same photo gives another window."""
         whole: _Whole = self._cached(index)
         config = self.recipe.augment if self.vary else AugmentConfig()
         draws = SampleDraws(config, (self.recipe.training.seed, index, draw, int(self.vary)))
@@ -119,7 +119,7 @@ class WindowSamples(Samples):
         maps = tuple(read_map(path, (height, width)) for path in map_paths(self.maps, pair.name))
         band = cv2.morphologyEx(target, cv2.MORPH_GRADIENT, _EDGE_KERNEL) > 20
         large = cv2.resize(maps[0], (width, height), interpolation=cv2.INTER_LINEAR)
-        # Unsure far from any edge counts as wrong: a strong print, which refine must learn to leave whole.
+        # A map that is unsure far from any edge counts as wrong: refine must learn to keep strong prints whole.
         unsure = (large > _UNSURE) & (large < 255 - _UNSURE) & (cv2.dilate(band.view(np.uint8), _AROUND_KERNEL) == 0)
         wrong = (cv2.absdiff(large, target) > _CLEARLY_WRONG) | unsure
         straps = thin_of(target >= 128)
@@ -128,10 +128,10 @@ class WindowSamples(Samples):
 
 
 def reachable_target(target: _Levels, seen: _Levels) -> _Levels:
-    """A target, `(H, W)` uint8, that asks of the refine stage only what a small window can tell; `seen` is the map.
+    """The target for the refine stage, `(H, W)` uint8: as the map `seen` where a small window cannot tell better.
 
-    What a map has wrong far from its own edge is left to the map: whoever learns to overrule it there, from a few
-    hundred pixels, does the same on new photos where the map is right. Straps and other thin parts stay in the target.
+    Errors of the map far from its own edge are kept: a network that learns to overrule the map there, from a few
+    hundred pixels, also does so on new photos where the map is right. Straps and other thin parts stay in the target.
     """
     garment, inside = (np.asarray(levels >= 128, np.uint8) for levels in (target, seen))
     thin = garment - cv2.morphologyEx(garment, cv2.MORPH_OPEN, _square(_THIN_PX // 2))
@@ -140,10 +140,10 @@ def reachable_target(target: _Levels, seen: _Levels) -> _Levels:
 
 
 def corrupted(levels: _Levels, rng: np.random.Generator, strength: Strength) -> _Levels:
-    """A map with the errors that maps have on photos of another studio.
+    """A map with random errors, like those that maps have on photos of another studio.
 
-    Of the maps that it happens to, half are eroded, dilated or only blurred, a third lose what is thin, and a quarter
-    have a hole or a false positive. `strength` is how often, and the largest kernel in pixels.
+    Of the maps that are changed, half are eroded, dilated or only blurred, a third lose their thin parts, and a quarter
+    get a hole or a false positive. `strength` is how often a map is changed, and the largest kernel in pixels.
     """
     if rng.random() >= strength.p or strength.amount < 3:
         return levels
@@ -177,20 +177,20 @@ def _square(reach: int) -> _Levels:
 
 
 def map_paths(folder: Path, name: str) -> tuple[Path, Path]:
-    """Where the maps of a pair are kept: one as in use, one from another scale of the mirrored photo."""
+    """Paths of a pair's two maps: one as when cutting, one from the mirrored photo at another scale."""
     return folder / f"{name}.png", folder / f"{name}.mirrored.png"
 
 
 def write_map(path: Path, alpha: NDArray[np.float32]) -> None:
-    """Store a map: `(h, w)` float32 in [0, 1], of the whole photo."""
+    """Store a map of a whole photo, `(h, w)` float32 in [0, 1], as 8-bit PNG."""
     write_atomic(path, png_bytes(np.rint(alpha * 255).astype(np.uint8)))
 
 
 def read_map(path: Path, frame_hw: tuple[int, int]) -> _Levels:
-    """A map of a photo that is framed at some size; uint8, half that size.
+    """Read the map of a photo that is scaled to `frame_hw`: uint8, half that size.
 
     Raises:
-        PhotoError: it is missing or damaged; names the file.
+        PhotoError: the file is missing or damaged; the message names it.
     """
     try:
         levels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
@@ -202,13 +202,13 @@ def read_map(path: Path, frame_hw: tuple[int, int]) -> _Levels:
     return _levels(cv2.resize(levels, half_hw[::-1], interpolation=cv2.INTER_LINEAR))
 
 
-# From pixels of a map to pixels of the photo: centres of pixels are whole numbers in both.
+# From coordinates in a map to coordinates in the photo; the centres of pixels are whole numbers in both.
 _CENTRE = (MAP_REDUCTION - 1) / 2
 _ENLARGED = np.array([[MAP_REDUCTION, 0, _CENTRE], [0, MAP_REDUCTION, _CENTRE], [0, 0, 1]])
 
 
 def _some_of(mask: NDArray[np.bool_], step: int) -> NDArray[np.int32]:
-    """Every so many of the places where a mask is true, `(N, 2)`, x before y."""
+    """Every `step`-th place where a mask is true, `(N, 2)`, x before y."""
     return np.argwhere(mask)[::step, ::-1].astype(np.int32)
 
 

@@ -1,7 +1,7 @@
-"""`garmentcut audit`: ranks a dataset's cutouts by how wrong they look to models that never saw them.
+"""`garmentcut audit`: ranks a dataset's cutouts by how wrong they look to models that were not trained on them.
 
-`audit` compares every cutout with a prediction and ranks the suspects; `render_page` shows the most suspect with their
-pictures; `keep_verdicts` writes what a person decides into the manifest.
+`audit` compares each cutout with a prediction and ranks them; `render_page` shows the most suspect ones with pictures;
+`keep_verdicts` writes a person's decisions to the manifest.
 """
 
 import json
@@ -25,26 +25,26 @@ from garmentcut.photo.files import LOCK_NAME, FolderLock, json_of, write_atomic
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.prediction.verdict import place_of
 
-CutoutVerdict = Literal["", "wrong", "right", "unsure"]  # empty: nobody has looked, or a verdict is taken back
+CutoutVerdict = Literal["", "wrong", "right", "unsure"]  # empty: nobody has looked, or a verdict is withdrawn
 VERDICTS = tuple(word for word in get_args(CutoutVerdict) if word)
 
-SUSPECTS_NAME, PAGE_NAME = "suspects.jsonl", "index.html"  # what an audit writes into its folder
+SUSPECTS_NAME, PAGE_NAME = "suspects.jsonl", "index.html"  # files that an audit writes to its folder
 _CAPTIONS = {"ground truth": "cutout", "cutout": "prediction", "where it differs most": "the region, enlarged"}
-_PATIENCE_S = 5.0  # for another command at work in the dataset
-_LEAST_SPREAD = 0.15  # of a logarithm: spreads below it are chance
-_USUAL_SHIFT_PX, _LEAST_SHIFT_PX = 0.8, 0.3  # nobody corrects so little; and the least spread of what is beyond
-_SPREADS_PX = (0.7, 2.5)  # no prediction is better than that; beyond, it is the cutout that differs
-_QUALITY_COUNTS = 0.5  # of a region's own strength: what the label quality score adds to it
-_LEAST_QUALITY = 1e-3  # added before its logarithm
-_USUAL_PX = 100.0  # disputed pixels that every cutout has: below, more or fewer say nothing
+_PATIENCE_S = 5.0  # how long to wait while another command uses the dataset
+_LEAST_SPREAD = 0.15  # of a logarithm; smaller spreads are chance
+_USUAL_SHIFT_PX, _LEAST_SHIFT_PX = 0.8, 0.3  # shifts that nobody corrects; least spread of larger ones
+_SPREADS_PX = (0.7, 2.5)  # limits: no prediction is more exact; a larger spread is due to the cutout
+_QUALITY_COUNTS = 0.5  # weight of the label quality score in a region's strength
+_LEAST_QUALITY = 1e-3  # added before the logarithm is taken
+_USUAL_PX = 100.0  # disputed pixels that every cutout has; differences below this mean nothing
 _MOST = 40.0
-_OTHER_DICE = 0.6  # below, and the model is sure of itself: it is another photo's cutout
-_TURNED = 0.5  # cosine: two shifts that point elsewhere do not confirm each other
+_OTHER_DICE = 0.6  # below this, if the model is confident, the cutout is one of another photo
+_TURNED = 0.5  # cosine of the angle up to which two shifts confirm each other
 
 
 @dataclass(frozen=True)
 class Clue:
-    """One thing that speaks against a cutout."""
+    """One indication that a cutout is wrong."""
 
     kind: str  # `region`, `shift`, `whole`
     strength: float  # in robust standard deviations of the dataset's own cutouts
@@ -53,23 +53,23 @@ class Clue:
 
 @dataclass(frozen=True)
 class Suspect:
-    """A cutout and what speaks against it."""
+    """A cutout and the indications that it is wrong."""
 
     name: str
     score: float  # the strongest clue's strength; higher is more suspect
     clues: tuple[Clue, ...]  # strongest first
-    doubt: float | None  # cross-fitted, in the prediction; None: not known
-    evidence: Evidence  # what the clues were made of
+    doubt: float | None  # cross-fitted doubt of the prediction; None: not known
+    evidence: Evidence  # from which the clues were derived
 
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit found."""
+    """The result of an audit."""
 
     suspects: tuple[Suspect, ...]  # all cutouts that could be examined, most suspect first
-    pairs: dict[str, Pair]  # of each, by name
-    failures: dict[str, str]  # the others: name to reason
-    uses_doubt: bool  # the models' doubt in their predictions is known; else there were too few garments to learn it
+    pairs: dict[str, Pair]  # the pair of each, by name
+    failures: dict[str, str]  # reasons of the others, by name
+    uses_doubt: bool  # whether the doubt of the predictions is known; False: there were too few garments to fit it
 
 
 class Examined(NamedTuple):
@@ -78,7 +78,7 @@ class Examined(NamedTuple):
     name: str
     evidence: Evidence
     height_px: int  # of the photo
-    place: str  # where in the garment its heaviest region lies, in words; empty: not known
+    place: str  # where in the garment its region of highest weight lies, in words; empty: not known
 
 
 def audit(
@@ -88,16 +88,16 @@ def audit(
     use_seen: bool = False,
     on_photo: Callable[[str, str], None] = lambda _name, _failure: None,
 ) -> Audit:
-    """Compare every cutout with a prediction of a model that never saw it, and rank.
+    """Compare each cutout with the prediction of a model that was not trained on it, and rank all cutouts.
 
     Args:
-        trials: what `garmentcut.evaluation.predict.plan_trials` gave; best of a folder of fold runs.
+        trials: the result of `garmentcut.evaluation.predict.plan_trials`, preferably for a folder of fold runs.
         manifest: the dataset.
-        use_seen: go on although a model was trained on photos that it is asked about.
+        use_seen: allow models that were trained on the photos.
         on_photo: called after each photo with its name and why it failed; empty: it did not.
 
     Raises:
-        EvaluationError: a model has learned these very cutouts, mistakes and all.
+        EvaluationError: a model was trained on these cutouts, and so has learned their errors.
         garmentcut.errors.ModelError: a model cannot be loaded.
     """
     if not use_seen:
@@ -122,10 +122,10 @@ def audit(
 def draw_suspects(
     trials: Sequence[Trial], manifest: Manifest, suspects: Iterable[Suspect]
 ) -> dict[str, tuple[Tile, ...]]:
-    """Cut some suspects again and draw them: photo, cutout, prediction, difference, the region enlarged.
+    """Cut some suspects again and draw photo, cutout, prediction, difference and the enlarged region of each.
 
     Returns:
-        Pictures by name; of pairs that cannot be read any more, none.
+        Pictures by name, without pairs that can no longer be read.
     """
     wanted = {suspect.name: suspect for suspect in suspects}
 
@@ -140,17 +140,17 @@ def draw_suspects(
 
 
 def write_suspects(audited: Audit, folder: Path) -> None:
-    """Write `suspects.jsonl`, a row a cutout, most suspect first.
+    """Write `suspects.jsonl`, one row per cutout, most suspect first.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written to.
     """
     rows = (json.dumps(row_of(suspect, audited.pairs[suspect.name])) + "\n" for suspect in audited.suspects)
     write_atomic(folder / SUSPECTS_NAME, "".join(rows).encode())
 
 
 def row_of(suspect: Suspect, pair: Pair) -> dict[str, Any]:
-    """A suspect for machines."""
+    """A suspect as a row of `suspects.jsonl`."""
     return {
         "name": suspect.name,
         "score": round(suspect.score, 3),
@@ -166,11 +166,10 @@ def row_of(suspect: Suspect, pair: Pair) -> dict[str, Any]:
 def rank_suspects(examined: Sequence[Examined], doubts: NDArray[np.float64] | None) -> list[Suspect]:
     """All cutouts, most suspect first.
 
-    Each measure of disagreement is compared with those of the dataset's other cutouts, after what the prediction itself
-    explains is taken out: disputed pixels are divided by the root of how far its border scatters about the rest of the
-    cutout's, and the shift that all cutouts have in common is the model's. A region's strength is that of its weight
-    and half of that of the label quality score. Doubts, `(N,)`, by a model learned from other garments, are shown
-    beside.
+    Each measure of disagreement is compared with its distribution over the dataset, after correcting for errors of the
+    prediction: disputed pixels are divided by the square root of the spread of the border distances, and the median
+    shift, which is the model's own, is subtracted. The strength of a region is that of its weight plus half of that of
+    the label quality score. `doubts`, `(N,)`, by a model fitted to other garments, are only shown, not used to rank.
     """
     evidence = [one.evidence for one in examined]
     units = np.array([one.height_px for one in examined]) / REFERENCE_HEIGHT_PX
@@ -178,7 +177,7 @@ def rank_suspects(examined: Sequence[Examined], doubts: NDArray[np.float64] | No
     spreads = (np.array([one.spread_px for one in evidence]) / units).clip(*_SPREADS_PX)
     qualities = np.array([one.softmin_confidence for one in evidence])
     shifts = np.array([_shift_of(one) for one in evidence]) / units[:, None]
-    shifts = shifts - np.median(shifts, axis=0)  # the model's own
+    shifts = shifts - np.median(shifts, axis=0)  # the median is the model's own shift
     lengths = np.maximum(np.hypot(*shifts.T) - _USUAL_SHIFT_PX, 0)
     regions = _beyond(np.log(weights / np.sqrt(spreads) + _USUAL_PX))
     strengths = {
@@ -198,10 +197,10 @@ def rank_suspects(examined: Sequence[Examined], doubts: NDArray[np.float64] | No
 
 
 def parse_mark(text: str) -> tuple[str, CutoutVerdict]:
-    """`NAME=wrong`, or `NAME=` to take a verdict back.
+    """Parse `NAME=wrong`, or `NAME=` to withdraw a verdict.
 
     Raises:
-        EvaluationError: it is neither.
+        EvaluationError: the text is neither.
     """
     name, equals, verdict = text.rpartition("=")
     if not equals or not name:
@@ -210,10 +209,10 @@ def parse_mark(text: str) -> tuple[str, CutoutVerdict]:
 
 
 def read_verdicts(path: Path) -> dict[str, CutoutVerdict]:
-    """A file that the audit's page saves: `{"verdicts": {name: verdict}}`.
+    """Read a file that the audit's page saved: `{"verdicts": {name: verdict}}`.
 
     Raises:
-        EvaluationError: it cannot be read, or is not one.
+        EvaluationError: it cannot be read, or is not such a file.
     """
     try:
         content = json_of(path.read_text(encoding="utf-8-sig"))["verdicts"]
@@ -227,11 +226,11 @@ def read_verdicts(path: Path) -> dict[str, CutoutVerdict]:
 
 
 def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manifest:
-    """Write verdicts by the pairs' names into a dataset's manifest, all or none; the manifest as written.
+    """Write verdicts, by name of the pair, to a dataset's manifest, all or none; returns the manifest as written.
 
     Raises:
-        EvaluationError: there is no such pair, or it is refused.
-        DatasetError: the manifest cannot be read or written, or `ingest` is at work there.
+        EvaluationError: a pair does not exist or is refused.
+        DatasetError: the manifest cannot be read or written, or `ingest` is using the folder.
     """
     try:
         with FolderLock(folder / LOCK_NAME, timeout_s=_PATIENCE_S):
@@ -256,9 +255,9 @@ def _checked(verdict: object, name: str) -> CutoutVerdict:
 
 
 def render_page(audited: Audit, pictures: Mapping[str, tuple[Tile, ...]], *, dataset: Path, models: str) -> str:
-    """The page of an audit, as HTML, with pictures of the suspects that are shown, by name.
+    """The HTML page of an audit, with pictures, by name, of the suspects that are shown.
 
-    The dataset's folder is for the command that keeps verdicts; `models`, what predicted, in words.
+    `dataset` is the folder for the command that stores verdicts; `models` describes the models.
     """
     template = page_environment().get_template("audit.html.j2")
     return template.render(
@@ -273,7 +272,7 @@ def render_page(audited: Audit, pictures: Mapping[str, tuple[Tile, ...]], *, dat
 
 
 def _shift_of(evidence: Evidence) -> NDArray[np.float64]:
-    """What the prediction and the photo agree on; nothing where they contradict each other."""
+    """The shift that prediction and photo agree on; zero if they contradict each other."""
     model, photo = np.array(evidence.model_shift_xy), np.array(evidence.photo_shift_xy)
     long = float(np.hypot(*model)), float(np.hypot(*photo))
     if min(long) == 0 or float(model @ photo) < _TURNED * long[0] * long[1]:
@@ -282,7 +281,7 @@ def _shift_of(evidence: Evidence) -> NDArray[np.float64]:
 
 
 def _beyond(values: NDArray[np.float64], *, least: float = _LEAST_SPREAD) -> NDArray[np.float64]:
-    """By how many robust standard deviations each value lies above the middle one."""
+    """By how many robust standard deviations each value exceeds the median."""
     away = values - np.median(values)
     return np.asarray(away / max(1.4826 * float(np.median(np.abs(away))), least))
 
@@ -290,7 +289,7 @@ def _beyond(values: NDArray[np.float64], *, least: float = _LEAST_SPREAD) -> NDA
 def _clues(
     evidence: Evidence, strengths: dict[str, float], *, shift_xy: NDArray[np.float64], place: str
 ) -> tuple[Clue, ...]:
-    """Strongest first."""
+    """The clues against a cutout, strongest first."""
     texts = {
         "region": _region_text(evidence.regions[0], place) if evidence.regions else "",
         "shift": _shift_text(shift_xy),

@@ -1,8 +1,8 @@
-"""`garmentcut calibrate --edge`: fits where a studio puts the edge: threshold, steepness and choke of the alpha.
+"""`garmentcut calibrate --edge`: fits the position of the edge to a studio: threshold, steepness and choke of alpha.
 
-Retouchers of one house cut a little inside, those of another a little outside, and a network trained on several cuts
-between them. The three numbers are few enough to be fitted on a dozen photos; that they hold on others is measured on
-photos that had no part in the fit.
+Some studios' retouchers cut slightly inside the edge, others slightly outside, and a network trained on several studios
+cuts in between. Three numbers are few enough to be fitted on a dozen photos. How well they fit other photos is measured
+on photos that were not used in the fit.
 """
 
 from collections.abc import Iterable, Sequence
@@ -22,14 +22,14 @@ _BIASES = tuple(np.arange(-1.0, 3.01, 0.1).round(2).tolist())
 _GAINS = (0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
 _CHOKES_PX = tuple(np.arange(-2.0, 2.01, 0.125).tolist())  # of the network's frame
 _ROUNDS = 2
-_REACH_PX = 8  # around the garment's box: a choke of two pixels, and a soft edge
-_LARGEST_LOGIT = 12.0  # beyond, no edge changes anything
-_WORTH_IT = 0.005  # of the error: moving the edge by a choke costs time in every cut
+_REACH_PX = 8  # margin around the garment's box, for a choke of two pixels and a soft edge
+_LARGEST_LOGIT = 12.0  # alphas of larger logits are the same for all thresholds and steepnesses
+_WORTH_IT = 0.005  # a choke must reduce the error by this share, because it costs time in every cut
 
 
 @dataclass(frozen=True)
 class Edge:
-    """Where the edge is put: fields of the model's card of the same names."""
+    """The position of the edge, as in the fields of the same names on the model's card."""
 
     edge_bias: float = 0.0
     edge_gain: float = 1.0
@@ -37,7 +37,7 @@ class Edge:
 
     @classmethod
     def of(cls, card: ModelCard) -> "Edge":
-        """A card's own."""
+        """The edge of a card."""
         return cls(card.edge_bias, card.edge_gain, card.choke_px)
 
 
@@ -46,14 +46,14 @@ class EdgeSample:
     """One photo's garment, as the network sees its edge and as the retoucher cut it."""
 
     garment: str  # id that all views of one garment share
-    logits: NDArray[np.float16]  # `(h, w)` float16, of the garment's surroundings
+    logits: NDArray[np.float16]  # `(h, w)` float16, of the garment's box with a margin
     target: NDArray[np.uint8]  # `(h, w)` uint8, the retoucher's alpha, 255 for 1
     scale: float = 1.0  # pixels of the photo, in which a choke is given, that one of these stands for
 
     def error_px(self, alpha: Alpha, target: Alpha) -> float:
-        """How far, in pixels of the photo, the edge of an alpha lies from that of a target of the same shape.
+        """Distance between the edges of an alpha and a target of one shape, in pixels of the photo.
 
-        Their summed difference by the outline's length: mask pixels that differ from the one below or to the right.
+        Their summed difference divided by the outline's length: mask pixels that differ from the one below or right.
         """
         mask = self.target >= 128
         outline = np.count_nonzero(mask[1:] != mask[:-1]) + np.count_nonzero(mask[:, 1:] != mask[:, :-1])
@@ -62,29 +62,29 @@ class EdgeSample:
 
 @dataclass(frozen=True)
 class EdgeScore:
-    """How well an edge fits, means over photos."""
+    """How well an edge fits; means over photos."""
 
-    # Difference of the alphas, summed and divided by the outline's length: how far the edge is off, in pixels.
+    # Distance in pixels between the edge and the retoucher's, see `EdgeSample.error_px`.
     edge_error_px: float
     dice: float  # convention `alpha >= 128`
 
 
 @dataclass(frozen=True)
 class EdgeFit:
-    """What was found."""
+    """The result of a fit."""
 
-    edge: Edge  # fitted on all photos
-    before: EdgeScore  # how well the card's own edge fits them
-    after: EdgeScore  # how well an edge fits that was fitted on the other half of the garments, each half in turn
-    num_photos: int  # fitted on
+    edge: Edge  # fitted to all photos
+    before: EdgeScore  # of the card's own edge
+    after: EdgeScore  # cross-validated: each half of the garments is scored with the edge fitted to the other half
+    num_photos: int  # that were fitted to
     num_garments: int  # of these photos
 
 
 def sample_of(cut: CutPair) -> EdgeSample:
-    """What a fit needs of one photo; fit to be the `keep` of `garmentcut.evaluation.predict.predict`.
+    """What a fit needs from one photo; a `keep` for `garmentcut.evaluation.predict.predict`.
 
     Raises:
-        EvaluationError: the model refused the photo, or it and the retoucher have no edge in common.
+        EvaluationError: the model refused the photo, or its edge and the retoucher's do not overlap.
     """
     if cut.prediction is None:
         raise EvaluationError(cut.reason)
@@ -92,13 +92,13 @@ def sample_of(cut: CutPair) -> EdgeSample:
 
 
 def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> EdgeSample:
-    """Keep what a fit needs of one photo.
+    """What a fit needs from one photo.
 
-    The alpha, `(H, W)`, is as a network with `edge` on its card gives it, before any choke; the retoucher's may have
-    any size.
+    `alpha`, `(H, W)`, is the output of a network with `edge` on its card, before any choke. `target`, the retoucher's
+    alpha, may have any size.
 
     Raises:
-        EvaluationError: the two have no edge in common.
+        EvaluationError: the two edges do not overlap.
     """
     scale, target = target.shape[0] / alpha.shape[0], resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
     area = area_of(target > 0, margin_px=_REACH_PX)
@@ -111,12 +111,12 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> EdgeSa
 
 
 def fit_edge(samples: Iterable[EdgeSample], start: Edge) -> EdgeFit:
-    """Fit an edge, from the card's own, on photos that the model has not seen.
+    """Fit an edge to photos that the model has not seen, starting from the card's own edge.
 
-    The edge's error is brought down by threshold and steepness together, then by the choke, and so once more.
+    The error is minimised over threshold and steepness together, then over the choke; both are done twice.
 
     Raises:
-        EvaluationError: fewer than two garments: nothing would show whether the fit holds on others.
+        EvaluationError: there are fewer than two garments, so that the fit cannot be cross-validated.
     """
     samples = list(samples)
     garments = sorted({sample.garment for sample in samples})
@@ -142,12 +142,12 @@ def _fitted(samples: Sequence[EdgeSample], start: Edge) -> Edge:
 
 
 def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
-    """The best threshold and steepness for a choke. Where alpha is moved by a choke, its levels are, too."""
+    """The best threshold and steepness for the edge's choke."""
     tried = [(bias, gain) for bias in _BIASES for gain in _GAINS]
     errors = np.zeros(len(tried))
     for sample in samples:
         near = (np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255))
-        # What a choke takes off an even edge it takes off everywhere: the target, moved back, is what it must hit.
+        # The target is moved by the inverse of the choke, so that the choke need not be applied for each trial.
         target = choke_alpha(_target_of(sample), -edge.choke_px / sample.scale)[near]
         logits = sample.logits[near].astype(np.float32)
         errors += [sample.error_px(alpha_of_logits(logits, bias, gain), target) for bias, gain in tried]
@@ -161,7 +161,7 @@ def _with_choke(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
     def error_of(choke: float) -> float:
         return float(_scores(samples, replace(edge, choke_px=choke * scale))[:, 0].mean())
 
-    errors = {choke: error_of(choke) for choke in _CHOKES_PX[::4]}  # half a pixel apart; 0 is one of them
+    errors = {choke: error_of(choke) for choke in _CHOKES_PX[::4]}  # in steps of half a pixel, including 0
     best = min(errors, key=errors.__getitem__)
     errors |= {choke: error_of(choke) for choke in _CHOKES_PX if 0 < abs(choke - best) < 0.5}
     best = min(errors, key=errors.__getitem__)

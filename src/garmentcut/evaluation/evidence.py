@@ -1,11 +1,11 @@
-"""For the audit: where a cutout and an out-of-fold prediction disagree, and whose border the photo's edges follow.
+"""For the audit: where a cutout and an out-of-fold prediction disagree, and which of the two the photo supports.
 
-Confident learning finds wrong labels where a model that has not seen them is sure of something else (Northcutt et
-al., "Confident learning", JAIR 2021; for masks: Lad and Mueller, "Estimating label quality and errors in semantic
-segmentation data via any model", arXiv 2307.05080, whose score is `softmin_confidence` below). A model errs too,
-though, and is sure of it: so each disputed region is also judged by the photo alone - which of the two borders lies
-on an edge, and whether the region's colours are the garment's or the background's - and a cutout that is shifted as a
-whole is found by how its border lies to the prediction's and to the photo's edges.
+Confident learning finds wrong labels where a model that has not seen them confidently predicts something else
+(Northcutt et al., "Confident learning", JAIR 2021; for masks: Lad and Mueller, "Estimating label quality and errors in
+semantic segmentation data via any model", arXiv 2307.05080, whose score is `softmin_confidence` below). But a model can
+be confident and wrong. So each disputed region is also judged by the photo alone: which of the two borders lies on an
+edge, and whether the region has the colours of the garment or of the background. A cutout that is shifted as a whole is
+found by the distances of its border from the prediction's border and from the photo's edges.
 """
 
 from dataclasses import dataclass
@@ -21,41 +21,41 @@ from garmentcut.photo.mask import Mask, components, slices_of
 
 Floats = NDArray[np.float64]
 
-REFERENCE_HEIGHT_PX = 1728.0  # lengths below are for photos this high, and scaled to others
-_NEAR_PX = 3.0  # of a region: its own stretch of a border
-_FAR_PX = 12.0  # from the border: what no shift of a few pixels explains
-_SEARCH_PX = 6  # a shift by more would have been refused by ingest
-_TRACED_PX = 1.5  # a border so near to an edge follows it
-_POINTS = 4000  # of a border, at most: enough for hundredths of a pixel
-_LEAST_POINTS = 36  # or nothing is fitted
-_LEAST_STRETCH = 12  # points of a stretch, or nothing is said of it
+REFERENCE_HEIGHT_PX = 1728.0  # lengths below are for photos of this height, and scaled for others
+_NEAR_PX = 3.0  # parts of a border this close to a region belong to it
+_FAR_PX = 12.0  # distances from the border that no shift by a few pixels can explain
+_SEARCH_PX = 6  # larger shifts are refused by ingest
+_TRACED_PX = 1.5  # a border this close to an edge follows it
+_POINTS = 4000  # most points of a border that are used; enough for hundredths of a pixel
+_LEAST_POINTS = 36  # with fewer nothing is fitted
+_LEAST_STRETCH = 12  # parts of a border with fewer points are not judged
 _MARGIN_PX = 40
-_DEPTH_PX = 5.0  # a region that nowhere lies deeper than that beyond the prediction's border is its usual error
-_AROUND_PX = 24  # of a region: where its colours are compared
-_LEAST_SIDE_PX = 12  # pixels of each side, or no colour is known
-_UNTRACED, _TRACED = 1.25, 0.4  # how much a region counts whose cutout's border follows no edge; and wholly follows one
-_TEMPERATURE = 0.1  # cleanlab's
+_DEPTH_PX = 5.0  # a region that is nowhere farther from the prediction's border is a usual error of predictions
+_AROUND_PX = 24  # distance from a region within which its colours are compared
+_LEAST_SIDE_PX = 12  # pixels that each side needs for its colour to be known
+_UNTRACED, _TRACED = 1.25, 0.4  # weight of a region where the cutout's border follows no edge, and all along one
+_TEMPERATURE = 0.1  # as in cleanlab
 
 
 class Region(NamedTuple):
-    """A part of the photo that only one of cutout and prediction takes for garment."""
+    """A part of the photo that is garment in only one of cutout and prediction."""
 
     box_xyxy: tuple[int, int, int, int]  # in pixels of the photo, right and bottom exclusive
-    is_missing: bool  # the cutout lacks it; else it has it too much
+    is_missing: bool  # True: the cutout lacks it; False: the cutout has it and the prediction has not
     area_px: int  # pixels
-    depth_px: float  # largest distance of it from the prediction's border
+    depth_px: float  # its largest distance from the prediction's border
     confidence: float  # mean of |2 alpha - 1| of the prediction in it, in [0, 1]
-    # In [-1, 1]: above zero, the photo has its edge at the prediction's border, not at the cutout's.
+    # In [-1, 1]; positive: the photo's edge is at the prediction's border, not at the cutout's.
     edge_support: float
-    color_support: float  # in [-1, 1]: above zero, its colours speak for the prediction
-    # In [0, 1]: how much of the cutout's border here follows an edge of the photo, against the rest of it.
+    color_support: float  # in [-1, 1]; positive: its colours support the prediction
+    # In [0, 1]: how much of the cutout's border here follows an edge of the photo, relative to the rest of the border.
     traced: float = 1.0
 
     @property
     def weight(self) -> float:
-        """Disputed pixels, by how sure the model is of them and how well the photo bears it out.
+        """Number of disputed pixels, weighted by the model's confidence and by how well the photo supports it.
 
-        A border that follows an edge may follow the wrong one, so it still counts for something.
+        A cutout's border that follows an edge may follow the wrong one, so such a region still has some weight.
         """
         support = float(np.clip(0.5 + 0.5 * (self.edge_support + self.color_support), 0.05, 1.5))
         return self.area_px * self.confidence**2 * support * (_UNTRACED - (_UNTRACED - _TRACED) * self.traced)
@@ -63,16 +63,16 @@ class Region(NamedTuple):
 
 @dataclass(frozen=True)
 class Evidence:
-    """What speaks against one cutout."""
+    """The evidence against one cutout."""
 
     dice: float  # of cutout and prediction, `alpha >= 0.5`
-    softmin_confidence: float  # Lad and Mueller's label quality, in [0, 1], low is suspect
-    regions: tuple[Region, ...]  # disputed regions, heaviest first
-    # By how many pixels the cutout lies right of and below the prediction, as a whole.
+    softmin_confidence: float  # Lad and Mueller's label quality, in [0, 1]; low is suspect
+    regions: tuple[Region, ...]  # disputed regions, by descending weight
+    # By how many pixels the cutout as a whole lies right of and below the prediction.
     model_shift_xy: tuple[float, float]
-    photo_shift_xy: tuple[float, float]  # and of the photo's edges
-    growth_px: float  # by how much its border lies outside the prediction's, all around
-    spread_px: float  # how far the rest of the border scatters about that
+    photo_shift_xy: tuple[float, float]  # the same against the photo's edges
+    growth_px: float  # by how much its border lies outside the prediction's on all sides
+    spread_px: float  # spread of the border distances that shift and growth leave unexplained
 
 
 def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evidence:
@@ -87,7 +87,7 @@ def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evid
     light, warmth = colors.mean(axis=2), (colors[..., 0] - colors[..., 2]) / 2
     their_inside = inside_of(theirs[area])
     yx = np.argwhere(border_of(theirs[area]))
-    slopes: Any = np.gradient(their_inside)  # downwards, and to the right
+    slopes: Any = np.gradient(their_inside)  # down and right
     down, right = (slope[tuple(yx.T)] for slope in slopes)
     normals = -np.column_stack([right, down]).astype(np.float64)
     lengths = np.linalg.norm(normals, axis=1, keepdims=True)
@@ -119,7 +119,7 @@ def gather_evidence(rgb: NDArray[np.uint8], target: Alpha, alpha: Alpha) -> Evid
 
 
 def softmin_confidence(alpha: Alpha, theirs: Mask) -> float:
-    """Label quality of a mask: softmin over pixels of the probability that the model gives the label it has.
+    """Label quality of a mask: softmin over pixels of the probability that the model gives to the pixel's label.
 
     Source: Lad and Mueller 2023, as in cleanlab's `segmentation.rank` with its temperature of 0.1.
     """
@@ -130,38 +130,38 @@ def softmin_confidence(alpha: Alpha, theirs: Mask) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Scene:
-    """Everything around the garment, cut out of the photo."""
+    """The part of the photo around the garment, and what is derived from it."""
 
     colors: NDArray[np.float32]  # `(h, w, 3)` float32, the photo
-    edges: NDArray[np.float32]  # `(h, w)` float32: how steep the photo is, in lightness or in warmth
-    theirs: Mask  # the cutout's
-    ours: Mask  # the prediction's
-    alpha: Alpha  # the prediction's
-    # Signed distances from the two borders.
+    edges: NDArray[np.float32]  # `(h, w)` float32: steepness of the photo, in lightness or in warmth
+    theirs: Mask  # the cutout's mask
+    ours: Mask  # the prediction's mask
+    alpha: Alpha  # the prediction's alpha
+    # Signed distances from the two borders, see `inside_of`.
     their_inside: NDArray[np.float32]
     our_inside: NDArray[np.float32]
-    border_yx: NDArray[np.intp]  # `(N, 2)`, of the cutout
-    normals: Floats  # `(N, 2)` outward unit normals x, y of that border; not a number: it has none
-    corner_xy: tuple[int, int]  # where in the photo it begins
-    unit: float  # pixels of the photo that one of a photo 1728 high stands for
+    border_yx: NDArray[np.intp]  # `(N, 2)`, border pixels of the cutout
+    normals: Floats  # `(N, 2)` outward unit normals x, y of that border; NaN: it has none
+    corner_xy: tuple[int, int]  # position of its top left corner in the photo
+    unit: float  # pixels of this photo per pixel of a photo 1728 pixels high
 
 
 def inside_of(mask: Mask) -> NDArray[np.float32]:
-    """Signed distance from a mask's border in pixels, above zero inside; its border pixels lie half a pixel inside."""
-    distance = distance_to(border_of(mask))  # the border's own pixels belong to the mask
+    """Signed distance from a mask's border in pixels, positive inside; border pixels are half a pixel inside."""
+    distance = distance_to(border_of(mask))  # the border pixels belong to the mask
     return np.where(mask, distance + np.float32(0.5), np.float32(0.5) - distance)
 
 
 @dataclass(frozen=True, eq=False)
 class EdgesMet:
-    """Points of the cutout's border, and where along its normal each meets the photo's steepest edge."""
+    """Points of the cutout's border, and where the photo's steepest edge lies along the normal of each."""
 
     yx: NDArray[np.intp]  # `(N, 2)`
-    normals: Floats  # `(N, 2)`, as the scene's
-    # `(N,)`: how far outside of the border the steepest edge lies, 6 px to either side being searched.
+    normals: Floats  # `(N, 2)`, as in `Scene`
+    # `(N,)`: how far outside the border the steepest edge lies, searched within 6 px on both sides.
     offsets_px: Floats
-    is_clear: NDArray[np.bool_]  # `(N,)` bool: there is one; where all is flat, its steepest place is chance
-    unit: float  # as the scene's
+    is_clear: NDArray[np.bool_]  # `(N,)` bool: there is an edge; in flat areas the steepest place is chance
+    unit: float  # as in `Scene`
 
     @property
     def shift_xy(self) -> tuple[float, float]:
@@ -172,9 +172,9 @@ class EdgesMet:
         return -float(fit[0]), -float(fit[1])
 
     def traced_in(self, near: Mask) -> float:
-        """How much of the border within `near` follows an edge, as a share of how much of all of it does; at most 1.
+        """How much of the border within `near` follows an edge, relative to the whole border; at most 1.
 
-        Who cuts a garment out follows its edges, well or badly; a border through plain cloth was not meant.
+        A retoucher follows the garment's edges, more or less well; a border through plain cloth is a mistake.
         """
         follows = self.is_clear & (np.abs(self.offsets_px) <= max(_TRACED_PX * self.unit, 0.75))
         here = near[tuple(self.yx.T)]
@@ -184,7 +184,7 @@ class EdgesMet:
 
 
 def edges_met(scene: Scene) -> EdgesMet:
-    """Search the photo's edges along the normals of the cutout's border."""
+    """Search for the photo's edges along the normals of the cutout's border."""
     step = max(len(scene.border_yx) // _POINTS, 1)
     known = np.isfinite(scene.normals[::step]).all(axis=1)
     yx, normals = scene.border_yx[::step][known], scene.normals[::step][known]
@@ -198,17 +198,17 @@ def edges_met(scene: Scene) -> EdgesMet:
 
 
 def displacement(scene: Scene, *, apart_from: Mask | None) -> tuple[tuple[float, float], float, float]:
-    """Shift and growth of the cutout against the prediction: Huber's regression of border distances on the normals.
+    """Shift and growth of the cutout against the prediction, by Huber regression of border distances on the normals.
 
-    Where the cutout is shifted by d, its border lies d·n outside the prediction's, n being the outward normal. The
-    border of the region `apart_from` is left out of the spread, if more than half is left: a side that is cut away
-    would else look as if the prediction's border were rough.
+    If the cutout is shifted by d, its border lies d·n outside the prediction's, where n is the outward normal. The
+    border of the region `apart_from` is left out of the spread if more than half of the border remains: otherwise a
+    side that was cut away would look as if the prediction's border were rough.
 
     Returns:
-        Shift x, y; growth: how far outside it lies all around; spread: how far the rest of it scatters about that.
+        Shift x, y; growth, by how much it lies outside on all sides; spread of the unexplained distances.
     """
     border, normals = tuple(scene.border_yx.T), scene.normals
-    outside = 0.5 - scene.our_inside[border].astype(np.float64)  # it lies half a pixel inside its own mask
+    outside = 0.5 - scene.our_inside[border].astype(np.float64)  # border pixels are half a pixel inside their mask
     usable = (np.abs(outside) < _FAR_PX * scene.unit) & np.isfinite(normals).all(axis=1)
     if np.count_nonzero(usable) < _LEAST_POINTS:
         return (0.0, 0.0), 0.0, float(np.abs(outside).mean())
@@ -221,7 +221,7 @@ def displacement(scene: Scene, *, apart_from: Mask | None) -> tuple[tuple[float,
 
 
 def _huber(normals: Floats, values: Floats) -> tuple[Floats, Floats]:
-    """Shift x, y and growth by least squares, far values weighted down again and again (Huber 1964); residuals."""
+    """Shift x, y and growth by iteratively reweighted least squares (Huber 1964), and the residuals."""
     design = np.column_stack([normals, np.ones(len(normals))])
     weights, fit, residuals = np.ones(len(values)), np.zeros(3), values
     for _ in range(8):
@@ -234,7 +234,7 @@ def _huber(normals: Floats, values: Floats) -> tuple[Floats, Floats]:
 
 
 def _all_of(theirs: Mask, ours: Mask, alpha: Alpha) -> Region:
-    """One of the two is empty: the other one is the region."""
+    """The region if one of the two masks is empty: it is the other mask."""
     area = area_of(theirs, ours)
     assert area is not None
     box = (area[1].start, area[0].start, area[1].stop, area[0].stop)
@@ -244,7 +244,7 @@ def _all_of(theirs: Mask, ours: Mask, alpha: Alpha) -> Region:
 
 
 def _regions(scene: Scene, met: EdgesMet) -> list[tuple[Region, Mask]]:
-    """Each with its pixels."""
+    """The disputed regions, each with its mask."""
     found = []
     for is_missing, wrong in ((True, scene.ours & ~scene.theirs), (False, scene.theirs & ~scene.ours)):
         labels, _, boxes = components(wrong, neighbours=4)
@@ -283,7 +283,7 @@ def _region(
 
 
 def _color_support(scene: Scene, window: Area, here: Mask, apart_px: NDArray[np.float32]) -> float:
-    """Whether the region looks like the garment, above zero, or like the background beside it."""
+    """Whether the region looks like the garment (positive) or like the background next to it."""
     reach = (apart_px <= _AROUND_PX * scene.unit) & (np.abs(scene.their_inside[window]) > 2)
     colors, ours, theirs = scene.colors[window], scene.ours[window], scene.theirs[window]
     apart = []

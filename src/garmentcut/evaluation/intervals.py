@@ -1,16 +1,16 @@
-"""95 % intervals of evaluations and studies by the bootstrap, over garments: photos of one garment err together.
+"""95 % bootstrap intervals for evaluations and studies; garments are resampled, as errors within one are correlated.
 
-Each draw takes as many garments as there are, with replacement, and all photos of each (Davison and Hinkley 1997,
-section 3.8). `Bootstrap` gives percentile intervals of the three hundred figures of an evaluation. It draws once for
-all of them, and weighs the photos: `scipy.stats.bootstrap` would draw again for each.
+Each resample takes as many garments as there are, with replacement, and all photos of each (Davison and Hinkley 1997,
+section 3.8). `Bootstrap` gives percentile intervals for the three hundred statistics of an evaluation. It resamples
+once for all of them, as weights of photos, while `scipy.stats.bootstrap` would resample again for each.
 
-`difference_of` compares two models photo by photo, or two variants of a training. There luck in training is drawn too:
-within each fold garments and seeds, crossed (Owen 2007, "The pigeonhole bootstrap"; strata as in Davison and Hinkley,
-section 3.2). Few things drawn plainly vary by (n - 1) / n too little, so deviations from one are multiplied by
-sqrt(n / (n - 1)) (Rao and Wu 1988); and their spread is itself uncertain, so the percentile interval is stretched by
-Student's t over the normal distribution's quantile, with degrees of freedom after Satterthwaite (1946). Of one seed and
-several folds, folds are drawn, each a training of its own; of one training each, garments alone: luck cannot be told
-from merit then.
+`difference_of` compares two models, or two variants of a training, photo by photo. For variants, the randomness of
+training is resampled too: within each fold garments and seeds, crossed (Owen 2007, "The pigeonhole bootstrap"; strata
+as in Davison and Hinkley, section 3.2). The plain bootstrap of n items underestimates the variance by (n - 1) / n, so
+deviations from a weight of 1 are multiplied by sqrt(n / (n - 1)) (Rao and Wu 1988). As the estimated spread is itself
+uncertain, the percentile interval is widened by the ratio of Student's t to the normal quantile, with degrees of
+freedom after Satterthwaite (1946). With one seed and several folds, folds are resampled, each being a training of its
+own. With a single training per variant, only garments are: the randomness of training then remains unknown.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -22,25 +22,25 @@ from numpy.typing import NDArray
 from scipy import stats
 
 RESAMPLES, PAIRED_RESAMPLES = 2000, 4000
-LEAST_GARMENTS = 5  # with fewer there are too few different draws to say anything
+LEAST_GARMENTS = 5  # with fewer there are too few different resamples
 _LEVEL = 0.95
 _TAILS = ((1 - _LEVEL) / 2, (1 + _LEVEL) / 2)
-_CELLS = 2_000_000  # of the table of weights worked on at a time: bounds the memory
+_CELLS = 2_000_000  # of the table of weights that are processed at once; limits memory
 
 Floats = NDArray[np.float64]
 
 Drawn = Literal["garments and seeds", "folds", "garments"]
 
 Weights = NDArray[np.int32]
-"""`(photos, resamples)`: how often each photo is in each resample; photos in the order of the sorted values."""
+"""`(photos, resamples)`: how often each photo is in each resample, in the order of the sorted values."""
 
 Figure = Callable[[Floats, Weights], Floats]
-"""From the sorted values `(photos,)` and their weights to one figure a resample."""
+"""Maps sorted values `(photos,)` and their weights to a statistic of each resample, `(resamples,)`."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its 95 % interval; None: of too few garments, fewer than `LEAST_GARMENTS` in an evaluation."""
+    """A statistic with its 95 % interval; None: too few garments, in an evaluation fewer than `LEAST_GARMENTS`."""
 
     value: float
     low: float | None = None
@@ -56,15 +56,15 @@ def median(values: Floats, weights: Weights) -> Floats:
     """The middle value, or the mean of the middle two."""
     upto = weights.cumsum(axis=0, dtype=np.int32)
     num = upto[-1]
-    # A value's place: how many photos end before its rank.
+    # Index of the value at a rank: the number of photos whose cumulated weight is below it.
     low, high = (values[np.count_nonzero(upto <= rank, axis=0)] for rank in ((num - 1) // 2, num // 2))
     return np.asarray((low + high) / 2)
 
 
 def worst(share: float, *, higher_is_better: bool) -> Figure:
-    """Mean over the worst `share` of the photos, of one at least: how bad the bad ones are.
+    """Mean over the worst `share` of the photos, but at least one photo.
 
-    Where the share is no whole number of photos, the last one counts by its fraction.
+    If the share is not a whole number of photos, the last one counts by the fraction.
     """
 
     def mean_of_worst(values: Floats, weights: Weights) -> Floats:
@@ -86,18 +86,18 @@ def share_from(limit: float) -> Figure:
 
 @dataclass(frozen=True, eq=False)
 class Bootstrap:
-    """Draws of garments, made once and used for every figure over the same photos."""
+    """Resamples of garments, drawn once and used for all statistics of the same photos."""
 
-    clusters: NDArray[np.intp]  # `(photos,)`: the number of each photo's garment
-    # `(garments, resamples)`: how often each garment was drawn; none of fewer than `LEAST_GARMENTS`.
+    clusters: NDArray[np.intp]  # `(photos,)`: index of each photo's garment
+    # `(garments, resamples)`: how often each garment was drawn; no resamples if garments < `LEAST_GARMENTS`.
     draws: NDArray[np.int32]
 
     @classmethod
     def of(cls, garments: Sequence[str], *, resamples: int = RESAMPLES, seed: int = 0) -> "Bootstrap":
-        """Draw, from the garment of each photo; the same seed gives the same draws.
+        """Draw the resamples, given the garment of each photo; the same seed gives the same ones.
 
         Raises:
-            ValueError: no photos.
+            ValueError: there are no photos.
         """
         if not len(garments):
             raise ValueError("no photos to draw from")
@@ -106,10 +106,10 @@ class Bootstrap:
         return cls(clusters.reshape(-1), _drawn_times(len(names), resamples, np.random.default_rng(seed)))
 
     def estimate(self, values: Sequence[float], figures: Mapping[str, Figure]) -> dict[str, Estimate]:
-        """Figures over photos, each with its interval.
+        """Statistics over photos, each with its interval.
 
         Raises:
-            ValueError: not a value for each photo.
+            ValueError: there is not exactly one value per photo.
         """
         if len(values) != len(self.clusters):
             raise ValueError(f"{len(values)} values for {len(self.clusters)} photos")
@@ -128,21 +128,21 @@ class Bootstrap:
         }
 
     def ratio(self, hits: Sequence[float], totals: Sequence[float]) -> Estimate | None:
-        """The sum of `hits` over the sum of `totals`, each one a photo; None: the totals are 0."""
+        """The sum of `hits` divided by the sum of `totals`, both per photo; None: the totals are 0."""
         found = self._ratios(hits, totals)
         return None if found is None else _estimate(*found)
 
     def ratio_difference(
         self, hits: Sequence[float], totals: Sequence[float], other_hits: Sequence[float], other_totals: Sequence[float]
     ) -> "Difference | None":
-        """The difference of two such ratios over the same photos, without p; None: a total is 0."""
+        """The difference of two such ratios over the same photos, without a p-value; None: a total is 0."""
         ours, theirs = self._ratios(hits, totals), self._ratios(other_hits, other_totals)
         if ours is None or theirs is None:
             return None
         return Difference(**vars(_estimate(ours[0] - theirs[0], ours[1] - theirs[1])))
 
     def _ratios(self, hits: Sequence[float], totals: Sequence[float]) -> tuple[float, Floats] | None:
-        """A ratio, and those of the draws: not a number where one has nothing to count; None: the totals are 0."""
+        """A ratio and that of each resample, NaN where the total is 0; None: the totals are 0."""
         hit, total = (np.bincount(self.clusters, np.asarray(values, np.float64)) for values in (hits, totals))
         if not total.sum():
             return None
@@ -156,22 +156,22 @@ class FoldBlock:
     """The differences of one fold."""
 
     values: Floats  # `(photos, seeds)`
-    garments: Sequence[str]  # of each photo; those who look alike count as one
+    garments: Sequence[str]  # of each photo; garments that look alike count as one
 
 
 @dataclass(frozen=True)
 class Difference(Estimate):
-    """A mean difference over photos, each of which counts the same, as the mean over its seeds."""
+    """A mean difference over photos with equal weights; each photo's difference is the mean over its seeds."""
 
-    p: float | None = None  # of so large a difference by chance; None: not known
-    drawn: Drawn = "garments"  # what the interval is over
+    p: float | None = None  # p-value; None: not known
+    drawn: Drawn = "garments"  # what was resampled for the interval
 
 
 def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> Difference:
-    """The mean difference with its interval, of one block a fold; the same seed gives the same interval.
+    """The mean difference with its interval, given one block per fold; the same seed gives the same interval.
 
     Raises:
-        ValueError: no photos.
+        ValueError: there are no photos.
     """
     num_photos = sum(len(block.values) for block in blocks)
     if not num_photos:
@@ -196,19 +196,19 @@ def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMP
 
 @dataclass(frozen=True, eq=False)
 class Draws:
-    """Draws made once, for any values over the same photos and trainings."""
+    """Resamples drawn once, for any values of the same photos and trainings."""
 
-    photos: tuple[Floats, ...]  # for each fold `(photos, resamples)`: what each photo counts, less 1
-    seeds: tuple[Floats, ...]  # for each fold `(seeds, resamples)`: what each seed counts, less 1
-    garments_freedom: int  # garments, less one a fold; 0: not drawn
-    runs_freedom: int  # likewise of seeds, or folds
-    drawn: Drawn  # in words
+    photos: tuple[Floats, ...]  # for each fold `(photos, resamples)`: weight of each photo, minus 1
+    seeds: tuple[Floats, ...]  # for each fold `(seeds, resamples)`: weight of each seed, minus 1
+    garments_freedom: int  # degrees of freedom: garments minus one per fold; 0: not resampled
+    runs_freedom: int  # the same for seeds or folds
+    drawn: Drawn  # what was resampled, in words
 
     @classmethod
     def of(cls, blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> "Draws | None":
-        """Draw; None: no fold has two garments."""
+        """Draw the resamples; None: no fold has two garments."""
         rng, drawn = np.random.default_rng(seed), _levels_drawn(blocks)
-        if drawn == "folds":  # a fold's garments come and go with it
+        if drawn == "folds":  # all garments of a fold get its weight
             nothing = tuple(np.zeros((len(block.values), resamples)) for block in blocks)
             return cls(nothing, tuple(_deviations(len(blocks), resamples, rng)[:, None]), 0, len(blocks) - 1, drawn)
         photos, seeds, garments_freedom, runs_freedom = [], [], 0, 0
@@ -223,10 +223,10 @@ class Draws:
         return cls(tuple(photos), tuple(seeds), garments_freedom, runs_freedom, drawn)
 
     def spread(self, centred: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
-        """By how much each draw misses the mean of values: for each fold `(photos, seeds)`, less that mean.
+        """How far each resample's mean is from the mean, which is already subtracted from `centred`, per fold.
 
         Returns:
-            With garments and trainings drawn; with only garments drawn; with only trainings; zeros where they are not.
+            With garments and trainings resampled, with garments only, with trainings only; 0 if they are not resampled.
         """
         num = sum(len(values) for values in centred)
         both, garments, trainings = (np.zeros(self.photos[0].shape[1]) for _ in range(3))
@@ -246,14 +246,14 @@ def _levels_drawn(blocks: Sequence[FoldBlock]) -> Drawn:
 
 
 def _deviations(num: int, resamples: int, rng: np.random.Generator) -> Floats:
-    """How often each of `num` things is in each draw of `num`, less 1, `(num, resamples)`; widened, see above."""
+    """Weight of each of `num` items in each resample, minus 1, `(num, resamples)`; scaled as Rao and Wu do."""
     if num < 2:
         return np.zeros((num, resamples))
     return np.asarray((_drawn_times(num, resamples, rng) - 1.0) * np.sqrt(num / (num - 1)))
 
 
 def _drawn_times(num: int, resamples: int, rng: np.random.Generator) -> NDArray[np.int32]:
-    """How often each of `num` things is in each draw of `num` with replacement, `(num, resamples)`."""
+    """How often each of `num` items is in each resample of `num` with replacement, `(num, resamples)`."""
     return np.ascontiguousarray(rng.multinomial(num, np.full(num, 1 / num), size=resamples).T, np.int32)
 
 

@@ -1,13 +1,13 @@
 """The metrics of one photo, for `scores`, calibration, audit and studies: pure functions of two masks or two alphas.
 
-`measure` computes all. A mask is `(H, W)` bool, True is garment; an alpha is `(H, W)` float32 in [0, 1]; both
-of a pair have one size. Every function gives a number for empty masks too. All beyond the frame counts as background,
-so a garment that leaves the frame has an outline there.
+`measure` computes all of them. A mask is `(H, W)` bool, True is garment; an alpha is `(H, W)` float32 in [0, 1]; both
+arguments must have the same size. Every function returns a number for empty masks too. Everything outside the frame
+counts as background, so a garment that leaves the frame has an outline there.
 
-Distances are Euclidean, between the centres of border pixels, exact; a border pixel is one that an erosion by a cross
-removes. These are MONAI's conventions, but for empty masks, of which MONAI makes nan or infinity. The errors of soft
-alpha are taken on the edge band, the pixels where the *target* is soft or its edge is near, so that all models are
-measured on the same pixels, as on the unknown part of a matting benchmark's trimap.
+Distances are exact Euclidean distances between the centres of border pixels; a border pixel is one that an erosion by
+a cross removes. These are MONAI's conventions, except for empty masks, for which MONAI returns nan or infinity. Errors
+of soft alpha are measured on the edge band, the pixels where the *target* is soft or its edge is near, so that all
+models are measured on the same pixels, like the unknown region of a trimap in matting benchmarks.
 """
 
 import math
@@ -22,15 +22,15 @@ from scipy.spatial import KDTree
 
 from garmentcut.photo.mask import THIN_PX, Mask, bounding_box, components, dilate, erode, mask_iou, slices_of, thin_of
 
-EDGE_BAND_PX = 5  # so near to the target's edge the edge band's pixels lie: the errors of a good model lie within
-LEAST_HOLE_PX = 25  # smaller holes are specks, and not counted
-TOUCH_PX = 2.0  # an outline within so many pixels of the target's is left as it is
-PLACE_PX = 17  # faults nearer to each other than so many pixels are fixed in one go
+EDGE_BAND_PX = 5  # distance of the edge band's pixels from the target's edge; contains the errors of a good model
+LEAST_HOLE_PX = 25  # smaller holes are specks and are not counted
+TOUCH_PX = 2.0  # an outline this close to the target's needs no correction
+PLACE_PX = 17  # errors closer to each other than this are corrected together
 
 _SIGMA_PX = 1.4
-_FILTER_REACH_PX = 4  # beyond, the Gaussian is below a hundredth
+_FILTER_REACH_PX = 4  # beyond this the Gaussian is below a hundredth
 _LEVELS = tuple(level / 10 for level in range(1, 11))
-_LEAST_GAP = 0.15 - 1e-6  # a gap of 0.15 counts, however float32 rounds it
+_LEAST_GAP = 0.15 - 1e-6  # a gap of 0.15 counts in spite of rounding to float32
 _RING_PX = 3  # around a hole
 
 Alpha = NDArray[np.float32]  # `(H, W)` float32 in [0, 1]
@@ -39,7 +39,7 @@ Area = tuple[slice, slice]  # rows and columns of a part of the frame
 
 
 class Metric(NamedTuple):
-    """What a table says of a metric."""
+    """How a metric is shown in tables."""
 
     key: str  # field of `PhotoMetrics`
     title: str
@@ -49,7 +49,7 @@ class Metric(NamedTuple):
 
 
 def _score(title: str, decimals: int, *, unit: str = "", higher_is_better: bool = True, **default: Any) -> Any:
-    """A field of `PhotoMetrics` whose mean over photos is reported; of an `_error`, lower is better."""
+    """A field of `PhotoMetrics` whose mean over photos is reported; made by `_error`, lower is better."""
     return field(metadata={"row": (title, unit, higher_is_better, decimals)}, **default)
 
 
@@ -58,10 +58,10 @@ _error = partial(_score, higher_is_better=False)
 
 @dataclass(frozen=True)
 class PhotoMetrics:
-    """All metrics of one photo; formulas, units and sources stand with their functions and in `docs/evaluation.md`.
+    """All metrics of one photo; see their functions and `docs/evaluation.md` for formulas, units and sources.
 
-    The prediction's mask is `alpha >= 0.5`, 128 or more in an 8-bit file; so is the target's, but for `dice_any`. What
-    is None was not measured: the row is older than the metric.
+    The prediction's mask is `alpha >= 0.5`, 128 or more in an 8-bit file; so is the target's, except for `dice_any`. A
+    metric is None if the row is older than the metric.
     """
 
     dice: float = _score("Dice, alpha >= 128", 4)
@@ -96,7 +96,7 @@ METRICS = tuple(Metric(key.name, *key.metadata["row"]) for key in fields(PhotoMe
 
 
 class PooledMetric(NamedTuple):
-    """A share whose two counts, fields of `PhotoMetrics`, are summed over photos before they are divided."""
+    """A ratio of two counts, fields of `PhotoMetrics`, that are summed over photos before they are divided."""
 
     key: str
     title: str
@@ -116,10 +116,10 @@ COUNTS = ("thin_px", "thin_kept_px", "thin_drawn_px", "thin_right_px", "holes", 
 
 
 def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
-    """Compare a predicted alpha with the retoucher's.
+    """Compute all metrics of a predicted alpha against the retoucher's.
 
     Raises:
-        ValueError: sizes differ.
+        ValueError: the sizes differ.
     """
     ours, theirs = mask_of(prediction), mask_of(target)
     check_masks(ours, theirs)
@@ -148,7 +148,7 @@ def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
 
 
 def mask_of(alpha: Alpha) -> Mask:
-    """`alpha >= 0.5`: what an 8-bit file holds as 128 or more. `alpha` is `(H, W)` in [0, 1]."""
+    """`alpha >= 0.5`, that is, 128 or more in an 8-bit file; `alpha` is `(H, W)` in [0, 1]."""
     return np.asarray(alpha >= np.float32(0.5))
 
 
@@ -156,7 +156,7 @@ def check_masks(prediction: Mask, target: Mask) -> None:
     """Check shape and dtype.
 
     Raises:
-        ValueError: not two bool `(H, W)` of one size.
+        ValueError: the arrays are not bool `(H, W)` of the same size.
     """
     if prediction.shape != target.shape or target.ndim != 2 or not target.size:
         raise ValueError(f"masks must be (H, W) of one size, not {prediction.shape} and {target.shape}")
@@ -165,7 +165,7 @@ def check_masks(prediction: Mask, target: Mask) -> None:
 
 
 def area_of(*masks: Mask, margin_px: int = 0) -> Area | None:
-    """The smallest rectangle that holds all of several masks, `margin_px` wider where the frame allows; None: empty."""
+    """The bounding rectangle of all masks, extended by `margin_px` within the frame; None: all are empty."""
     boxes = [box for box in map(bounding_box, masks) if box is not None]
     if not boxes:
         return None
@@ -180,7 +180,7 @@ def dice(prediction: Mask, target: Mask) -> float:
         1 if both are empty, 0 if only one is.
 
     Raises:
-        ValueError: not two bool masks of one size; so do all functions here that take two.
+        ValueError: the arrays are not bool masks of the same size; this holds for all functions of two masks here.
 
     Source: Dice, "Measures of the amount of ecologic association between species", 1945.
     """
@@ -192,7 +192,7 @@ def dice(prediction: Mask, target: Mask) -> float:
 def iou(prediction: Mask, target: Mask) -> float:
     """Intersection over union (Jaccard), |P and G| / |P or G|; in [0, 1], higher is better.
 
-    It says the same as Dice on another scale: IoU = Dice / (2 - Dice).
+    It ranks like Dice: IoU = Dice / (2 - Dice).
 
     Returns:
         1 if both are empty, 0 if only one is.
@@ -204,9 +204,9 @@ def iou(prediction: Mask, target: Mask) -> float:
 
 
 def pixel_accuracy(prediction: Mask, target: Mask) -> float:
-    """Share of the frame's pixels on which both agree, background included; in [0, 1], higher is better.
+    """Share of the frame's pixels on which both agree, including background; in [0, 1], higher is better.
 
-    A garment fills 8 % of a studio photo: an empty mask already has 0.92.
+    A garment fills 8 % of a studio photo, so that an empty mask already reaches 0.92.
     """
     check_masks(prediction, target)
     return float(1 - np.count_nonzero(prediction ^ target) / target.size)
@@ -214,10 +214,10 @@ def pixel_accuracy(prediction: Mask, target: Mask) -> float:
 
 @dataclass(frozen=True, eq=False)
 class Outlines:
-    """Two outlines, and how far each lies from the other; what the metrics below are made of."""
+    """Two outlines and their distances from each other, from which the metrics below are computed."""
 
-    prediction_px: NDArray[np.float64]  # `(n,)`: distance of its border pixels to the nearest one of the target
-    target_px: NDArray[np.float64]  # `(m,)`: the other way
+    prediction_px: NDArray[np.float64]  # `(n,)`: distance of each border pixel to the nearest one of the target
+    target_px: NDArray[np.float64]  # `(m,)`: distance of each border pixel of the target to the prediction's
     points_yx: NDArray[np.intp]  # `(n + m, 2)`: row and column of each border pixel, the prediction's first
 
     @property
@@ -227,23 +227,23 @@ class Outlines:
 
 
 def border_of(mask: Mask) -> Mask:
-    """Pixels of a `(H, W)` mask with a direct neighbour outside it, or at the frame."""
+    """Pixels of a `(H, W)` mask that have a direct neighbour outside it or touch the frame."""
     return np.asarray(mask & ~erode(mask, neighbours=4, outside="background"))
 
 
 def distance_to(where: Mask) -> NDArray[np.float32]:
-    """How far each pixel lies from the nearest that is true, 0 there."""
+    """Distance of each pixel to the nearest true one, in pixels."""
     return np.asarray(cv2.distanceTransform((~where).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE), np.float32)
 
 
 def compare_outlines(prediction: Mask, target: Mask) -> Outlines:
     """Distances between the outlines of two `(H, W)` bool masks.
 
-    Only the rectangle that holds both masks is looked at, which changes no distance. A tree over the few border pixels
-    is ten times as fast as a distance transform, and as exact.
+    Only the bounding rectangle of both masks is processed, which changes no distance. A k-d tree of the few border
+    pixels is ten times as fast as a distance transform, and as exact.
 
     Returns:
-        No distances at all if both are empty. If one is empty, the frame's diagonal for each border pixel of the other.
+        No distances if both are empty. If one is empty, the frame's diagonal for each border pixel of the other.
     """
     check_masks(prediction, target)
     area = area_of(prediction, target) or (slice(0, 0), slice(0, 0))
@@ -258,8 +258,8 @@ def compare_outlines(prediction: Mask, target: Mask) -> Outlines:
 def surface_dice(outlines: Outlines, tolerance_px: float) -> float:
     """Surface Dice (NSD): share of both outlines within `tolerance_px` of the other; in [0, 1], higher is better.
 
-    (|{x in border P: d(x, border G) <= t}| + |{x in border G: d(x, border P) <= t}|) / (|border P| + |border G|): how
-    much of the outline a retoucher would leave as it is.
+    (|{x in border P: d(x, border G) <= t}| + |{x in border G: d(x, border P) <= t}|) / (|border P| + |border G|): the
+    share of the outline that a retoucher would not change.
 
     Returns:
         1 if both masks are empty, 0 if only one is.
@@ -272,7 +272,7 @@ def surface_dice(outlines: Outlines, tolerance_px: float) -> float:
 
 
 def hd95(outlines: Outlines) -> float:
-    """95th percentile Hausdorff distance in pixels: the larger of the two directed ones; 0 or more, lower is better.
+    """95th percentile Hausdorff distance in pixels, the larger of the two directions; 0 or more, lower is better.
 
     max(P95 of d(x, border G) over border P, P95 of d(x, border P) over border G), linearly interpolated.
 
@@ -303,13 +303,13 @@ def boundary_iou(prediction: Mask, target: Mask, width_px: int) -> float:
     """Boundary IoU: IoU of the masks' inner bands of `width_px` pixels; in [0, 1], higher is better.
 
     The band is a mask minus the mask eroded `width_px` times by a 3x3 square. The paper's width, 2 % of the diagonal,
-    would be 42 pixels at 1152x1728, too wide to tell edges.
+    would be 42 pixels at 1152x1728, too wide to distinguish edges.
 
     Returns:
         1 if both masks are empty, 0 if only one is.
 
     Raises:
-        ValueError: no width.
+        ValueError: the width is not positive.
 
     Source: Cheng et al., "Boundary IoU", CVPR 2021, arXiv 2103.16562.
     """
@@ -325,13 +325,13 @@ def boundary_iou(prediction: Mask, target: Mask, width_px: int) -> float:
 def retouching_effort(outlines: Outlines) -> tuple[float, int]:
     """Length of outline that must be redrawn, in pixels, and the number of separate places; lower is better.
 
-    With F(P) the border pixels of the prediction more than `TOUCH_PX` from the target's border, and F(G) the other
-    way round: length = (|F(P)| + |F(G)|) / 2, so that an edge which lies elsewhere counts once, and a lost strap by
-    its own length. Places: the 8-connected components of F(P) and F(G) together, after each pixel has become a square
-    of `PLACE_PX`.
+    Let F(P) be the border pixels of the prediction more than `TOUCH_PX` from the target's border, and F(G) those of
+    the target far from the prediction's. Length = (|F(P)| + |F(G)|) / 2, so that a displaced edge counts once, and a
+    missing strap by its length. Places are the 8-connected components of the union of F(P) and F(G), dilated by a
+    square of side `PLACE_PX`.
 
     Returns:
-        0, 0 if both masks are empty; if one is, half the other's outline.
+        0, 0 if both masks are empty; if one is empty, half of the other's outline.
 
     Source: our own; surface Dice at 2 px is the same outline as a share.
     """
@@ -345,15 +345,15 @@ def retouching_effort(outlines: Outlines) -> tuple[float, int]:
 
 
 def thin_parts(prediction: Mask, target: Mask) -> tuple[int, int, int, int]:
-    """How much of the target's thin parts a mask keeps, and how much of its own are right, in pixels.
+    """Pixel counts for recall and precision of thin parts such as straps.
 
-    Thin(M) = M minus the opening of M by a square of `THIN_PX`, dilated by a 5x5 square, so that corners of the body do
-    not count. Recall = |Thin(G) and P| / |Thin(G)|; precision = |Thin(P) and G dilated by 5x5| / |Thin(P)|; both in
-    [0, 1], higher is better. Sum hits and totals over photos before dividing: most photos have few thin parts.
+    Thin(M) = M minus the opening of M by a square of side `THIN_PX`, which is first dilated by a 5x5 square so that
+    corners of the body do not count. Recall = |Thin(G) and P| / |Thin(G)|; precision = |Thin(P) and G dilated by 5x5| /
+    |Thin(P)|; in [0, 1], higher is better. Sum counts over photos before dividing: most photos have few thin parts.
 
     Returns:
-        Thin pixels of the target, those of them that the prediction has, thin pixels of the prediction, those of them
-        that are within 2 pixels of the target.
+        Thin pixels of the target, and how many of them the prediction has; thin pixels of the prediction, and how many
+        of them are within 2 pixels of the target.
 
     Source: our own; as the white top-hat of Serra 1982.
     """
@@ -368,13 +368,13 @@ def thin_parts(prediction: Mask, target: Mask) -> tuple[int, int, int, int]:
 
 
 def count_holes(prediction: Mask, target: Mask) -> tuple[int, int, int]:
-    """Count the holes of the target, those that a mask has too, and those that only the mask has (invented).
+    """Count the holes of the target, those of them that the prediction has too, and those only in the prediction.
 
     A hole is a 4-connected component of `LEAST_HOLE_PX` or more background pixels that does not touch the frame. It is
-    found, if half of its pixels at least are background in the other mask, and half of the ring of 3 pixels around it
-    is garment there (the squares around its pixels): where the garment itself is lost, no hole was found. A hole of
-    the prediction is invented, if half of its pixels at least are garment in the target. More found and fewer invented
-    are better; missed are those that are not found.
+    found if at least half of its pixels are background in the prediction, and at least half of the ring around it, its
+    dilation by a square of reach 3 px, is garment there: where the garment itself is lost, no hole is found. A hole of
+    the prediction is invented if at least half of its pixels are garment in the target. More found and fewer invented
+    holes are better; all holes that are not found are missed.
 
     Source: our own.
     """
@@ -396,7 +396,7 @@ def edge_band(target: Alpha) -> Mask:
     """The edge band of a target: `0 < alpha < 1`, or at most `EDGE_BAND_PX` from its border.
 
     Returns:
-        `(H, W)` bool; empty if the target is.
+        `(H, W)` bool; empty if the target is empty.
     """
     soft: Mask = (target > 0) & (target < 1)
     garment = mask_of(target)
@@ -409,7 +409,7 @@ def edge_band(target: Alpha) -> Mask:
 def sad(prediction: Alpha, target: Alpha, band: Mask) -> float:
     """Sum of absolute differences on the edge band, in thousands of pixels; 0 or more, lower is better.
 
-    sum |a - a*| / 1000. It grows with the length of the outline. An empty band gives 0, here and below.
+    sum |a - a*| / 1000. It grows with the length of the outline. For an empty band, this and the metrics below are 0.
 
     Source: Rhemann et al., "A perceptually motivated online benchmark for image matting", CVPR 2009.
     """
@@ -427,11 +427,11 @@ def mse(prediction: Alpha, target: Alpha, band: Mask) -> float:
 
 
 def gradient_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
-    """Difference of the steepness of both alphas on the edge band, in thousands; 0 or more, lower is better.
+    """Difference of the gradient magnitudes of both alphas on the edge band, in thousands; 0 or more, lower is better.
 
-    sum (|grad a| - |grad a*|)^2 / 1000, with first derivatives of a Gaussian of sigma 1.4 pixels, each filter of unit
-    energy. Unlike the benchmark's own code this does not first stretch both alphas to [0, 1]: a prediction that is too
-    faint must not be forgiven. Source as for `sad`.
+    sum (|grad a| - |grad a*|)^2 / 1000, with derivative-of-Gaussian filters of sigma 1.4 pixels, each of unit energy.
+    Unlike the benchmark's own code, this does not first stretch both alphas to [0, 1], so that a prediction that is too
+    faint is penalised. Source as for `sad`.
     """
     area = area_of(band, margin_px=_FILTER_REACH_PX)
     if area is None:
@@ -441,11 +441,11 @@ def gradient_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
 
 
 def connectivity_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
-    """Pixels of the edge band that are connected with the garment in one alpha only, in thousands; lower is better.
+    """Pixels of the edge band that are connected to the garment in one alpha only, in thousands; lower is better.
 
     For each level t = 0.1 ... 1 let O be the largest 4-connected component of {a >= t and a* >= t}; l(x) is the last
-    level at which x still belongs to it, and 1 if it never leaves it. With phi(a) = 1 - d [d >= 0.15] and d = a - l,
-    the error is sum |phi(a) - phi(a*)| / 1000. Source as for `sad`.
+    level at which x still belongs to O, or 1 if it always does. With phi(a) = 1 - d [d >= 0.15] and d = a - l, the
+    error is sum |phi(a) - phi(a*)| / 1000. Source as for `sad`.
     """
     area, leaves = area_of(target > 0), np.zeros_like(target)
     if area is not None and band.any():
@@ -456,7 +456,7 @@ def connectivity_error(prediction: Alpha, target: Alpha, band: Mask) -> float:
 
 
 def _holes_of(mask: Mask) -> list[tuple[Mask, Area]]:
-    """Each hole's pixels in a window around it, and the window."""
+    """The mask of each hole in a window around it, and the window."""
     height, width = mask.shape
     labels, areas, boxes = components(~mask, neighbours=4)
     found = []
@@ -469,11 +469,11 @@ def _holes_of(mask: Mask) -> list[tuple[Mask, Area]]:
 
 
 def _last_levels(lower: Alpha) -> Alpha:
-    """For each pixel the last level at which it belongs to the largest component, of the lower of both alphas."""
+    """The last level at which each pixel is in the largest component; `lower` is the minimum of both alphas."""
     last, inside, previous = np.ones_like(lower), np.ones(lower.shape, bool), 0.0
     for level in _LEVELS:
         labels, areas, _ = components(lower >= np.float32(level), neighbours=4)
-        largest = labels == (1 + int(np.argmax(areas)) if len(areas) else -1)  # the background is no component
+        largest = labels == (1 + int(np.argmax(areas)) if len(areas) else -1)  # background is not a component
         last[inside & ~largest] = previous
         inside &= largest
         previous = level
@@ -481,7 +481,7 @@ def _last_levels(lower: Alpha) -> Alpha:
 
 
 def _steepness(alpha: Alpha) -> NDArray[np.float64]:
-    """Length of the gradient, by separable derivatives of a Gaussian; the alpha goes on unchanged beyond the frame."""
+    """Gradient magnitude by separable derivative-of-Gaussian filters; the border is repeated outside the frame."""
     offsets = np.arange(-_FILTER_REACH_PX, _FILTER_REACH_PX + 1)
     bell = np.exp(-(offsets**2) / (2 * _SIGMA_PX**2))
     slope = offsets * bell

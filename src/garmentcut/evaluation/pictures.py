@@ -20,7 +20,7 @@ from garmentcut.photo.mask import Mask, erode, slices_of
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 
 MISSING_RGB, EXTRA_RGB = (230, 97, 1), (33, 113, 213)
-"""Orange: garment that the cutout lacks. Blue: what it wrongly includes. The colour-blind can tell them apart too."""
+"""Orange: garment that the cutout lacks. Blue: what it wrongly includes. Distinct for colour-blind people too."""
 
 _BOX_RGB = (0, 0, 0)
 _LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
@@ -45,10 +45,10 @@ class Tile:
 def draw_pictures(
     photo: Photo, target: Alpha, prediction: Alpha, *, outlined_xyxy: tuple[int, int, int, int] | None = None
 ) -> tuple[Tile, ...]:
-    """The photo, both cutouts, where they differ, and the place where they differ most, enlarged.
+    """Draw the photo, both cutouts, their difference, and an enlarged detail.
 
-    `target` is the retoucher's alpha; `outlined_xyxy` a box to draw on all but the photo, and to enlarge; None: the
-    place of most wrong pixels is.
+    `target` is the retoucher's alpha. `outlined_xyxy` is a box that is drawn on all but the photo and enlarged; None:
+    the place with the most wrong pixels is enlarged.
     """
     theirs, ours = mask_of(target), mask_of(prediction)
     area = _area_around(theirs, ours, size_hw=photo.size_hw)
@@ -62,7 +62,7 @@ def draw_pictures(
 
 
 def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tuple[Tile, ...]:
-    """The photo, the retoucher's cutout and several others by caption, to choose among; alphas are of its size."""
+    """Draw the photo, the retoucher's cutout and others, given by caption; all alphas have the photo's size."""
     shown = {"ground truth": target, **cutouts}
     area = _area_around(*map(mask_of, shown.values()), size_hw=photo.size_hw)
     small = _shrunk(srgb_of(to_8_bit(photo.rgb[area]), photo.profile))
@@ -79,10 +79,10 @@ def draw_choices(
     """Cut some photos again with a model and another one, and draw both cutouts; see `draw_choice`.
 
     Returns:
-        Pictures by name, the other model's cutout before the model's; of pairs that cannot be read any more, none.
+        Pictures by name, with the other model's cutout first. Pairs that can no longer be read are left out.
     """
 
-    def packed(cut: CutPair) -> bytes:  # some photos of 50 megapixels would not fit into memory
+    def packed(cut: CutPair) -> bytes:  # several photos of 50 megapixels would not fit into memory
         return zlib.compress(np.rint(cut.alpha * 255).astype(np.uint8).tobytes(), 1)
 
     theirs = predict_some(others, manifest, names, packed)
@@ -98,13 +98,13 @@ def draw_choices(
 
 
 def _area_around(*masks: Mask, size_hw: tuple[int, int]) -> Area:
-    """The masks and a margin; the whole photo if they are empty."""
+    """The area of the masks with a margin; the whole photo if they are empty."""
     everything = slice(0, size_hw[0]), slice(0, size_hw[1])
     return area_of(*masks, margin_px=round(_MARGIN * size_hw[0])) or everything
 
 
 def _with_box(rgb: _Rgb, box_xyxy: tuple[int, int, int, int], area: Area) -> _Rgb:
-    """The reduced picture of an area of a photo with a box, given in the photo's pixels, drawn into it."""
+    """Draw a box, given in pixels of the photo, into the reduced picture of an area of it."""
     scale = rgb.shape[0] / (area[0].stop - area[0].start)
     corners = (np.reshape(box_xyxy, (2, 2)) - (area[1].start, area[0].start)) * scale + [[-4], [4]]
     low, high = np.rint(corners.clip(0, np.subtract(rgb.shape[1::-1], 1))).astype(int).tolist()
@@ -113,7 +113,7 @@ def _with_box(rgb: _Rgb, box_xyxy: tuple[int, int, int, int], area: Area) -> _Rg
 
 def _picture(caption: str, rgb: _Rgb) -> Tile:
     file = io.BytesIO()
-    # No colour subsampling: thin coloured lines would fade.
+    # Without colour subsampling, which would make thin coloured lines fade.
     Image.fromarray(rgb).save(file, "JPEG", quality=_QUALITY, subsampling=0, optimize=True)
     return Tile(caption, file.getvalue(), (rgb.shape[0], rgb.shape[1]))
 
@@ -124,13 +124,13 @@ def _shrunk(rgb: _Rgb) -> _Rgb:
 
 
 def _shrunk_share(values: NDArray[np.floating], size_hw: tuple[int, ...]) -> Alpha:
-    """Means over the pixels that become one; `(h, w)` float32 in [0, 1]."""
+    """Reduce values by area averaging; `(h, w)` float32 in [0, 1]."""
     image = Image.fromarray(np.ascontiguousarray(values, np.float32))
     return np.asarray(image.resize((size_hw[1], size_hw[0]), Image.Resampling.BOX), np.float32).clip(0, 1)
 
 
 def _cut_out(rgb: _Rgb, alphas: Mapping[str, Alpha], area: Area) -> dict[str, _Rgb]:
-    """By caption the garment as it is in a reduced picture, all else grey under a colour that few garments have."""
+    """By caption, the reduced picture with everything but the garment grey and tinted in a colour rare in garments."""
     tinted = 0.5 * (rgb @ _LUMA)[..., None] + 0.5 * np.array(_OUTSIDE_RGB)
     return {
         caption: _mixed(tinted, rgb, _shrunk_share(alpha[area], rgb.shape[:2])) for caption, alpha in alphas.items()
@@ -138,7 +138,7 @@ def _cut_out(rgb: _Rgb, alphas: Mapping[str, Alpha], area: Area) -> dict[str, _R
 
 
 def _difference(rgb: _Rgb, theirs: Mask, ours: Mask) -> _Rgb:
-    """Wrong pixels in two colours on a pale grey photo; thin errors are kept visible."""
+    """Wrong pixels in two colours on a pale grey photo; thin errors stay visible."""
     drawn: NDArray[np.float64] = 0.35 * (rgb @ _LUMA)[..., None] + 0.65 * 255
     for wrong, color in ((theirs & ~ours, MISSING_RGB), (ours & ~theirs, EXTRA_RGB)):
         strength = np.sqrt(_shrunk_share(wrong.astype(np.float32), rgb.shape[:2]))
@@ -147,7 +147,7 @@ def _difference(rgb: _Rgb, theirs: Mask, ours: Mask) -> _Rgb:
 
 
 def _detail(photo: Photo, theirs: Mask, ours: Mask, outlined_xyxy: tuple[int, int, int, int] | None) -> _Rgb:
-    """A window where most pixels are wrong, enlarged, with both outlines."""
+    """The window with the most wrong pixels, enlarged, with both outlines."""
     wrong = theirs ^ ours
     if outlined_xyxy is not None:
         inside = np.zeros_like(wrong)
@@ -157,7 +157,7 @@ def _detail(photo: Photo, theirs: Mask, ours: Mask, outlined_xyxy: tuple[int, in
     rgb = srgb_of(to_8_bit(photo.rgb[area]), photo.profile)
     large = np.kron(rgb, np.ones((_DETAIL_ZOOM, _DETAIL_ZOOM, 1), np.uint8))
     for mask, color in ((ours, EXTRA_RGB), (theirs, MISSING_RGB)):
-        # Enlarged first: the outline is then a fine line on the pixels' edges, but not where the window cuts it.
+        # Enlarged first: the outline becomes a fine line between pixels, and there is none along the window's border.
         enlarged = np.kron(mask[area], np.ones((_DETAIL_ZOOM, _DETAIL_ZOOM), bool))
         large[enlarged & ~erode(enlarged, 2, neighbours=4)] = color
     return large
@@ -187,9 +187,9 @@ class WorstPhoto:
 
 
 class Gallery:
-    """The `num_worst` photos of lowest Dice (`alpha >= 128`) so far; fit to be the `on_photo` of `evaluate_trials`.
+    """Collects the `num_worst` photos of lowest Dice (`alpha >= 128`); an `on_photo` for `evaluate`.
 
-    May be called from several threads at once.
+    Safe to call from several threads.
     """
 
     def __init__(self, num_worst: int) -> None:
@@ -211,5 +211,5 @@ class Gallery:
 
     @property
     def worst_photos(self) -> tuple[WorstPhoto, ...]:
-        """Worst first; by name where Dice is the same."""
+        """The photos, worst first; those of equal Dice by name."""
         return tuple(photo for _, _, photo in self._worst)

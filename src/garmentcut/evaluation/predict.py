@@ -1,7 +1,7 @@
-"""Runs models over a dataset's pairs: the one read-predict loop of evaluate, audit, calibrate and studies.
+"""Runs models on a dataset's pairs: the prediction loop shared by evaluate, audit, calibrate and studies.
 
-Which model is tried on which photos: one model on all of them, or each fold's model on the photos that it has not seen.
-A file that cannot be read becomes an outcome with its reason; the others go on.
+Either one model is run on all photos, or each fold's model on the photos that it has not seen. A file that cannot be
+read becomes an outcome with a reason and does not stop the others.
 """
 
 import os
@@ -35,36 +35,36 @@ from garmentcut.recipe import DataConfig
 _Found = TypeVar("_Found")
 
 FOLDS_NAME, MODEL_NAME, RUN_NAME = "folds", "model.onnx", "run.json"
-"""What a run folder holds: the exported model, and what it was trained on."""
+"""Files in a run's folder: the exported model, and what it was trained on."""
 
 
-_FIRST_SEED = 2_000_000  # no training draws photos from here on
+_FIRST_SEED = 2_000_000  # trainings draw photos with smaller seeds only
 _Member = tuple[Path, tuple[str, ...] | None]
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One model and the photos it is tried on."""
+    """A model and the photos that it is run on."""
 
     model: Path  # an ONNX file
     card: ModelCard
-    pairs: tuple[Pair, ...]  # usable pairs of the dataset, one at least
+    pairs: tuple[Pair, ...]  # usable pairs of the dataset, at least one
 
 
 def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None = None) -> tuple[Trial, ...]:
-    """Find the models, and the photos for each.
+    """Find the models and the photos for each.
 
     Args:
-        model: an ONNX file: tried on all usable pairs; a run folder with `model.onnx`: tried on the splits that its
-            `run.json` says were held out; a run of stages whose folds were exported: these, each on
-            the photos it has not seen; a folder of such run folders `fold0`, `fold1` ...: each on its own held-out
-            splits, so that every photo is judged by a model that never saw it.
+        model: one of four: an ONNX file, run on all usable pairs; a run's folder with `model.onnx`, run on the splits
+            that its `run.json` says were held out; a run with stages whose folds were exported, each run on the photos
+            that it has not seen; a folder of run folders `fold0`, `fold1` ..., each run on its own held-out splits, so
+            that no photo is judged by a model that has seen it.
         manifest: the dataset.
-        splits: only these. For a file or a single run they replace what is said above; of folds, they choose.
+        splits: for a file or a single run, the splits to use instead of those above; for folds, the ones to choose.
 
     Raises:
-        EvaluationError: no model there, an unknown split, a photo in two folds, or nothing to evaluate.
-        garmentcut.errors.ModelError: a model file that cannot be used.
+        EvaluationError: there is no model, a split is unknown, a photo is in two folds, or there are no photos.
+        garmentcut.errors.ModelError: a model file cannot be used.
     """
     known = manifest.splits
     for split in splits or ():
@@ -90,47 +90,47 @@ def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None
 
 @dataclass(frozen=True, eq=False)
 class CutPair:
-    """One photo, its target and what a model made of it."""
+    """One photo, its target and a model's prediction."""
 
     pair: Pair
     card: ModelCard
     photo: Photo
     target: Alpha  # `(H, W)` float32 in [0, 1], the retoucher's alpha
-    alpha: Alpha  # likewise, the model's; nothing where it refused the photo
-    prediction: Prediction | None  # what the network saw; None: it refused the photo
-    reason: str  # why it refused; empty: it did not
-    seen: bool | None  # whether the model has learned from the photo or one like it; None: its card does not say
-    seconds: float  # of cutting: framing, network and finishing, without waiting for other photos
+    alpha: Alpha  # `(H, W)` float32 in [0, 1], the model's alpha; 0 everywhere if it refused the photo
+    prediction: Prediction | None  # the network's output; None: the model refused the photo
+    reason: str  # why the model refused the photo; empty: it did not
+    seen: bool | None  # whether the model was trained on the photo or one like it; None: its card does not say
+    seconds: float  # time for cutting: framing, network and finishing, without waiting for other photos
 
     @cached_property
     def observation(self) -> Observation | None:
-        """What the cutout shows of its own quality; None: nothing was cut out."""
+        """Features of the cutout that tell about its quality; None: nothing was cut out."""
         return observe_prediction(self.prediction) if self.prediction is not None else None
 
 
 @dataclass(frozen=True)
 class Outcome(Generic[_Found]):
-    """What came of one pair: `found`, or why it failed."""
+    """The result for one pair: `found`, or why it failed."""
 
     pair: Pair
     card: ModelCard
-    found: _Found | None  # what the caller kept; None: the pair could not be read, or looking at it failed
-    reason: str = ""  # why; empty: nothing failed
-    seen: bool | None = None  # as of `CutPair`
+    found: _Found | None  # what `keep` returned; None: the pair could not be read, or `keep` failed
+    reason: str = ""  # why it failed; empty: it did not
+    seen: bool | None = None  # as in `CutPair`
 
 
 def predict(
     trials: Sequence[Trial], manifest: Manifest, keep: Callable[[CutPair], _Found]
 ) -> Iterator[Outcome[_Found]]:
-    """Cut each trial's photos, at their own size, and let `keep` make of each what is needed of it.
+    """Cut each trial's photos at their own size, and call `keep` with each to extract what is needed.
 
-    While the network works on some photos, another one is read or looked at, so that all cores are used; no more than a
-    handful of photos is in memory at a time.
+    While the network works on some photos, others are read or processed by `keep`, so that all cores are used. Only a
+    few photos are in memory at a time.
 
     `keep` is called from several threads.
 
     Yields:
-        An outcome for each pair, in the order of the trials.
+        The outcome of each pair, in the order of the trials.
 
     Raises:
         garmentcut.errors.ModelError: a model cannot be loaded.
@@ -142,7 +142,7 @@ def predict(
 def _outcomes(trial: Trial, manifest: Manifest, keep: Callable[[CutPair], _Found]) -> Iterator[Outcome[_Found]]:
     cutter = Cutter.load(trial.model, config=runtime_for(RuntimeConfig(), len(trial.pairs)))
     streams, known = cutter.runtime.streams, find_seen(trial.card, manifest)
-    turns = threading.Semaphore(streams)  # so many threads may be in the network at a time
+    turns = threading.Semaphore(streams)  # limits how many threads run the network at a time
 
     def outcome_of(pair: Pair) -> Outcome[_Found]:
         seen = known.get(pair.name)
@@ -150,7 +150,7 @@ def _outcomes(trial: Trial, manifest: Manifest, keep: Callable[[CutPair], _Found
             photo, target = read_pair(manifest, pair)
             cut = replace(_cut(cutter, pair, photo, target, turns), seen=seen)
             return Outcome(pair, cutter.card, keep(cut), seen=seen)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with one pair must not stop the others
+        except Exception as error:  # noqa: BLE001 - a failure of one pair must not stop the others
             reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
             return Outcome(pair, cutter.card, None, reason, seen)
 
@@ -162,7 +162,7 @@ def _outcomes(trial: Trial, manifest: Manifest, keep: Callable[[CutPair], _Found
 def predict_some(
     trials: Sequence[Trial], manifest: Manifest, names: Collection[str], keep: Callable[[CutPair], _Found]
 ) -> dict[str, _Found]:
-    """As `predict`, of some pairs: what was kept, by name; of pairs that cannot be read any more, nothing."""
+    """As `predict` for some pairs: what `keep` returned, by name, without pairs that can no longer be read."""
     few = _with_pairs(trials, lambda pair: pair.name in names)
     return {outcome.pair.name: outcome.found for outcome in predict(few, manifest, keep) if outcome.found is not None}
 
@@ -173,17 +173,17 @@ def _with_pairs(trials: Sequence[Trial], is_wanted: Callable[[Pair], bool]) -> t
 
 
 def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, num: int) -> tuple[Trial, ...]:
-    """The same models, to be tried on photos from elsewhere that are made here: half drawn, half composites.
+    """The same models, to be run on generated photos unlike the studio's: half of them drawn, half composites.
 
     Args:
-        trials: what `plan_trials` gave; the composites of a trial's garments are for its model.
+        trials: the result of `plan_trials`; each model gets the composites of its own trial's garments.
         manifest: the dataset.
-        folder: gets the photos and their alphas.
-        num: of photos, about.
+        folder: where the photos and their alphas are written.
+        num: approximate number of photos.
 
     Raises:
-        OSError: they cannot be written.
-        PhotoError: a photo cannot be read; names the file.
+        OSError: a file cannot be written.
+        PhotoError: a photo cannot be read; the message names the file.
     """
     pairs = [pair for trial in trials for pair in trial.pairs]
     data = DataConfig(varied=num // 2, composites=num - num // 2)
@@ -199,10 +199,10 @@ def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, 
 
 
 def without_wrong(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """The same trials, without cutouts that were marked wrong: to differ from these is no error.
+    """The same trials without cutouts that were marked wrong, because differing from these is not an error.
 
     Raises:
-        EvaluationError: all were.
+        EvaluationError: all of them were marked wrong.
     """
     if not (found := _with_pairs(trials, lambda pair: pair.verdict != "wrong")):
         raise EvaluationError("every cutout is marked wrong; unmark some with `garmentcut audit --mark`")
@@ -210,11 +210,11 @@ def without_wrong(trials: Sequence[Trial]) -> tuple[Trial, ...]:
 
 
 def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
-    """Which photos a model has learned from, by name of the usable pair.
+    """Which photos a model was trained on, by name of the usable pair.
 
     Returns:
-        True: from the photo itself, another view of its garment, or a near-duplicate, before its training's start too;
-        None: the card does not say.
+        True: it, or the weights that it started from, was trained on the photo, another view of its garment or a
+        near-duplicate; None: the card does not say.
     """
     trained_on = set(card.trained_on)
     met = find_met(manifest, trained_on - {UNKNOWN}, unpacked_hashes(card.trained_hashes))
@@ -223,10 +223,10 @@ def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
 
 
 def refuse_seen(trials: Sequence[Trial], manifest: Manifest, *, because: str) -> None:
-    """Refuse to try models on photos that they know; `because` says what would come of it.
+    """Check that models have not seen the photos that they are run on; `because` says why they must not.
 
     Raises:
-        EvaluationError: a model has learned from such a photo; says how many, and what else there is.
+        EvaluationError: a model has seen some; the message says how many, and what to use instead.
     """
     for trial in trials:
         known = find_seen(trial.card, manifest)
@@ -248,14 +248,14 @@ def _cut(cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threadi
             waited = time.perf_counter() - asked
             seen = cutter.predict(photo, frame)
         alpha, prediction = cutter.finish(photo, seen).alpha, seen
-    except PhotoError as error:  # refused: an empty cutout
+    except PhotoError as error:  # refused, so the cutout is empty
         reason = str(error)
     seconds = time.perf_counter() - start - waited
     return CutPair(pair, cutter.card, photo, target, alpha, prediction, reason, None, seconds)
 
 
 def _stage_trials(model: Path, manifest: Manifest) -> tuple[Trial, ...]:
-    """Of a run of stages, the models of its folds, each with the photos that its networks have not seen."""
+    """The fold models of a run with stages, each with the photos that its networks have not seen."""
     trials, tried = [], set[str]()
     for path in sorted(model.glob(f"{FOLDS_NAME}/*/{MODEL_NAME}")):
         card = read_model(path)[1]
@@ -268,7 +268,7 @@ def _stage_trials(model: Path, manifest: Manifest) -> tuple[Trial, ...]:
 
 
 def _members(model: Path, manifest: Manifest, splits: Sequence[str] | None) -> list[_Member]:
-    """Model files, each with its splits; None: all pairs."""
+    """Model files, each with its splits; None means all pairs."""
     chosen = tuple(dict.fromkeys(splits)) if splits else None
     if not model.is_dir():
         return [(model, chosen)]
@@ -287,7 +287,7 @@ def _members(model: Path, manifest: Manifest, splits: Sequence[str] | None) -> l
 
 
 def _held_out(run: Path, manifest: Manifest) -> tuple[str, ...]:
-    """The splits that a run's training held out of this very dataset."""
+    """The splits of exactly this dataset that a run's training held out."""
     path, fix = run / RUN_NAME, f"name the photos by --split, or give {run / MODEL_NAME} itself"
     try:
         content = json_of(path.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Writes what `garmentcut evaluate` found: text for the terminal, and one HTML page with matplotlib's charts."""
+"""Writes the results of `garmentcut evaluate`: text for the terminal, and an HTML page with charts by matplotlib."""
 
 import base64
 import io
@@ -36,9 +36,9 @@ from garmentcut.evaluation.scores import (
 )
 from garmentcut.observe.monitor import printable
 
-NUM_CHANGES = 10  # largest gains that are shown of a comparison, and as many losses
+NUM_CHANGES = 10  # how many of the largest gains, and of the largest losses, a comparison shows
 SERIES = ("#4f86c6", "#e0902f", "#4a9d6e", "#8a63b8")
-"""Colours of charts, legible on white and on black."""
+"""Colours of charts, visible on white and on black."""
 
 _INK = "#7d8794"
 _STYLE: Any = {
@@ -54,7 +54,7 @@ _STYLE: Any = {
     "grid.color": _INK,
     "grid.alpha": 0.25,
     "text.color": _INK,
-    "text.parse_math": False,  # a name with a dollar is no formula
+    "text.parse_math": False,  # a dollar sign in a name does not start a formula
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
@@ -65,14 +65,14 @@ _SHOWN = ("dice", "surface_dice_2px", "boundary_iou_2px", "hd95_px", "edge_sad",
 
 _BINS = 24
 _CURVE_DEPTH = 0.02  # Dice
-_LISTED = 200  # failed and refused photos; all of them are in the table and in scores.jsonl
+_LISTED = 200  # most failed or refused photos that are listed; the table and `scores.jsonl` have all of them
 _SHOWN_FAILURES = 20
 
 Table = Sequence[Sequence[str]]
 
 
 def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
-    """Totals by view, all metrics, thresholds, then the photos that were refused or could not be measured."""
+    """Text with totals by view, all metrics, thresholds, and the photos that were refused or could not be measured."""
     sections = [[_counts(totals), seen_sentence(totals)] if totals.num_measured else [_counts(totals)]]
     if totals.by_view:
         columns = totals.by_view + ((totals.without_wrong,) if totals.without_wrong else ())
@@ -91,14 +91,14 @@ def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
 
 
 def wrong_sentence(totals: Totals) -> str:
-    """Says plainly how many of the cutouts are marked wrong."""
+    """A sentence that says how many of the cutouts are marked wrong."""
     return (
         f"{totals.num_wrong} of {totals.num_measured} cutouts are marked wrong; they are in all figures but the last."
     )
 
 
 def sweep_sentence(convention: str, sweep: Sweep) -> str:
-    """Where the best threshold lies and how flat the curve is around it."""
+    """A sentence that says which threshold is best and how flat the curve is around it."""
     low, high = sweep.flat
     return (
         f"Threshold, {convention}: best {sweep.best:.2f} with mean Dice {max(sweep.mean_dice):.4f},"
@@ -107,19 +107,19 @@ def sweep_sentence(convention: str, sweep: Sweep) -> str:
 
 
 def number(value: float, metric: Metric) -> str:
-    """A metric's value with as many decimals as it deserves."""
+    """A metric's value with the metric's number of decimals."""
     return f"{value:.{metric.decimals}f}"
 
 
 def interval(estimate: Estimate, decimals: int, *, factor: int = 1) -> str:
-    """`[low, high]` in units of which `factor` are one, or nothing where there is none."""
+    """`[low, high]`, both multiplied by `factor`; empty if there is no interval."""
     if estimate.low is None or estimate.high is None:
         return ""
     return f"[{factor * estimate.low:.{decimals}f}, {factor * estimate.high:.{decimals}f}]"
 
 
 def aligned(rows: Table) -> list[str]:
-    """Rows of cells as lines: the first column to the left, the others to the right."""
+    """Rows of cells as lines of text, with the first column left-aligned and the others right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = []
     for first, *others in rows:
@@ -159,7 +159,7 @@ def _metric_rows(totals: Sequence[Total]) -> Table:
 
 
 def comparison_text(found: Comparison) -> str:
-    """The differences from another model, for a terminal."""
+    """The differences from another model, as text for the terminal."""
     photos, garments = counted(found.num_photos, "photo"), counted(found.num_garments, "garment")
     heading = f"Against {found.other}: {photos} of {garments}, difference of the means"
     text = "\n".join([heading, *aligned(difference_rows(found))])
@@ -170,7 +170,7 @@ def comparison_text(found: Comparison) -> str:
 
 
 def difference_rows(found: Comparison) -> Table:
-    """Each main score's difference with its interval and what it says."""
+    """The difference of each main score, with its interval and its meaning in words."""
     rows = [["", "difference", "95 % interval", ""]]
     known = {metric.key: (metric.title, metric.decimals, metric.higher_is_better) for metric in METRICS}
     known |= {metric.key: (metric.title, 3, True) for metric in POOLED_METRICS}
@@ -184,12 +184,12 @@ def difference_rows(found: Comparison) -> Table:
 
 
 def reported_metrics(total: Total) -> list[Metric]:
-    """The metrics that all photos have: rows older than a metric lack it."""
+    """The metrics that all photos have; rows that are older than a metric lack it."""
     return [metric for metric in METRICS if metric.key in total.figures]
 
 
 def pooled_rows(totals: Sequence[Total]) -> Table:
-    """Thin parts and holes of each view, with a heading."""
+    """Table rows about thin parts and holes in each view, with a heading."""
     rows = [["", *(total.view for total in totals), "95 % interval, all"]]
     for metric in POOLED_METRICS:
         shares = [total.pooled.get(metric.key) for total in totals]
@@ -207,14 +207,14 @@ def pooled_rows(totals: Sequence[Total]) -> Table:
 
 
 class Against(NamedTuple):
-    """A comparison with another model, and pictures of the photos that gained or lost most, by name."""
+    """A comparison with another model, with pictures, by name, of the photos that gained or lost most."""
 
     comparison: Comparison
     pictures: Mapping[str, tuple[Tile, ...]]
 
     @property
     def parts(self) -> list[tuple[str, tuple[tuple[PhotoScore, PhotoScore], ...]]]:
-        """Headings, and the photos shown below each."""
+        """Headings, each with the photos shown below it."""
         return [
             ("Largest gains", self.comparison.gains(NUM_CHANGES)),
             ("Largest losses", self.comparison.losses(NUM_CHANGES)),
@@ -225,13 +225,13 @@ class Chart(NamedTuple):
     """A chart and the numbers that it shows."""
 
     title: str
-    svg: str  # an `svg` element; each mark has its value as its title
-    columns: tuple[str, ...]  # headings of the numbers' table
+    svg: str  # an `svg` element; the title of each mark is its value
+    columns: tuple[str, ...]  # headings of the table of numbers
     rows: tuple[tuple[str, ...], ...]
 
 
 def new_axes(width: float = 3.7, height: float = 2.1) -> Axes:
-    """Empty axes in a figure of its own, in inches, in the pages' style."""
+    """Empty axes in a new figure in the style of the pages; width and height are in inches."""
     with matplotlib.rc_context(_STYLE):
         figure: Any = Figure(figsize=(width, height), layout="constrained")
         axes: Axes = figure.add_subplot()
@@ -241,12 +241,12 @@ def new_axes(width: float = 3.7, height: float = 2.1) -> Axes:
 
 
 def titled(text: str) -> str:
-    """The `gid` of an artist that is to show `text` when it is pointed at; see `svg_of`."""
+    """The `gid` of an artist that shows `text` as a tooltip; see `svg_of`."""
     return f"title:{text}"
 
 
 def svg_of(axes: Axes) -> str:
-    """A figure as an `svg` element to stand in a page: no names of its own, no addresses, titles of its marks."""
+    """A figure as an inline `svg` element, without ids and URLs of its own, and with the titles of its marks."""
     figure, file = axes.get_figure(root=True), io.StringIO()
     assert figure is not None  # `new_axes` made it
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings(action="ignore", category=UserWarning):
@@ -276,10 +276,10 @@ def svg_of(axes: Axes) -> str:
 
 
 def histogram(title: str, values: Mapping[str, Sequence[float]], *, higher_is_better: bool, decimals: int) -> Chart:
-    """How many photos have which value, stacked by view.
+    """A histogram of a metric's `values`, given and stacked by view; at least one value is needed.
 
-    The bad tail, the last fortieth of the photos, is gathered in the outermost column, so that a few disasters do not
-    squeeze the others into one; that column's title says so. `values` are by view, one at least in all.
+    The worst fortieth of the photos is counted in the outermost column, whose title says so: otherwise a few outliers
+    would squeeze all others into one column.
     """
     every = np.concatenate([np.asarray(part, np.float64) for part in values.values()])
     low, high = float(every.min()), float(every.max())
@@ -309,7 +309,7 @@ def histogram(title: str, values: Mapping[str, Sequence[float]], *, higher_is_be
 
 
 def threshold_chart(sweeps: Mapping[str, Sequence[float]], *, depth: float = _CURVE_DEPTH) -> Chart:
-    """Mean Dice by convention over `THRESHOLDS`; what lies `depth` below the highest point or deeper is cut off."""
+    """Mean Dice over `THRESHOLDS`, a line for each convention, down to `depth` below the highest point."""
     axes = new_axes()
     for number, (convention, values) in enumerate(sweeps.items()):
         axes.plot(THRESHOLDS, values, color=SERIES[number], linewidth=1.5)
@@ -334,7 +334,7 @@ def render_report(
     dataset: str,
     against: "Against | None" = None,
 ) -> str:
-    """The page, as HTML, of a row a photo, their totals, and the worst photos, worst first; `dataset` is in words."""
+    """The HTML page: totals, the worst photos with the worst first, a row per photo; `dataset` describes the data."""
     measured = [score for score in scores if score.measures is not None]
     curves = {convention: sweep.mean_dice for convention, sweep in totals.sweeps.items()}
     columns = [*totals.by_view[:1], *([totals.without_wrong] if totals.without_wrong else []), *totals.by_view[1:]]
@@ -363,7 +363,7 @@ def render_report(
 
 
 def page_environment(*packages: str, escape: bool = True) -> Environment:
-    """Templates of pages in the evaluation's style, those of some packages first; `escape`: they are HTML."""
+    """Jinja environment for pages in the evaluation's style; templates of `packages` come first, `escape` for HTML."""
     environment = Environment(
         loader=ChoiceLoader([PackageLoader(package) for package in (*packages, "garmentcut.evaluation")]),
         autoescape=escape,
@@ -384,7 +384,7 @@ def page_environment(*packages: str, escape: bool = True) -> Environment:
 
 
 def _histograms(measured: Sequence[PhotoScore]) -> list[Chart]:
-    """A chart of each shown metric, stacked by view in the order of the totals."""
+    """A chart for each metric shown, stacked by view in the order of the totals."""
     drawn, ordered = [], sorted(measured, key=lambda score: view_order(score.view))
     for metric in (metric for metric in METRICS if metric.key in _SHOWN):
         by_view: dict[str, list[float]] = {}
@@ -398,7 +398,7 @@ def _histograms(measured: Sequence[PhotoScore]) -> list[Chart]:
 
 
 def _row_of(score: PhotoScore) -> list[Any]:
-    """Cells of the page's table of photos, rounded: the page of 10,000 photos stays light."""
+    """A row of the page's table of photos; values are rounded to keep the page of 10,000 photos small."""
     values = [(getattr(score.measures, metric.key, None), metric.decimals) for metric in METRICS]
     rounded = [None if value is None else round(value, decimals) for value, decimals in values]
     return [score.name, score.view, score.split, score.status, score.seen, *rounded, score.seconds]

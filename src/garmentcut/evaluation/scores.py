@@ -1,4 +1,4 @@
-"""`garmentcut evaluate`: a row of scores for each photo, stored as JSON Lines and CSV, and the totals over them."""
+"""`garmentcut evaluate`: a row of scores per photo, stored as JSON Lines and CSV, and totals over the photos."""
 
 import csv
 import io
@@ -27,52 +27,52 @@ THRESHOLDS = tuple(step / 20 for step in range(1, 20))
 ALL = "all"  # name of the total over all views
 WITHOUT_WRONG = "without wrong"  # name of the total over all views that leaves out cutouts marked wrong
 MAIN_METRICS = ("dice", "surface_dice_2px", "boundary_iou_2px", "hd95_px", "edge_sad", "effort_px", "effort_places")
-"""Metrics by which two models are compared."""
+"""Metrics that two models are compared by."""
 
 WORST_SHARE = 0.05
 GOOD_DICE, VERY_GOOD_DICE = 0.99, 0.995
 
-_VIEWS = ("Front", "FrontRight", "Back")  # in the order of tables; others behind
-_CLOSE = 0.0005  # Dice; a twelfth of a pixel along the whole outline
+_VIEWS = ("Front", "FrontRight", "Back")  # in the order of tables; other views follow
+_CLOSE = 0.0005  # difference in Dice; a twelfth of a pixel along the whole outline
 _OLD_KEYS = {f"rim_{key}": f"edge_{key}" for key in ("sad", "mse", "gradient", "connectivity")}
 
 
 @dataclass(frozen=True)
 class PhotoScore:
-    """What one photo's cutout is worth."""
+    """The scores of one photo's cutout."""
 
     name: str  # `<garment>_<view>`
     garment: str  # id that all views of one garment share
     view: str  # `Front`, `FrontRight`, `Back` or `unknown`
-    split: str  # its part of the dataset, for example `fold0`
+    split: str  # its split of the dataset, such as `fold0`
     model: str = ""  # name and hash of the model
-    seen: bool | None = None  # as of `garmentcut.evaluation.predict.CutPair`
-    # `ok`: cut and measured; `refused`: the model refused the photo, measured as an empty cutout; `failed`: not
-    # measured, because the pair could not be read.
+    seen: bool | None = None  # as in `garmentcut.evaluation.predict.CutPair`
+    # `ok`: cut and measured; `refused`: the model refused the photo, which is measured as an empty cutout; `failed`:
+    # not measured, because the pair could not be read.
     status: Literal["ok", "refused", "failed"] = "ok"
-    reason: str = ""  # why it was refused or failed; else empty
-    # What `ingest` found suspect in the pair: a bad score may be a bad ground truth.
+    reason: str = ""  # why it was refused or failed; otherwise empty
+    # What `ingest` found suspect in the pair; a bad score may be due to a bad ground truth.
     faults: tuple[str, ...] = field(default=())
     measures: PhotoMetrics | None = None  # all metrics; None: failed
     sweep: tuple[float, ...] = field(default=())  # Dice at each of `THRESHOLDS`, convention `alpha >= 128`
     sweep_any: tuple[float, ...] = field(default=())  # the same, convention `alpha > 0`
-    seconds: float = 0.0  # of cutting: framing, network and finishing; reading and measuring not counted
-    verdict: str = ""  # what a person says of the cutout it was compared with: `wrong`, `right`, `unsure`, or nothing
+    seconds: float = 0.0  # time for cutting: framing, network and finishing, without reading and measuring
+    verdict: str = ""  # a person's judgement of the target: `wrong`, `right`, `unsure`; empty: none
     group: str = ""  # id that garments which look the same share; empty in old rows
 
     @property
     def cluster(self) -> str:
-        """What the photo errs together with: garments that look the same count as one."""
+        """The cluster for the bootstrap; garments that look the same count as one."""
         return self.group or self.garment
 
 
 _SCORE = TypeAdapter(PhotoScore)
 OnPhoto = Callable[[PhotoScore, Photo, Alpha, Alpha], None]
-"""Is shown each measured photo: its row, the photo, the target's alpha, the predicted alpha; from several threads."""
+"""Called, from several threads, with each measured photo's row, the photo, the target and the predicted alpha."""
 
 
 def evaluate(trials: Sequence[Trial], manifest: Manifest, *, on_photo: OnPhoto | None = None) -> Iterator[PhotoScore]:
-    """Cut the photos of trials that `plan_trials` gave and measure the results; `on_photo` sees each, for pictures.
+    """Cut the photos of trials and measure the results; `on_photo` is called with each, to draw pictures.
 
     Yields:
         A row for each pair, in the order of the trials. A photo that the model refuses is measured as an empty cutout.
@@ -104,10 +104,10 @@ def evaluate(trials: Sequence[Trial], manifest: Manifest, *, on_photo: OnPhoto |
 
 
 def write_scores(scores: Iterable[PhotoScore], folder: Path) -> None:
-    """Write `scores.jsonl` (everything) and `scores.csv` (without the sweeps) into a folder, whole or not at all.
+    """Write `scores.jsonl` (everything) and `scores.csv` (without the sweeps) to a folder, each atomically.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written to.
     """
     scores = list(scores)
     lines = "".join(json.dumps(asdict(score), ensure_ascii=False) + "\n" for score in scores)
@@ -119,7 +119,7 @@ def read_scores(folder: Path) -> list[PhotoScore]:
     """The rows of a folder's `scores.jsonl`.
 
     Raises:
-        EvaluationError: missing, or not rows of garmentcut's.
+        EvaluationError: the file is missing, or garmentcut did not write it.
     """
     path = folder / "scores.jsonl"
     try:
@@ -153,25 +153,25 @@ def _csv_of(scores: Iterable[PhotoScore]) -> str:
 class Sweep:
     """Mean Dice over photos at each threshold."""
 
-    mean_dice: tuple[float, ...]  # one a threshold of `THRESHOLDS`
-    best: float  # the threshold with the highest mean; the one nearest 0.5 of several
-    # Lowest and highest threshold of the stretch around `best` whose mean is within 0.0005 of the highest.
+    mean_dice: tuple[float, ...]  # one per threshold of `THRESHOLDS`
+    best: float  # the threshold with the highest mean; of equal ones the nearest to 0.5
+    # Lowest and highest threshold of the range around `best` whose mean is within 0.0005 of the highest.
     flat: tuple[float, float]
 
 
 def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
-    """Dice of `prediction >= t` for each threshold, against the target's mask by either convention; one pass.
+    """Dice of `prediction >= t` for all thresholds in one pass; `garment` is the target's mask by either convention.
 
     Raises:
-        ValueError: sizes differ.
+        ValueError: the sizes differ.
     """
     metrics.check_masks(mask_of(prediction), garment)
     edges = np.asarray(THRESHOLDS, np.float32)
-    shown = prediction >= edges[0]  # most of the frame is not, and need not be sorted
-    num_reached = np.searchsorted(edges, prediction[shown], side="right")  # thresholds that a pixel passes
+    shown = prediction >= edges[0]  # most pixels are below all thresholds and need no search
+    num_reached = np.searchsorted(edges, prediction[shown], side="right")  # thresholds that each pixel reaches
     inside = num_reached[garment[shown]]
     num_bins = len(edges) + 1
-    # Pixels that pass threshold i: those that reach more than i of them.
+    # A pixel passes threshold i if it reaches more than i thresholds.
     predicted, common = (
         np.bincount(reached, minlength=num_bins)[::-1].cumsum()[::-1][1:] for reached in (num_reached, inside)
     )
@@ -180,10 +180,10 @@ def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
 
 
 def sweep_of(rows: Iterable[tuple[float, ...]]) -> Sweep:
-    """Mean over photos of what `dice_at_thresholds` gave, and its best place.
+    """Mean over photos of the results of `dice_at_thresholds`, and its best threshold.
 
     Raises:
-        ValueError: no photos.
+        ValueError: there are no photos.
     """
     table = np.array(list(rows), np.float64)
     if not table.size:
@@ -200,15 +200,15 @@ def sweep_of(rows: Iterable[tuple[float, ...]]) -> Sweep:
 
 @dataclass(frozen=True)
 class Total:
-    """Figures over the measured photos of one view, or of all."""
+    """Statistics over the measured photos of one view, or of all views."""
 
     view: str  # a view, or `ALL`
     num_photos: int  # measured
     num_garments: int  # distinct garments among them
-    # Metric key to figure name to estimate. Figures: `mean`, `median`, `worst` (mean over the worst 5 %), and for the
-    # two Dices `share_0.99` and `share_0.995`. A metric that a row lacks is left out.
+    # Estimates by metric key and statistic: `mean`, `median`, `worst` (mean over the worst 5 %), and for both kinds of
+    # Dice `share_0.99` and `share_0.995`. A metric that a row lacks is left out.
     figures: dict[str, dict[str, Estimate]]
-    # Pooled metric's key to estimate: a share of counts that are summed over the photos.
+    # Estimates by pooled metric's key: ratios of counts that are summed over the photos.
     pooled: dict[str, Estimate] = field(default_factory=dict)
     # Sums over the photos of `garmentcut.evaluation.metrics.COUNTS`.
     counts: dict[str, int] = field(default_factory=dict)
@@ -216,20 +216,20 @@ class Total:
 
 @dataclass(frozen=True)
 class Totals:
-    """What an evaluation found, over all its photos."""
+    """The results of an evaluation over all its photos."""
 
     num_photos: int  # rows, measured or not
-    num_measured: int  # of which measured; refused ones are, as empty cutouts
-    num_refused: int  # photos in which the model found no garment, or which it would not take
+    num_measured: int  # measured rows, including refused ones, which are measured as empty cutouts
+    num_refused: int  # photos that the model refused, for example because it found no garment
     num_failed: int  # pairs that could not be read
-    num_seen: int | None  # measured photos that were in the training data; None: a model's card does not say
-    models: tuple[str, ...]  # names and hashes
-    seconds: float  # mean of cutting a photo
-    by_view: tuple[Total, ...]  # of all first, then of each view
+    num_seen: int | None  # measured photos that the model was trained on; None: a model's card does not say
+    models: tuple[str, ...]  # names and hashes of the models
+    seconds: float  # mean time for cutting a photo
+    by_view: tuple[Total, ...]  # over all views first, then for each view
     sweep: Sweep | None  # mean Dice over thresholds, convention `alpha >= 128`; None: nothing was measured
     sweep_any: Sweep | None  # the same, convention `alpha > 0`
-    num_wrong: int = 0  # measured photos whose cutout a person marked wrong; they are in all figures but the last
-    without_wrong: Total | None = None  # of all views, those photos left out; None: there are none, or no others
+    num_wrong: int = 0  # measured photos whose target was marked wrong; only `without_wrong` leaves them out
+    without_wrong: Total | None = None  # over all views without those photos; None: none or all are marked wrong
 
     @property
     def sweeps(self) -> dict[str, Sweep]:
@@ -243,7 +243,7 @@ class Totals:
 
 
 def total_scores(scores: Sequence[PhotoScore]) -> Totals:
-    """Sum up an evaluation; failed rows are counted and left out of every figure."""
+    """Summarise an evaluation; failed rows are counted, but left out of all statistics."""
     measured = [score for score in scores if score.measures is not None]
     views = sorted({score.view for score in measured}, key=view_order)
     parts = {ALL: measured, **{view: [score for score in measured if score.view == view] for view in views}}
@@ -266,7 +266,7 @@ def total_scores(scores: Sequence[PhotoScore]) -> Totals:
 
 
 def seen_sentence(totals: Totals) -> str:
-    """Says plainly how many photos the model had been trained on."""
+    """A sentence that says how many of the photos the model was trained on."""
     if totals.num_seen is None:
         return "The model's card does not list its training photos: some of these may have been among them."
     photos, were = ("photo", "was") if totals.num_measured == 1 else ("photos", "were")
@@ -274,7 +274,7 @@ def seen_sentence(totals: Totals) -> str:
 
 
 def view_order(view: str) -> tuple[int, str]:
-    """Sorts views as tables show them."""
+    """Sort key of a view in tables."""
     return (_VIEWS.index(view) if view in _VIEWS else len(_VIEWS)), view
 
 
@@ -303,23 +303,23 @@ def _total_of(view: str, scores: Sequence[PhotoScore]) -> Total:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A model against another one, photo by photo."""
+    """A comparison of a model with another one, photo by photo."""
 
-    model: str  # name and hash
-    other: str  # likewise
-    num_photos: int  # measured by both
+    model: str  # name and hash of the model
+    other: str  # name and hash of the other model
+    num_photos: int  # photos measured with both
     num_garments: int  # distinct garments among them
-    # Metric's key to the difference, the model's less the other's; of pooled metrics too.
+    # Differences by metric key, the model's value minus the other's; includes pooled metrics.
     differences: dict[str, Difference]
-    # Of each photo both rows, the other's second; the largest gain in Dice first.
+    # Both rows of each photo, the other model's second; the largest gain in Dice first.
     photos: tuple[tuple[PhotoScore, PhotoScore], ...]
 
     def gains(self, num: int) -> tuple[tuple[PhotoScore, PhotoScore], ...]:
-        """The `num` photos at most that gained most."""
+        """At most `num` photos, those that gained most."""
         return tuple(pair for pair in self.photos[:num] if gain_of(*pair) > 0)
 
     def losses(self, num: int) -> tuple[tuple[PhotoScore, PhotoScore], ...]:
-        """The `num` photos at most that lost most, the largest loss first."""
+        """At most `num` photos, those that lost most, the largest loss first."""
         return tuple(pair for pair in self.photos[: -num - 1 : -1] if gain_of(*pair) < 0)
 
     def as_dict(self) -> dict[str, Any]:
@@ -331,16 +331,16 @@ class Comparison:
 
 
 def gain_of(ours: PhotoScore, theirs: PhotoScore) -> float:
-    """Difference of a photo's Dice, `alpha >= 128`."""
+    """Difference of a photo's Dice, convention `alpha >= 128`, between two models."""
     assert ours.measures is not None and theirs.measures is not None
     return ours.measures.dice - theirs.measures.dice
 
 
 def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -> Comparison:
-    """Compare two evaluations over the photos that both measured.
+    """Compare two evaluations on the photos that both measured.
 
     Raises:
-        EvaluationError: there is no such photo.
+        EvaluationError: they have no photo in common.
     """
     known = {score.name: score for score in others if score.measures is not None}
     pairs = [(score, known[score.name]) for score in scores if score.measures is not None and score.name in known]
@@ -350,7 +350,7 @@ def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -
     bootstrap, differences = Bootstrap.of(clusters), dict[str, Difference]()
 
     def columns_of(*keys: str) -> list[list[float]] | None:
-        """Of each model each metric's values; None: a row is older than one of them."""
+        """Values of each metric for each model; None: a row is older than one of the metrics."""
         columns = [[getattr(row.measures, key) for row in side] for side in zip(*pairs, strict=True) for key in keys]
         return None if any(None in column for column in columns) else columns
 

@@ -1,7 +1,7 @@
-"""`garmentcut calibrate`: learns doubt from photos whose quality is known, and thresholds with a risk guarantee.
+"""`garmentcut calibrate`: fits doubt to photos whose quality is known, and finds thresholds with a risk guarantee.
 
-`fit_doubt` learns a logistic regression on a share, cross-validated by garment; `find_threshold` finds up to which
-doubt photos can be accepted; `calibrate` does both on a studio's own photos, for a model's card.
+`fit_doubt` fits a logistic regression to the shortfall in quality, cross-validated by garment; `find_threshold` finds
+the largest doubt that can be accepted; `calibrate` does both on a studio's own photos, for a model's card.
 """
 
 import math
@@ -19,42 +19,42 @@ from garmentcut.evaluation.predict import CutPair
 from garmentcut.model.card import Acceptance, DoubtModel, ModelCard, Threshold
 from garmentcut.prediction.doubt import ALL_FEATURES, all_features, distances_of, doubts_of, is_foreign, standardized
 
-LEAST_GARMENTS = 20  # with fewer nothing is learned
-TOLERANCE_PX = 2.0  # of the surface Dice that doubt foretells
+LEAST_GARMENTS = 20  # with fewer nothing is fitted
+TOLERANCE_PX = 2.0  # of the surface Dice that doubt predicts
 RISKS = (0.01, 0.02, 0.05, 0.1, 0.2)
-"""Besides the one asked for, thresholds are found for these: `garmentcut cut --accept-risk` chooses among them."""
+"""Thresholds are found for these risks besides the requested one; `garmentcut cut --accept-risk` selects one."""
 
-_RAISED_SHARE = 0.0125  # of the studio's own photos, one in eighty, that may be called foreign
-_ROOM = 1.05  # a new photo of the studio may lie a little farther out than all that were seen
+_RAISED_SHARE = 0.0125  # share of the studio's own photos, one in eighty, that may be called foreign
+_ROOM = 1.05  # margin, because a new photo of the studio may be slightly farther out than all that were seen
 _NUM_FOLDS = 5
-_STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # inverse of the L2 penalty, for each photo
-_REASON_SHARE = 90.0  # per cent: beyond, a feature is a reason
+_STRENGTHS = (0.003, 0.01, 0.03, 0.1, 0.3)  # inverse L2 penalty per photo
+_REASON_SHARE = 90.0  # percentile above which a feature is named as a reason for doubt
 _LEAST_SCALE = 1e-6
-# Of the appearance: no studio is so even that a level of colour more would be strange.
+# Least spread of the appearance: in no studio is a difference of one level of colour unusual.
 _LEAST_SPREAD = np.array([2.0] * 6 + [0.02] * 4 + [2.0, 2.0, 2.0, 0.1] * 4 + [0.1])
 _NEVER = 1e9
 
 
 @dataclass(frozen=True, eq=False)
 class Experience:
-    """What is learned from one photo."""
+    """What is used of one photo to fit doubt."""
 
     name: str  # of the pair
     garment: str  # garments that look the same count as one
     quality: float  # surface Dice at 2 px, at the photo's own size
     seen: bool | None  # whether the model was trained on the photo; None: its card does not say
-    features: NDArray[np.float64] | None  # `(13,)`; None: nothing was cut out, which needs no doubt
+    features: NDArray[np.float64] | None  # `(13,)`; None: nothing was cut out, so that no doubt is needed
     appearance: NDArray[np.float64] | None  # `(27,)`
-    is_foreign: bool = False  # made to look unlike the studio, see `trials_elsewhere`
+    is_foreign: bool = False  # a generated photo that looks unlike the studio's, see `trials_elsewhere`
 
     @property
     def shortfall(self) -> float:
-        """1 - quality, what doubt foretells."""
+        """1 - quality, which is what doubt predicts."""
         return 1 - self.quality
 
 
 def experience_of(cut: CutPair) -> Experience:
-    """What one photo teaches; fit to be the `keep` of `garmentcut.evaluation.predict.predict`."""
+    """The experience with one photo; a `keep` for `garmentcut.evaluation.predict.predict`."""
     quality = surface_dice(compare_outlines(mask_of(cut.alpha), mask_of(cut.target)), TOLERANCE_PX)
     observed, seen, pair = cut.observation, cut.seen, cut.pair
     features, appearance = (observed.features, observed.appearance) if observed is not None else (None, None)
@@ -62,19 +62,19 @@ def experience_of(cut: CutPair) -> Experience:
 
 
 def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtModel:
-    """Learn doubt from all of them; the penalty is chosen by cross-validation over garments.
+    """Fit a model of doubt; its penalty is chosen by cross-validation over garments.
 
-    The model is a logistic regression on the share 1 - quality, fitted by scikit-learn with each photo counted as so
-    much of either class (fractional logit: Papke and Wooldridge 1996): its expectation is the doubt itself.
+    The model is a logistic regression on 1 - quality, fitted by scikit-learn with each photo as a fraction of both
+    classes (fractional logit: Papke and Wooldridge 1996), so that its prediction is the doubt itself.
 
-    Weights are learned from the studio's photos and from foreign ones alike; what is usual, from the studio's alone.
+    Weights are fitted to the studio's photos and the foreign ones; what is usual is taken from the studio's alone.
 
     Args:
-        experiences: photos by models that had not seen them.
-        data: what they are, in words.
+        experiences: photos that were cut by models that had not seen them.
+        data: description of the photos.
 
     Raises:
-        EvaluationError: too few garments.
+        EvaluationError: there are too few garments.
     """
     known = _known(experiences)
     own = _own(known)
@@ -82,17 +82,17 @@ def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtMode
 
 
 class Judged(NamedTuple):
-    """What is thought of photos by doubt models that were learned from other garments."""
+    """Doubts of photos, by models of doubt that were fitted to other garments."""
 
-    doubts: NDArray[np.float64]  # `(N,)` in [0, 1]; 1 where nothing was cut out
-    foreign: NDArray[np.bool_]  # `(N,)`: called foreign
+    doubts: NDArray[np.float64]  # `(N,)` in [0, 1]; 1 if nothing was cut out
+    foreign: NDArray[np.bool_]  # `(N,)`: whether the photo is called foreign
 
 
 def cross_fitted(experiences: Sequence[Experience]) -> Judged:
-    """Judge each photo by a model learned from other garments.
+    """Judge each photo by a model fitted to other garments.
 
     Raises:
-        EvaluationError: too few garments.
+        EvaluationError: there are too few garments.
     """
     doubts, foreign = np.ones(len(experiences)), np.zeros(len(experiences), np.bool_)
     known = _known(experiences)
@@ -105,7 +105,7 @@ def cross_fitted(experiences: Sequence[Experience]) -> Judged:
 
 
 def quarters_of(doubts: NDArray[np.float64], experiences: Sequence[Experience]) -> list[tuple[float, float]]:
-    """Mean doubt and mean of 1 - quality of each quarter of the photos, from the least doubted to the most."""
+    """Mean doubt and mean of 1 - quality for each quarter of the photos, by increasing doubt."""
     order, truth = np.argsort(doubts, kind="stable"), np.array([one.shortfall for one in experiences])
     return [(float(doubts[part].mean()), float(truth[part].mean())) for part in np.array_split(order, 4) if len(part)]
 
@@ -116,7 +116,7 @@ def rank_correlation(doubts: NDArray[np.float64], experiences: Sequence[Experien
 
 
 def _known(experiences: Sequence[Experience]) -> list[Experience]:
-    """Those that teach something."""
+    """The experiences with features."""
     known = [one for one in experiences if one.features is not None]
     num_garments = len({one.garment for one in _own(known)})
     if num_garments < LEAST_GARMENTS:
@@ -127,7 +127,7 @@ def _known(experiences: Sequence[Experience]) -> list[Experience]:
 
 
 def _own(experiences: Sequence[Experience]) -> list[Experience]:
-    """The studio's own."""
+    """The experiences with the studio's own photos."""
     return [one for one in experiences if not one.is_foreign]
 
 
@@ -136,7 +136,7 @@ def _learned(known: Sequence[Experience]) -> DoubtModel:
 
 
 def _best_strength(known: Sequence[Experience]) -> float:
-    """The penalty of least cross-entropy on garments left out; a weaker one must be better, not as good."""
+    """The penalty with the least cross-validated cross-entropy; of equal ones the strongest."""
     losses = np.zeros(len(_STRENGTHS))
     for train, held in _folds(known):
         learned, left_out = [known[index] for index in train], [known[index] for index in held]
@@ -159,16 +159,16 @@ def _folds(known: Sequence[Experience]) -> list[tuple[NDArray[np.intp], NDArray[
 
 
 def _blank(known: Sequence[Experience]) -> DoubtModel:
-    """All but the weights: from the studio's own photos."""
+    """The model of doubt without its weights, from the studio's own photos."""
     own = _own(known)
     appearance = np.array([one.appearance for one in own])
     mean, precision = appearance.mean(axis=0), _precision_of(appearance)
     features = all_features(np.array([one.features for one in own]), appearance, mean=mean, precision=precision)
     limits = np.percentile(features, _REASON_SHARE, axis=0)
     place = ALL_FEATURES.index("stage_disagreement")
-    if np.ptp(features[:, place]) == 0:  # of a single network, it is never a reason
+    if np.ptp(features[:, place]) == 0:  # constant, as with a single network: never a reason
         limits[place] = _NEVER
-    distances = np.zeros(len(own))  # of each photo from other garments
+    distances = np.zeros(len(own))  # distance of each photo from other garments
     for train, held in _folds(own):
         others = appearance[train]
         distances[held] = distances_of(appearance[held], others.mean(axis=0), _precision_of(others))
@@ -199,7 +199,7 @@ def _weighted(blank: DoubtModel, known: Sequence[Experience], strength: float) -
 
 
 def _precision_of(appearance: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Inverse covariance, shrunk as few photos ask for (Ledoit and Wolf 2004), each feature by its own scale."""
+    """Inverse covariance, with shrinkage for few photos (Ledoit and Wolf 2004) of the scaled features."""
     from sklearn.covariance import LedoitWolf
 
     scale = np.maximum(appearance.std(axis=0), _LEAST_SPREAD)
@@ -207,7 +207,7 @@ def _precision_of(appearance: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _features_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArray[np.float64]:
-    """`(N, 14)`: all features of photos of which something was cut out; `unlike` as the model measures it."""
+    """All features `(N, 14)` of photos with something cut out, including `unlike` as the model measures it."""
     return all_features(
         np.array([one.features for one in experiences]),
         np.array([one.appearance for one in experiences]),
@@ -217,7 +217,7 @@ def _features_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArra
 
 
 def least_garments(risk: float, confidence: float) -> int:
-    """Accepted garments, none of which falls short, that it takes to guarantee a risk: (1 - risk)^n <= 1 - confidence.
+    """Least number of accepted garments, none falling short, that guarantees a risk: (1 - risk)^n <= 1 - confidence.
 
     Raises:
         ValueError: risk or confidence is not between 0 and 1.
@@ -235,31 +235,31 @@ def find_threshold(
     risk: float = 0.05,
     confidence: float = 0.9,
 ) -> Threshold:
-    """The most lenient doubt at which the risk can be guaranteed: Learn then Test, over garments.
+    """Find the largest doubt at which the risk can be guaranteed, by Learn then Test over garments.
 
-    A garment is accepted if one of its photos is, and falls short if one of its accepted photos does. That more than
-    `risk` of the accepted garments fall short at a doubt is tested by the exact binomial tail: of n accepted ones k
-    fell short, p = P(Bin(n, risk) <= k) must not be over 1 - confidence. Doubts are tried in a fixed sequence, from
-    strict to lenient, up to the first that fails; so the one that is taken breaks the guarantee with a probability of
-    1 - confidence at most, over draws of the garments and whatever the doubts are worth. Which are tried depends on the
-    doubts alone: those that accept just enough garments for one more to fall short.
+    A garment is accepted if one of its photos is, and falls short if one of its accepted photos does. For each doubt,
+    an exact binomial test rejects that more than `risk` of the accepted garments fall short: if k of n fell short,
+    p = P(Bin(n, risk) <= k) must not exceed 1 - confidence. Doubts are tested in a fixed sequence from strict to
+    lenient, up to the first that fails. So the chosen one violates the guarantee with a probability of at most
+    1 - confidence over random samples of garments, however good the doubts are. The tested doubts depend on the doubts
+    alone: they are those that accept just enough garments to allow one more to fall short.
 
     Args:
-        garments: of each photo.
-        doubts: `(N,)`, of each photo, by a model that was not fitted to it.
-        is_short: `(N,)` bool: its surface Dice is under the quality that is guaranteed.
+        garments: garment of each photo.
+        doubts: `(N,)`, doubt of each photo, by a model that was not fitted to it.
+        is_short: `(N,)` bool, whether the photo's surface Dice is below the guaranteed quality.
         risk: share of accepted garments that may fall short.
-        confidence: of the guarantee.
+        confidence: confidence of the guarantee.
 
     Returns:
-        With `max_doubt` None and a reason, where these photos cannot guarantee it.
+        The threshold; `max_doubt` is None, with a reason, if these photos cannot guarantee the risk.
 
     Raises:
-        ValueError: see `least_garments`; or no photos.
+        ValueError: see `least_garments`; or there are no photos.
 
     Sources: Angelopoulos et al., "Learn then test", arXiv 2110.01052; Bates et al., "Distribution-free,
-    risk-controlling prediction sets", JACM 2021. "Conformal risk control" (arXiv 2208.02814) holds on average over
-    calibrations; this, with its confidence.
+    risk-controlling prediction sets", JACM 2021. "Conformal risk control" (arXiv 2208.02814) holds only on average
+    over calibrations.
     """
     least = least_garments(risk, confidence)
     names, place = np.unique(np.asarray(garments), return_inverse=True)
@@ -272,8 +272,8 @@ def find_threshold(
     np.minimum.at(lowest_short, place[is_short], doubts[is_short])
     order = np.sort(lowest)
     found: Threshold | None = None
-    # Numbers of accepted garments to try: the least that allow 0, 1, 2 ... to fall short, for P(Bin(m, risk) <= k)
-    # = P(the (k + 1)-th shortfall comes after the m-th garment).
+    # Numbers of accepted garments to test: the least that allow 0, 1, 2 ... to fall short. P(Bin(m, risk) <= k) is
+    # the probability that the (k + 1)-th shortfall comes after the m-th garment.
     short = np.arange(len(names))
     counts = short + 1 + nbinom.ppf(confidence, short + 1, risk)
     for num in counts[counts <= len(names)].astype(int):
@@ -292,7 +292,7 @@ def find_threshold(
 
 
 def share_interval(num: int, out_of: int) -> tuple[float, float, float]:
-    """A share and its exact 95 % interval (Clopper and Pearson 1934)."""
+    """The share `num` / `out_of` and its exact 95 % interval (Clopper and Pearson 1934)."""
     interval = binomtest(num, out_of).proportion_ci(0.95, "exact")
     return num / out_of, float(interval.low), float(interval.high)
 
@@ -302,28 +302,28 @@ class Guarantee:
     """What is to be guaranteed."""
 
     risk: float = 0.05  # share of the accepted garments that may fall short
-    quality: float = 0.95  # surface Dice at 2 px under which a photo falls short
+    quality: float = 0.95  # surface Dice at 2 px below which a photo falls short
     confidence: float = 0.9  # probability that the guarantee holds
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """What a calibration found."""
+    """The result of a calibration."""
 
-    doubt: DoubtModel  # learned from all photos; for the card
+    doubt: DoubtModel  # fitted to all photos; for the card
     acceptance: Acceptance  # thresholds; for the card
-    experiences: tuple[Experience, ...]  # what it was learned from, the studio's own and foreign photos
-    judged: Judged  # each of them, by a model learned from other garments: what the thresholds were found with
+    experiences: tuple[Experience, ...]  # what it was fitted to: the studio's own and foreign photos
+    judged: Judged  # their cross-fitted doubts, which the thresholds were found with
     num_left_out: int = 0  # photos that were not used because the model was trained on them
-    label: str = ""  # what to say beside the guarantee where it holds for no new photos; empty: it does
+    label: str = ""  # caveat if the guarantee does not hold for new photos; empty: it does
 
     @property
     def threshold(self) -> Threshold:
-        """For the risk that was asked for."""
+        """The threshold for the requested risk."""
         return next(one for one in self.acceptance.thresholds if one.risk == self.acceptance.risk)
 
     def group(self, *, foreign: bool) -> tuple[Judged, tuple[Experience, ...]]:
-        """What was thought of the studio's own photos, or of the foreign ones, and these."""
+        """The doubts and experiences of the studio's own photos, or of the foreign ones."""
         chosen = np.array([one.is_foreign == foreign for one in self.experiences])
         experiences = tuple(one for one in self.experiences if one.is_foreign == foreign)
         return Judged(self.judged.doubts[chosen], self.judged.foreign[chosen]), experiences
@@ -338,22 +338,22 @@ def calibrate(
     held_out: bool = False,
     use_seen: bool = False,
 ) -> Calibration:
-    """Learn doubt and find the thresholds.
+    """Fit doubt and find the thresholds.
 
     Args:
-        experiences: of a model file, a run or a folder of fold runs, on a dataset.
+        experiences: experiences of a model file, a run or a folder of fold runs with a dataset.
         guarantee: what to guarantee.
-        data: the photos in words.
+        data: description of the photos.
         elsewhere: makes foreign experiences, which takes minutes: only called once the studio's own are enough.
-        held_out: the run itself says that they were held out, so a card that lists no training photos is no obstacle.
-        use_seen: use photos that the model was trained on too, and say so on the card.
+        held_out: the run says that the photos were held out, so that the card need not list its training photos.
+        use_seen: also use photos that the model was trained on, and say so on the card.
 
     Raises:
-        EvaluationError: too few photos that the model has not seen, or too few garments to learn doubt.
-        ValueError: a risk or confidence that is not between 0 and 1.
+        EvaluationError: there are too few photos that the model has not seen, or too few garments to fit doubt.
+        ValueError: a risk or confidence is not between 0 and 1.
     """
     met = {one.garment for one in experiences if one.seen or (one.seen is None and not held_out)}
-    unseen = [one for one in experiences if one.garment not in met]  # another view of it would be half a view of it
+    unseen = [one for one in experiences if one.garment not in met]  # another view of a seen garment is partly seen
     label = ""
     if use_seen and len(unseen) < len(experiences):
         label = "photos the model was trained on, or may have been: guarantees nothing for new ones"
@@ -372,7 +372,7 @@ def calibrate(
     model = fit_doubt([*unseen, *foreign], data=words + made)
     model = replace(model, rank_correlation=rank if np.isfinite(rank) else None)
     garments, is_short = [one.garment for one in unseen], np.array([one.quality < guarantee.quality for one in unseen])
-    risks = sorted({guarantee.risk, *RISKS})  # strict first
+    risks = sorted({guarantee.risk, *RISKS})  # strictest first
     acceptance = Acceptance(
         quality=guarantee.quality,
         confidence=guarantee.confidence,
@@ -388,7 +388,7 @@ def calibrate(
 
 
 def is_same_kind(one: ModelCard, other: ModelCard) -> bool:
-    """Whether two cards are of trainings of one network: the errors of one say something of the other's."""
+    """Whether two cards are of trainings of the same network, so that the errors of one are like those of the other."""
 
     def kind_of(card: ModelCard) -> tuple[object, ...]:
         others = card.stages and (card.stages.locate, card.stages.locate_hw, card.stages.refine)

@@ -1,4 +1,4 @@
-"""`garmentcut review` and `serve`: builds the FastAPI application behind its guard, and runs it in a server."""
+"""`garmentcut review` and `serve`: builds the FastAPI application with its guard, and runs it in a server."""
 
 import asyncio
 import math
@@ -34,13 +34,13 @@ from garmentcut.review.service import Service, Settings
 _SMALL_BODY, _ALPHA_BODY, _REDRAW_BODY = 64_000, 64_000_000, 24_000_000
 _ALPHA_PATH = re.compile(r"/api/photos/\d+/alpha")
 _REDRAW_PATH = re.compile(r"/api/photos/\d+/redraw")
-# What remove.bg answers errors with: its clients look for these.
+# remove.bg's error codes, which its clients check for.
 _REMOVEBG_STATUS = {401: 403, 413: 400, 415: 400, 422: 400}
 _REMOVEBG_CODES = {400: "invalid_request", 403: "auth_failed", 429: "rate_limit_exceeded"}
 HEAD_TIMEOUT_S = 10.0
-"""Within which a request's head must have arrived."""
+"""A request's head must arrive within this time."""
 MAX_CONNECTIONS = 400
-"""At a time; a browser opens six. The slowest makes room for a new one."""
+"""Maximum number of connections; a browser opens six. The slowest is closed for a new one."""
 _LOOK = "load the page again to see what is stored, then try again"
 _BACKLOG = 256
 _KEEP_ALIVE_S = 15
@@ -48,7 +48,7 @@ _FINISH_S = 60
 
 
 def make_app(service: CutService) -> ASGIApp:
-    """Build the application: for one batch, or only for cutting photos that are sent."""
+    """Build the application: for reviewing a batch, or only for cutting photos that are sent to it."""
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -85,7 +85,7 @@ def _limit_of(method: str, path: str) -> int:
 
 _ERRORS: tuple[type[Exception], ...] = (
     *(ReviewError, RequestValidationError, HTTPException, ModelError, DatabaseError, DBAPIError, OSError),
-    Exception,  # and it is written to the log, with where it came from
+    Exception,  # also logged, with its traceback
 )
 
 
@@ -119,7 +119,7 @@ def _answer_error(request: Request, error: Exception) -> Response:
 def _refusal(
     path: str, status: int, message: str, code: str, *, headers: dict[str, str] | None = None, **more: Any
 ) -> Response:
-    """The answer that says what is wrong, by the path that was asked for: JSON for programs, a page for people."""
+    """The response to a failed request, depending on its path: JSON for programs, a page for people."""
     message = printable(message)
     if path == "/v1.0/removebg":
         status = _REMOVEBG_STATUS.get(status, status)
@@ -130,14 +130,14 @@ def _refusal(
 
 
 class Connections:
-    """An application, and the connections that ask it: those that ask for nothing, or too slowly, are closed.
+    """An application and its connections; idle connections and those that are too slow are closed.
 
-    uvicorn's `http` protocol for it is `Connection`.
+    Run it with uvicorn and `Connection` as its `http` protocol.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self.known: dict[tuple[Any, ...], Connection] = {}  # open ones by address and port, the oldest first
+        self.known: dict[tuple[Any, ...], Connection] = {}  # open connections by address and port, the oldest first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
@@ -146,7 +146,7 @@ class Connections:
             await self._app(scope, receive, send)
 
     def add(self, connection: "Connection") -> None:
-        """Take a new connection in; the slowest that is waited for makes room, of those that do nothing the oldest."""
+        """Add a connection; if there are too many, close the slowest that is waited for, or the oldest idle one."""
         self.known[connection.peer] = connection
         if len(self.known) > MAX_CONNECTIONS:
             awaited = [one for one in self.known.values() if one.is_awaited and one is not connection]
@@ -154,33 +154,33 @@ class Connections:
 
 
 class Connection(H11Protocol):
-    """uvicorn's HTTP/1.1, which waits for a request, and for its answer to be taken, but not for ever."""
+    """uvicorn's HTTP/1.1 protocol with time limits for receiving a request and for sending its response."""
 
     _is_answering = False
-    _has_begun = True  # a request of which the rest must come: the first one, from the start
-    _timer: asyncio.TimerHandle | None = None  # to close the connection, unless the other side does its part by then
-    _since, _num_moved, _num_left = 0.0, 0, 0  # bytes that have come since then, and that were left to send
+    _has_begun = True  # a request has begun and its rest must arrive; a new connection must send one
+    _timer: asyncio.TimerHandle | None = None  # closes the connection unless the client acts before
+    _since, _num_moved, _num_left = 0.0, 0, 0  # bytes received since then, and bytes that were left to send
     peer: tuple[Any, ...] = ()  # address and port, as `client` of an ASGI scope
 
     @property
     def is_awaited(self) -> bool:
-        """It is the other side's turn: a request, a body, or taking an answer."""
+        """True if the client must act: send a request or a body, or read a response."""
         if self.transport.get_write_buffer_size():
             return True
         return not self.transport.is_closing() and (not self._is_answering or self.cycle.more_body)
 
     @property
     def rate(self) -> float:
-        """Bytes a second that the other side sends or takes; infinite of one that has just begun."""
+        """Bytes per second that the client sends or reads; infinite if it has only just begun."""
         seconds = asyncio.get_running_loop().time() - self._since
         num_taken = max(self._num_left - self.transport.get_write_buffer_size(), 0)
         return (self._num_moved + num_taken) / seconds if seconds > UNJUDGED_S else math.inf
 
     @contextmanager
     def answering(self) -> Iterator[None]:
-        """While a request is answered, no head is expected of the other side."""
+        """A context for answering a request, in which the client need not send another one."""
         self._is_answering = True
-        self._watch()  # the answer before may still have to be taken
+        self._watch()  # the previous response may not have been read yet
         try:
             yield
         finally:
@@ -210,12 +210,12 @@ class Connection(H11Protocol):
         super().data_received(data)
 
     def pause_writing(self) -> None:
-        """See asyncio.Protocol: the other side takes an answer more slowly than it is written."""
+        """See asyncio.Protocol: the client reads a response more slowly than it is written."""
         super().pause_writing()
         self._watch()
 
     def resume_writing(self) -> None:
-        """See asyncio.Protocol: nearly all of what was written has been taken."""
+        """See asyncio.Protocol: nearly everything that was written has been read."""
         super().resume_writing()
         self._watch()
 
@@ -225,7 +225,7 @@ class Connection(H11Protocol):
         return self.config.app
 
     def _watch(self) -> None:
-        """Begin to wait for what the other side owes: that it takes an answer, all of it, or sends a request's head."""
+        """Start the time limit for what the client must do: read a whole response, or send a request's head."""
         self._stop()
         loop = asyncio.get_running_loop()
         self._since, self._num_moved, self._num_left = loop.time(), 0, self.transport.get_write_buffer_size()
@@ -249,7 +249,7 @@ class Connection(H11Protocol):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Open a listening socket that accepts nobody yet; port 0 is a free one.
+    """Bind a socket that does not accept connections yet; port 0 selects a free port.
 
     Raises:
         UsageError: taken, or not this machine's.
@@ -276,7 +276,7 @@ def serve(
     say: Callable[[str], None],
     open_browser: bool = False,
 ) -> None:
-    """Serve a batch on a socket of `bind` until it is stopped; requests under way are finished.
+    """Serve a batch on a socket of `bind` until the server is stopped; running requests are finished.
 
     `say` is called with the link once it works; `open_browser`: it is opened, too. Readers must bring the `token`;
     None: one is drawn if other machines can reach the server.
@@ -286,7 +286,7 @@ def serve(
         garmentcut.errors.UsageError: the database cannot be used.
         OSError: the folder cannot be written.
     """
-    read_batch(settings.folder)  # before anything is written into a folder named by mistake
+    read_batch(settings.folder)  # before anything is written to a wrong folder
     host, port = listening.getsockname()[:2]
     access = open_access(settings.folder.resolve(), host, port, token)
     service = Service(settings, access)
@@ -302,7 +302,7 @@ def serve(
 
 
 def serve_cuts(model: Model, listening: socket.socket, *, token: str | None, say: Callable[[str], None]) -> None:
-    """Cut photos that are sent, without a batch, as `serve`; requests under way are finished.
+    """Cut photos that are sent, without a batch, as `serve` does; running requests are finished.
 
     `say` is called with the addresses, and a token that was drawn, once they work.
 
@@ -325,7 +325,7 @@ def serve_cuts(model: Model, listening: socket.socket, *, token: str | None, say
 
 def _address_of(access: Access) -> str:
     name = f"[{access.host}]" if ":" in access.host else access.host
-    if access.host in ("0.0.0.0", "::"):  # all addresses: a name that others can use
+    if access.host in ("0.0.0.0", "::"):  # all addresses, so show a name that others can use
         name = socket.gethostname()
     return f"http://{name}:{access.port}/"
 
@@ -336,7 +336,7 @@ def _run(service: CutService, listening: socket.socket, announce: Callable[[], N
         http=Connection,
         ws="none",
         lifespan="off",
-        log_config=None,  # uvicorn's own closes every handler that there is, and that of absl (by OpenVINO) its stream
+        log_config=None,  # uvicorn's own closes all handlers; absl's (in OpenVINO) then closes its stream
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -345,7 +345,7 @@ def _run(service: CutService, listening: socket.socket, announce: Callable[[], N
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_FINISH_S,
     )
-    service.open()  # not by the application's lifespan, of which an error would be printed as a traceback
+    service.open()  # not in the application's lifespan, whose errors are printed as tracebacks
     try:
         _Announcing(config, announce).run(sockets=[listening])
     finally:
@@ -353,7 +353,7 @@ def _run(service: CutService, listening: socket.socket, announce: Callable[[], N
 
 
 class _Announcing(uvicorn.Server):
-    """Says when it can be asked."""
+    """A server that reports when it accepts requests."""
 
     def __init__(self, config: uvicorn.Config, announce: Callable[[], None]) -> None:
         super().__init__(config)

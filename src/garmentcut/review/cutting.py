@@ -1,4 +1,4 @@
-"""POST /cut, also as clients of remove.bg and rembg send it: all of `garmentcut serve`, and a base of `review`."""
+"""POST /cut, also in the forms that clients of remove.bg and rembg use: all of `garmentcut serve`, part of `review`."""
 
 import asyncio
 import base64
@@ -36,18 +36,18 @@ from garmentcut.review.redraw import Tiles
 
 MAX_PHOTO_BYTES = 100_000_000
 MAX_WAITING, MAX_UPLOADS = 8, 64
-"""Photos that wait or are cut, and bodies that are on their way."""
+"""Limit on photos that wait or are being cut, and on bodies being received."""
 MAX_BYTES = 800_000_000
-"""Of all bodies together, on their way or waiting."""
+"""Limit on the size of all bodies together, waiting or being received."""
 UNJUDGED_S = 1.0
-"""A body that has just begun is not slow yet."""
-_JUDGED_S = 5.0  # a body that began fast may be slow now
+"""A body is not judged as slow before this time."""
+_JUDGED_S = 5.0  # the rate is measured over this time, because a body that began fast may be slow now
 _FULL = "too many photos wait to be cut; send it again later"
 _LIMITS = ReadConfig(max_mb=MAX_PHOTO_BYTES // 1_000_000, max_megapixels=80.0)
 _MAX_NAME_CHARS = 200
 Wanted = Literal["png", "mask", "psd"]
 
-# remove.bg's words, https://www.remove.bg/api, version 1.0
+# Values of remove.bg's interface, https://www.remove.bg/api, version 1.0
 _SIZES_MP = {"preview": 0.25, "small": 0.25, "regular": 0.25, "medium": 1.5, "hd": 4.0, "4k": 10.0, "50mp": 50.0}
 _FORMATS = {"auto": "png", "png": "png", "jpg": "jpeg", "jpeg": "jpeg", "webp": "webp"}
 _PLAIN = ("", "0", "false", "none", "original")
@@ -67,7 +67,7 @@ class Model:
         self._running = threading.Lock()
 
     def is_loaded(self, *, with_tiles: bool = False) -> bool:
-        """The cutter is loaded, and the smart brush's model where it is asked for."""
+        """True if the cutter and, with `with_tiles`, the smart brush's model are loaded."""
         return self._cutter is not None and (self._tiles is not None or not with_tiles)
 
     def tiles(self) -> Tiles:
@@ -93,7 +93,7 @@ class Model:
             return self._cutter
 
     def cut(self, photo: Photo) -> Cutout:
-        """Cut one photo; calls wait for each other, so that memory for one is enough.
+        """Cut one photo; calls wait for each other, so that memory for one photo suffices.
 
         Raises:
             garmentcut.errors.PhotoError: no garment was found.
@@ -104,7 +104,7 @@ class Model:
 
 
 def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
-    """A model file's network for tiles.
+    """Load a model file's network for tiles.
 
     Raises:
         garmentcut.errors.ModelError: it cannot be used.
@@ -116,45 +116,45 @@ def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
 
 @dataclass(frozen=True)
 class CutRequest:
-    """What a client asks to be made of a photo."""
+    """What a client requests for a photo."""
 
     format: str = "png"  # a key of `FORMATS`
     output: OutputConfig = field(default_factory=OutputConfig)  # background, trim and margin
-    name: str = "photo"  # the photo's, for the layer of a psd
-    max_megapixels: float | None = None  # a larger cutout is shrunk; None: it is not
+    name: str = "photo"  # name of the photo, for the layer of a PSD
+    max_megapixels: float | None = None  # larger cutouts are shrunk to this; None: no limit
 
 
 @dataclass(eq=False)
 class _Upload:
-    """A body on its way: its deadline, what has come of it, and how much had by a time not long ago."""
+    """A body that is being received: its deadline, how much has arrived, and how much had arrived a short time ago."""
 
     patience: asyncio.Timeout
     began: float
     content: bytearray = field(default_factory=bytearray)
-    num_bytes: int = 0  # that count towards all bodies'
+    num_bytes: int = 0  # counted in the limit of all bodies
     num_before: int = 0
     is_whole: bool = False
 
     def rate(self, now: float) -> float:
-        """Bytes a second, lately."""
+        """Recent rate in bytes per second."""
         return (len(self.content) - self.num_before) / (now - self.began)
 
 
 class CutQueue:
-    """Cuts photos in the order in which their bodies are complete, so that a slow upload delays nobody."""
+    """Cuts photos in the order in which their bodies are completed, so that a slow upload delays nobody."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._uploads: list[_Upload] = []  # on their way, or whole and not cut yet
+        self._uploads: list[_Upload] = []  # being received, or complete and not cut yet
         self._num_waiting = 0
         self._turn = asyncio.Lock()
 
     @asynccontextmanager
     async def upload(self, parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-        """A body, once it is complete; its memory counts until the end of the context.
+        """Receive a body completely; its memory is counted until the end of the context.
 
         Raises:
-            ReviewError: too many wait, or come at a time and this one is the slowest of them; or it breaks off.
+            ReviewError: too many photos wait, this is the slowest of too many bodies, or the body is incomplete.
         """
         self._check_room()
         upload = _Upload(asyncio.timeout(None), asyncio.get_running_loop().time())
@@ -181,11 +181,11 @@ class CutQueue:
                 self._uploads.remove(upload)
 
     async def cut(self, data: bytes, order: CutRequest) -> bytes:
-        """Cut one photo, of a photo file's content.
+        """Cut the photo in a file's content.
 
         Raises:
-            ReviewError: too many wait; or the photo cannot be read, has too many pixels, would take too much memory, or
-                shows no garment.
+            ReviewError: too many photos wait, or the photo cannot be read, has too many pixels, needs too much memory
+                or shows no garment.
         """
         self._check_room()
         self._num_waiting += 1
@@ -210,7 +210,7 @@ class CutQueue:
                 raise ReviewError(_FULL, code="queue_full")
 
     def _give_up_slowest(self) -> bool:
-        """Let a body go and its memory with it; False: they all have just begun."""
+        """Drop the slowest body and free its memory; False: all have only just begun."""
         now = asyncio.get_running_loop().time()
         judged = [one for one in self._uploads if not one.is_whole and now - one.began > UNJUDGED_S]
         if not judged:
@@ -231,7 +231,7 @@ class CutQueue:
 
 
 class CutService:
-    """What these routes share; opened and closed with the server."""
+    """The state that these routes share; opened and closed with the server."""
 
     def __init__(self, model: Model, access: Access) -> None:
         self.model, self.access = model, access
@@ -239,7 +239,7 @@ class CutService:
         self._is_closing = threading.Event()
 
     def open(self) -> None:
-        """Start to load the model."""
+        """Start loading the model."""
         threading.Thread(target=self._prepare, name="prepare", daemon=True).start()
 
     def close(self) -> None:
@@ -253,7 +253,7 @@ class CutService:
         return "" if self.model.is_loaded() else "the model is being loaded, or cannot be"
 
     def _prepare(self) -> None:
-        with suppress(ModelError):  # a request that needs it gets the error
+        with suppress(ModelError):  # reported to each request that needs the model
             self.model.cutter()
 
 
@@ -283,9 +283,9 @@ _MEANINGS = {
 
 
 def _described(*media_types: str, takes_bytes: bool = False, **fields: str) -> dict[str, Any]:
-    """How a route is documented: the fields of its form and what each means, the first the file; and its answers.
+    """OpenAPI documentation of a route: the fields of its form with their meaning, the file first, and its responses.
 
-    `takes_bytes`: the photo may be sent as the whole body, too.
+    `takes_bytes`: the body may also be the photo itself.
     """
     schemas: dict[str, Any] = {name: {"type": "string", "description": meaning} for name, meaning in fields.items()}
     schemas[next(iter(fields))]["format"] = "binary"
@@ -388,7 +388,7 @@ def tell_readiness(service: Serving) -> Response:
 
 @dataclass(frozen=True)
 class _Form:
-    """A body taken apart: the first file and its name, and the other fields."""
+    """A parsed form: the first file and its name, and the other fields."""
 
     photo: bytes | None = None
     name: str = "photo"
@@ -436,14 +436,14 @@ def _order_of_removebg(fields: Mapping[str, str], name: str) -> CutRequest:
 
 
 def _color_of_removebg(text: str) -> str | None:
-    """`#rrggbb` of hexadecimal digits with or without `#`, or of a colour's name; None: none was asked for."""
+    """`#rrggbb` for hexadecimal digits with or without `#`, or for a colour's name; None: the text is empty."""
     if not text:
         return None
     digits = text.removeprefix("#")
     try:
         is_hexadecimal = re.fullmatch(r"[0-9a-fA-F]{3,8}", digits) is not None
         color = ImageColor.getrgb(f"#{digits}" if is_hexadecimal else digits)
-        red, green, blue, alpha = bytes([*color, 255][:4])  # each from 0 to 255
+        red, green, blue, alpha = bytes([*color, 255][:4])  # `bytes` checks that each is from 0 to 255
     except ValueError as error:
         raise ReviewError(f"bg_color: {text[:40]!r} is not a colour") from error
     return _opaque("bg_color", (red, green, blue, alpha))
@@ -463,10 +463,10 @@ def _opaque(what: str, color: tuple[int, ...]) -> str | None:
 
 
 def from_base64(text: str, what: str, *, code: str = "") -> bytes:
-    """The bytes of a text in base64.
+    """Decode a text in base64.
 
     Raises:
-        ReviewError: it is none, with this code; `what` is its name in the message.
+        ReviewError: it is not base64; the error has this code, and its message calls the text `what`.
     """
     try:
         return base64.b64decode(text, validate=True)
@@ -481,7 +481,7 @@ def _decoded(data: bytes) -> Photo:
         format_of(data)
         return decode_photo(data, limits=_LIMITS)
     except PhotoError as error:
-        if error.code == "too_large":  # its words name options, which a caller here cannot change
+        if error.code == "too_large":  # its message names options that a client cannot change
             most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
             raise ReviewError(f"photo too large: at most {most} are accepted here", code="too_large") from error
         if error.code == "no_memory":
@@ -490,11 +490,11 @@ def _decoded(data: bytes) -> Photo:
 
 
 def _shrunk(cutout: Cutout, max_megapixels: float | None) -> Cutout:
-    """A picture of so many pixels at most; its edge colours are cleaned afterwards, as those of a smaller photo."""
+    """The cutout shrunk to a limit; its edge colours are cleaned afterwards, as for a photo of that size."""
     height, width = cutout.alpha.shape
     if max_megapixels is None or height * width <= max_megapixels * 1e6:
         return cutout
-    import cv2  # it takes a while to load, and few ask for less
+    import cv2  # slow to load, and rarely needed
 
     scale = (max_megapixels * 1e6 / (height * width)) ** 0.5
     size = max(int(width * scale), 1), max(int(height * scale), 1)

@@ -1,6 +1,6 @@
-"""The database behind the review's store, SQLite or PostgreSQL: its tables, transactions, and the queries of its pages.
+"""The database of the review, SQLite or PostgreSQL: its tables, transactions, and the queries of its pages.
 
-Every write bumps the batch's revision and the photo's version, in one transaction.
+Each write increments the batch's revision and the photo's version in the same transaction.
 """
 
 import base64
@@ -27,9 +27,9 @@ SCHEMA_VERSION = 1
 State = Literal["open", "accepted", "corrected", "rejected", "failed"]
 STATES: tuple[str, ...] = get_args(State)
 NO_DOUBT, FAILED_DOUBT = -1.0, -2.0
-"""What stands for a doubt where none is known, and for that of a photo that failed: to sort by."""
+"""Sort keys of photos whose doubt is not known, and of photos that failed."""
 _BUSY_S = 30
-# The last: tables without a column, which somebody else made.
+# The last kind: a table lacks a column, because something else made it.
 _DAMAGED = (sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_ERROR)
 _START_ANEW = "move it away and start again: what people decided is in files, too, and is taken over"
 _BETWEEN_TRIES_S = 0.2
@@ -37,7 +37,7 @@ _POSTGRES_DRIVER = "postgresql+pg8000"
 
 
 class Table(MappedAsDataclass, DeclarativeBase, kw_only=True, eq=False, repr=False):
-    """Base of all tables; a new row has its columns' defaults at once."""
+    """Base of all tables; a new row has the default values of its columns immediately."""
 
     type_annotation_map: ClassVar = {str: sa.Text, float: sa.Float, datetime: sa.DateTime(timezone=True)}
 
@@ -73,22 +73,22 @@ class PhotoRow(Table):
     place: Mapped[str]
     garment: Mapped[str]
     view: Mapped[str] = mapped_column(sa.String(32))
-    row: Mapped[str]  # of results.jsonl, as JSON: the one place for paths, which need not be printable
+    row: Mapped[str]  # row of results.jsonl as JSON; the only place for paths, which need not be printable
     doubt: Mapped[float | None]
-    order_doubt: Mapped[float]  # to sort by; `NO_DOUBT` and `FAILED_DOUBT` come last
+    order_doubt: Mapped[float]  # sort key; `NO_DOUBT` and `FAILED_DOUBT` come last
     verdict: Mapped[str] = mapped_column(sa.String(16))
     state: Mapped[str] = mapped_column(sa.String(16))
-    version: Mapped[int] = mapped_column(default=1)  # counts this photo's writes; each names the one it is based on
+    version: Mapped[int] = mapped_column(default=1)  # counts writes; each names the version it is based on
     revision: Mapped[int] = mapped_column(default=0)  # the batch's at its last write
     note: Mapped[str] = mapped_column(default="")
     # SHA-256 of its corrected alpha's file, draft or final; empty: there is none.
     alpha_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
-    # Of the alpha that its outputs hold; empty: the prediction.
+    # SHA-256 of the alpha that its outputs hold; empty: the prediction.
     delivered_sha256: Mapped[str] = mapped_column(sa.String(64), default="")
-    # Why the outputs could not be made again; empty: they were, or need not be.
+    # Why the outputs could not be made again; empty: they were, or this is not needed.
     undelivered: Mapped[str] = mapped_column(default="")
-    seconds: Mapped[float] = mapped_column(default=0.0)  # hands-on, so far
-    edge_share: Mapped[float | None] = mapped_column(default=None)  # of the outline, that the corrected alpha moved
+    seconds: Mapped[float] = mapped_column(default=0.0)  # time spent working on it so far
+    edge_share: Mapped[float | None] = mapped_column(default=None)  # share of the outline that the correction moved
     changed_by: Mapped[str] = mapped_column(default="")
     changed_at: Mapped[datetime | None] = mapped_column(default=None)
 
@@ -100,22 +100,22 @@ class ActionRow(Table):
     __table_args__ = (sa.Index("actions_by_photo", "photo_id", "version"),)
     id: Mapped[int] = mapped_column(primary_key=True, init=False)
     photo_id: Mapped[int] = mapped_column(sa.ForeignKey("photos.id"))
-    version: Mapped[int]  # the photo's after it
+    version: Mapped[int]  # the photo's version after it
     at: Mapped[datetime]
     who: Mapped[str]
     # Accept, reject, reopen, revert, save (a draft), correct, note, or recut (by `garmentcut cut`).
     kind: Mapped[str] = mapped_column(sa.String(16))
-    state: Mapped[str] = mapped_column(sa.String(16))  # the photo's after it
+    state: Mapped[str] = mapped_column(sa.String(16))  # the photo's state after it
     seconds: Mapped[float] = mapped_column(default=0.0)
     note: Mapped[str] = mapped_column(default="")
     alpha_sha256: Mapped[str] = mapped_column(sa.String(64), default="")  # of the corrected alpha after it; empty: none
-    # Of a save or a correction, against the prediction, by more than 8 of 255 levels.
+    # For a save or a correction: pixels that differ from the prediction by more than 8 of 255 levels.
     pixels_changed: Mapped[int | None] = mapped_column(default=None)
     edge_share: Mapped[float | None] = mapped_column(default=None)
 
 
 class Database:
-    """Transactions; one object serves all threads.
+    """Gives access to the database in transactions; safe to use from several threads.
 
     Args:
         url: `postgresql://...`, `sqlite:///...`, or the path of a SQLite file.
@@ -127,7 +127,7 @@ class Database:
     def __init__(self, url: str | Path) -> None:
         self._engine = _engine_of(_url_of(url))
         self.name = self._engine.url.render_as_string()  # without the password
-        self._file: tuple[int, int] | None = None  # device and number of SQLite's file
+        self._file: tuple[int, int] | None = None  # device and inode of SQLite's file
         with self.opening():
             self._check_file()
             self._make_tables()
@@ -135,14 +135,14 @@ class Database:
 
     @contextmanager
     def opening(self) -> Iterator[None]:
-        """While a server starts: what goes wrong is told as what it means for the database, which is closed.
+        """A context for the start of a server: errors close the database and become a `DatabaseError`.
 
         Raises:
-            DatabaseError: it cannot be used; says what to do.
+            DatabaseError: the database cannot be used; the message says what to do.
         """
         try:
             yield
-        except (SQLAlchemyError, ValueError) as error:  # a value that no such table holds, such as a date
+        except (SQLAlchemyError, ValueError) as error:  # ValueError: an invalid value, such as a date
             self.close()
             raise DatabaseError(f"{self.name}: {reason_of(error)}") from error
         except BaseException:
@@ -151,14 +151,14 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction that changes nothing."""
+        """A read-only transaction."""
         self._check_place()
         with Session(self._engine) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction: stored as a whole when it ends, or not at all."""
+        """A transaction that is committed at the end of the context, or rolled back on an error."""
         self._check_place()
         engine = self._engine.execution_options(garmentcut_writes=True)
         with Session(engine, expire_on_commit=False) as session, session.begin():
@@ -169,10 +169,10 @@ class Database:
         self._engine.dispose()
 
     def _check_place(self) -> None:
-        """SQLite would go on writing into a file that has lost its name, and nothing of it would be left.
+        """Check that SQLite's file is still in place; SQLite would keep writing to a deleted file, and all be lost.
 
         Raises:
-            DatabaseError: it is gone, or another one stands in its place.
+            DatabaseError: the file is missing, or was replaced by another one.
         """
         if self._file is not None and self._found_file() != self._file:
             raise DatabaseError(f"{self.name}: removed or replaced since the server was started; start it again")
@@ -188,7 +188,7 @@ class Database:
         return status.st_dev, status.st_ino
 
     def _check_file(self) -> None:
-        """A page damaged in the middle is found now, not by the first person who needs it."""
+        """Check the whole file, so that damage is found at the start and not when somebody needs the data."""
         if self._engine.url.get_backend_name() == "sqlite":
             with self._engine.connect() as connection:
                 if (found := connection.exec_driver_sql("PRAGMA quick_check(1)").scalar()) != "ok":
@@ -202,7 +202,7 @@ class Database:
                     if session.scalar(sa.select(SchemaVersion.version)) is None:
                         session.execute(sa.insert(SchemaVersion).values(version=SCHEMA_VERSION))
                 break
-            except DBAPIError:  # another server makes the tables of the same database, perhaps
+            except DBAPIError:  # another server may be creating the tables
                 if is_last:
                     raise
                 time.sleep(_BETWEEN_TRIES_S)
@@ -213,12 +213,12 @@ class Database:
 
 
 def utc_of(time: datetime) -> datetime:
-    """A time from the database, in UTC; SQLite's times have lost their zone."""
+    """A time from the database in UTC; SQLite does not store time zones."""
     return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
 
 
 def reason_of(error: Exception) -> str:
-    """Why a database cannot be used, in words, and what to do about it."""
+    """A message that says why a database cannot be used, and how to fix it."""
     origin = getattr(error, "orig", None) or error
     reason = " ".join(str(origin).split())[:200]
     is_damaged = getattr(origin, "sqlite_errorcode", 0) in _DAMAGED or isinstance(error, ValueError)
@@ -252,7 +252,7 @@ def _engine_of(url: sa.URL) -> sa.Engine:
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
-    connection.isolation_level = None  # the driver would begin transactions by itself, and too late
+    connection.isolation_level = None  # otherwise the driver begins transactions itself, and too late
     cursor = connection.cursor()
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -260,7 +260,7 @@ def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
 
 
 def _begin_sqlite(connection: Any) -> None:
-    # A writer takes its turn at once: one that began as a reader could not wait for another, but would fail.
+    # A writer takes the lock at once: a reader that becomes a writer later cannot wait for another, but fails.
     writes = connection.get_execution_options().get("garmentcut_writes")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
@@ -307,7 +307,7 @@ def find_page(session: Session, batch_id: str, query: QueueQuery) -> Page:
     """A page of the queue, and how many photos the whole queue has.
 
     Raises:
-        ReviewError: `query.after` is not one of ours.
+        ReviewError: `query.after` is not a valid cursor.
     """
     matching = _matching(batch_id, query)
     found = sa.select(PhotoRow).where(*matching).order_by(*_order(query.sort)).limit(query.limit + 1)
@@ -320,7 +320,7 @@ def find_page(session: Session, batch_id: str, query: QueueQuery) -> Page:
 
 
 def find_neighbours(session: Session, photo: PhotoRow, query: QueueQuery) -> dict[str, int | None]:
-    """A photo's place in a queue to which it need not belong: `previous`, `next`, `position`, `total`."""
+    """`previous`, `next`, `position` and `total` of a photo in a queue; the photo need not match its filters."""
     matching, place = _matching(photo.batch_id, query), (photo.order_doubt, photo.key)
     before, behind = (_beyond(query.sort, place, backwards=backwards) for backwards in (True, False))
     first = sa.select(PhotoRow.id).where(*matching).limit(1)
@@ -333,9 +333,9 @@ def find_neighbours(session: Session, photo: PhotoRow, query: QueueQuery) -> dic
 
 
 def overview_of(session: Session, batch_id: str) -> dict[str, Any]:
-    """How many photos of a batch have each state, view, verdict and a doubt, and a warning if many are foreign.
+    """Numbers of photos in a batch by state, view, verdict and doubt, and a warning if many photos are foreign.
 
-    A photo looks unlike the studio that the model was trained on if that is the first of its row's flags.
+    A photo is foreign, that is, unlike the studio that the model was trained on, if the first flag of its row says so.
     """
     is_foreign = PhotoRow.row.contains(f'"flags": ["{FOREIGN}"', autoescape=True)
     own, counts = PhotoRow.batch_id == batch_id, count_states(session, batch_id)
@@ -369,7 +369,7 @@ def _matching(batch_id: str, query: QueueQuery) -> list[sa.ColumnElement[bool]]:
     columns = (PhotoRow.state, query.state), (PhotoRow.view, query.view), (PhotoRow.garment, query.garment)
     wanted += [column.in_(values) for column, values in (*columns, (PhotoRow.verdict, verdicts)) if values]
     if text := query.text.strip().replace("\0", ""):
-        # icontains: letters without case, and % and _ as they stand.
+        # icontains with autoescape ignores case, and takes % and _ literally.
         wanted.append(
             sa.or_(PhotoRow.place.icontains(text, autoescape=True), PhotoRow.note.icontains(text, autoescape=True))
         )
@@ -411,7 +411,7 @@ def _read_cursor(cursor: str) -> tuple[float, str]:
 
 
 def statistics_of(session: Session, batch_id: str) -> dict[str, Any]:
-    """Figures of a batch, as `GET /api/statistics` answers; seconds are hands-on, of decided photos only."""
+    """Statistics of a batch, as in `GET /api/statistics`; working time in seconds, of decided photos only."""
     photos = session.execute(
         sa.select(PhotoRow.state, PhotoRow.seconds, PhotoRow.edge_share).where(PhotoRow.batch_id == batch_id)
     ).all()
@@ -470,6 +470,6 @@ def _by_day_and_person(session: Session, batch_id: str) -> dict[str, Any]:
 
 
 def _effort(actions: Sequence[Any]) -> dict[str, Any]:
-    """Photos that somebody worked on, and the time it took."""
+    """The number of photos that somebody worked on, and the time that it took."""
     seconds = round(sum(action.seconds for action in actions), 1)
     return {"photos": len({action.photo_id for action in actions}), "seconds": seconds}

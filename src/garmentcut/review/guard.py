@@ -1,6 +1,6 @@
-"""Middleware before every route of `review` and `serve`: who may ask, how much may be sent, headers of answers.
+"""Middleware of `review` and `serve`: access control, limits on requests, and headers of responses.
 
-One secret a batch is all that is kept; the page's token and the cookie follow from it.
+Only one secret per batch is stored; the page's token and the cookie are derived from it.
 """
 
 import asyncio
@@ -43,31 +43,31 @@ _HEADERS = {
     "permissions-policy": "camera=(), microphone=(), geolocation=()",
 }
 CUT_PATHS = frozenset({"/cut", "/v1.0/removebg", "/api/remove"})
-"""Where photos are sent to be cut, by programs that know no page."""
+"""Paths that programs, not pages, send photos to."""
 _OPEN_PATHS = frozenset({"/healthz", "/readyz"})
 _BODY_TIMEOUT_S = 120
 STALL_S, STALL_BYTES = 15.0, 128_000
-"""Within which so much of a body must come, or the rest of it; as much of an answer must be taken."""
+"""`STALL_BYTES` of a body, or its rest, must arrive within this time; the same holds for reading a response."""
 
 
 @dataclass(frozen=True)
 class Access:
-    """Who may ask the server for what."""
+    """Who may send which requests."""
 
-    secret: str  # of the batch; never leaves the server
-    host: str  # address that is listened on
-    port: int  # likewise
-    token: str = ""  # what a reader must bring; empty: on loopback, nothing
+    secret: str  # secret of the batch; never leaves the server
+    host: str  # address that the server listens on
+    port: int  # port that the server listens on
+    token: str = ""  # token that readers must send; empty: none, on loopback
     _names: frozenset[str] = field(default=frozenset())
 
     @property
     def page_token(self) -> str:
-        """The token that the server's own pages send; it survives a restart, so that open pages go on working."""
+        """The token that the server's own pages send; unchanged by a restart, so that open pages keep working."""
         return self._derived("page")
 
     @property
     def cookie(self) -> str:
-        """The cookie of a browser that has brought the token."""
+        """The cookie of a browser that has sent the token."""
         return self._derived(f"cookie {self.token}")
 
     @property
@@ -76,14 +76,14 @@ class Access:
         return f"garmentcut-{self.port}"
 
     def accepts_token(self, token: str) -> bool:
-        """Whether the token is right, in constant time."""
+        """Whether the token is correct, compared in constant time."""
         return bool(self.token) and _same(token, self.token)
 
     def check(self, method: str, path: str, headers: Mapping[str, str], cookie: str) -> None:
-        """Refuse a request that is not allowed.
+        """Check that a request is allowed.
 
         Raises:
-            ReviewError: 400 for another host, 401 without the token, 403 for another site.
+            ReviewError: 400 for a wrong host name, 401 without the token, 403 if it comes from another site.
         """
         bearer = headers.get("authorization", "")
         has_token = self.accepts_token(headers.get(KEY_HEADER, "").strip()) or (
@@ -100,7 +100,7 @@ class Access:
             self._check_writer(path, headers)
 
     def _check_writer(self, path: str, headers: Mapping[str, str]) -> None:
-        """A page of another site can make a browser send a request, but neither this header nor a false origin."""
+        """Check header and origin: another site can make a browser send a request, but cannot forge these two."""
         origin, site = headers.get("origin"), headers.get("sec-fetch-site")
         own = {f"http://{headers.get('host', '')}", f"https://{headers.get('host', '')}"}
         if (origin is not None and origin not in own) or (site is not None and site not in _SAME_ORIGIN):
@@ -112,7 +112,7 @@ class Access:
             raise ReviewError("the page's token is missing; reload the page", code="forbidden")
 
     def _is_own_host(self, host: str) -> bool:
-        """Whether a host name is one that nobody else can point here, against DNS rebinding."""
+        """Whether a host name is this server's own, which prevents DNS rebinding."""
         name, _, port = host.rpartition(":")
         if not port.isdigit():
             name, port = host, ""
@@ -137,16 +137,16 @@ def is_loopback(host: str) -> bool:
 
 
 def open_access(folder: Path | None, host: str, port: int, token: str | None) -> Access:
-    """The access rules of a server; the batch's secret is drawn once and stored for its user alone.
+    """The access rules of a server; the batch's secret is generated once, in a file that only its user can read.
 
     Args:
-        folder: of the batch; None: there is none, and the secret is another at each start.
-        host: to listen on.
-        port: likewise.
-        token: demanded of readers; None: one that follows from the secret where others can reach the server, else none.
+        folder: the batch's folder; None: there is none, and a new secret is generated at each start.
+        host: address to listen on.
+        port: port to listen on.
+        token: token that readers must send; None: derived from the secret if others can reach the server, else none.
 
     Raises:
-        OSError: the secret can be neither read nor written.
+        OSError: the secret can neither be read nor written.
     """
     secret = secrets.token_hex(32) if folder is None else _read_secret(folder / SECRET_NAME)
     drawn = hmac.new(secret.encode(), b"link", hashlib.sha256).hexdigest()[:32]
@@ -160,12 +160,12 @@ def _read_secret(path: Path) -> str:
         file.write(secrets.token_hex(32))
     if secret := path.read_text(errors="replace").strip():
         return secret
-    path.unlink()  # of a server killed while it drew it
+    path.unlink()  # left incomplete by a killed server
     return _read_secret(path)
 
 
 def _names_of(host: str) -> frozenset[str]:
-    """Names of this machine, where others may reach it; its addresses need no list."""
+    """Names of this machine, if others can reach it; addresses need not be listed."""
     names = () if is_loopback(host) else (host, socket.gethostname(), socket.getfqdn())
     return frozenset(name.lower() for name in names)
 
@@ -178,10 +178,10 @@ def _same(first: str, second: str) -> bool:
 class Guard:
     """ASGI middleware."""
 
-    app: ASGIApp  # what is guarded
-    access: Access  # who may do what
-    limit_of: Callable[[str, str], int]  # most bytes of a body, by method and path
-    # Answers a request for a path that is refused: with JSON, or a page for a person.
+    app: ASGIApp  # the application to protect
+    access: Access  # the access rules
+    limit_of: Callable[[str, str], int]  # maximum number of bytes of a body, by method and path
+    # Makes the response for a refused request to a path: JSON, or a page for a person.
     answer_refusal: Callable[[str, ReviewError], Response]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -205,7 +205,7 @@ class Guard:
             response = self.answer_refusal(scope["path"], refusal)
             response.headers["cache-control"] = "no-store"
             if refusal.status in (408, 413):
-                response.headers["connection"] = "close"  # the rest of the body is not waited for
+                response.headers["connection"] = "close"  # do not wait for the rest of the body
             await response(scope, receive, answer)
 
     def _check(self, scope: Scope) -> None:
@@ -214,17 +214,17 @@ class Guard:
         request = HTTPConnection(scope)
         cookie = request.cookies.get(self.access.cookie_name, "")
         if scope["path"] == "/" and any(map(self.access.accepts_token, request.query_params.getlist("token"))):
-            cookie = self.access.cookie  # which the answer sets
+            cookie = self.access.cookie  # set by the response
         self.access.check(scope["method"], scope["path"], request.headers, cookie)
 
 
 class _Answer:
-    """Sends an answer with the headers that every answer has."""
+    """Sends a response with the headers that all responses have."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
-        self.refusal: ReviewError | None = None  # why it is refused after all; what the app answers is then dropped
-        self.has_begun = False  # the answer's head is sent
+        self.refusal: ReviewError | None = None  # why it is refused after all; the app's response is then dropped
+        self.has_begun = False  # the response's head has been sent
 
     async def __call__(self, message: Message) -> None:
         if self.refusal is not None and not self.has_begun:
@@ -237,21 +237,21 @@ class _Answer:
 
 
 class _Body:
-    """A request's body as it comes in, limited in size and time.
+    """A request's body while it is received, limited in size and time.
 
-    Frameworks turn an exception while they read into errors of their own, so the refusal is left with the answer too.
+    Frameworks turn an exception during reading into errors of their own, so the refusal is also stored in the response.
     """
 
     def __init__(self, receive: Receive, answer: _Answer, *, limit: int) -> None:
         self._receive, self._answer, self._limit = receive, answer, limit
         self._num_bytes, self._is_whole = 0, False
-        self._began_at = self._moved_at = 0.0  # the body, and its last STALL_BYTES
+        self._began_at = self._moved_at = 0.0  # times at which the body and its last STALL_BYTES began
         self._num_since = 0
 
     def check_declared(self, scope: Scope) -> None:
-        """Refuse a body whose declared length is too large."""
+        """Check the declared length of the body. Raises: ReviewError: it is too large."""
         for name, value in scope["headers"]:
-            if name.lower() == b"content-length" and int(value[:20]) > self._limit:  # a number: h11 has looked at it
+            if name.lower() == b"content-length" and int(value[:20]) > self._limit:  # h11 has checked the digits
                 raise ReviewError(self._too_large, code="too_large")
 
     async def __call__(self) -> Message:

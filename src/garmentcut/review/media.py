@@ -1,6 +1,6 @@
-"""A batch's pictures: alphas, the model's and the corrected ones, read, written and compared; what the page shows.
+"""A batch's pictures: reads, writes and compares predicted and corrected alphas, and makes the page's pictures.
 
-Photos, alphas and thumbnails for the page are made on request by `routes`, some cached.
+Photos, alphas and thumbnails for the page are made when `routes` requests them; some are cached.
 """
 
 import hashlib
@@ -34,22 +34,22 @@ from garmentcut.prediction.sheet import Rgb, draw_ground, lay_on_ground, shrink_
 
 _KINDS = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGBA"}
 Alpha8 = NDArray[np.uint8]
-"""`(H, W)` uint8, full range: alpha as files hold it."""
-_SAME_LEVELS = 8  # of 255: below, no eye tells
+"""`(H, W)` uint8, full range: alpha as stored in files."""
+_SAME_LEVELS = 8  # of 255; smaller differences are invisible
 _TELLING_SUFFIXES = ("_mask.png", ".png", ".tif", ".webp")  # outputs that hold the whole alpha; the fastest first
-_REFERRED_WITHIN_S = 600  # a younger one may belong to a write under way, perhaps in another server
+_REFERRED_WITHIN_S = 600  # a newer file may belong to a write in progress, perhaps in another server
 
 
 def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
-    """Pixels of an 8-bit gray PNG of a known size; nothing is decoded before its header is looked at.
+    """Pixels of an 8-bit gray PNG of a known size; its header is checked before anything is decoded.
 
     Args:
-        data: a PNG's content.
-        size_hw: height and width that it must have; no more memory is used than these take.
-        what: what it is called in the message.
+        data: content of the PNG.
+        size_hw: height and width that it must have; this limits the memory used.
+        what: what the message calls it.
 
     Raises:
-        ReviewError: not such a PNG; says what it is.
+        ReviewError: it is not such a PNG; the message says what it is.
     """
     if not data.startswith(PNG_SIGNATURE):
         raise ReviewError(f"{what}: not a PNG", code="unfit")
@@ -80,8 +80,8 @@ def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
 class EdgeChange(NamedTuple):
     """How much a correction changed."""
 
-    pixels: int  # that differ by more than 8 of 255 levels
-    # Of the outlines, before and after, that lies over 2 px from the other: 1 - surface Dice, in [0, 1].
+    pixels: int  # number of pixels that differ by more than 8 of 255 levels
+    # Share of both outlines, before and after, more than 2 px from the other one: 1 - surface Dice, in [0, 1].
     edge_share: float
 
 
@@ -89,7 +89,7 @@ def measure_change(before: Alpha8, after: Alpha8) -> EdgeChange:
     """Compare two alphas of one size; the outline is that of `alpha >= 0.5`, as `garmentcut evaluate` measures it."""
     differs = np.maximum(before, after) - np.minimum(before, after) > _SAME_LEVELS
     first, second = (mask & ~erode(mask, neighbours=4, outside="background") for mask in (before >= 128, after >= 128))
-    # Two steps to the four neighbours reach as far as 2 px.
+    # Two dilations by the four neighbours reach 2 px.
     moved = first & ~dilate(second, 2, neighbours=4), second & ~dilate(first, 2, neighbours=4)
     num_moved, num_border = (sum(map(np.count_nonzero, borders)) for borders in (moved, (first, second)))
     return EdgeChange(int(np.count_nonzero(differs)), num_moved / max(num_border, 1))
@@ -99,14 +99,14 @@ def measure_change(before: Alpha8, after: Alpha8) -> EdgeChange:
 class ReviewPhoto:
     """A photo of the batch, and where its files are."""
 
-    row: Row  # of results.jsonl
+    row: Row  # its row of results.jsonl
     stem: str  # below the batch's folder, without suffix; see `garmentcut.dataset.corrections.decision_stem`
     alpha_sha256: str = ""  # of the corrected alpha; empty: there is none
     holds_prediction: bool = True  # the batch's outputs hold the model's alpha, not a correction
 
     @property
     def alpha_name(self) -> str:
-        """File of the corrected alpha; named after its content, so that it never changes."""
+        """File of the corrected alpha. It is named after its content, so it never changes."""
         return f"{self.stem}.{self.alpha_sha256[:16]}.alpha.png" if self.alpha_sha256 else ""
 
     @property
@@ -116,10 +116,10 @@ class ReviewPhoto:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Of the photo.
+        """Height and width of the photo.
 
         Raises:
-            ReviewError: it could not be read.
+            ReviewError: the photo could not be read.
         """
         if self.row.size_hw is None or not self.row.ok:
             raise ReviewError(f"there is no alpha: {self.row.reason or 'not cut'}", code="not_found")
@@ -134,10 +134,10 @@ class AlphaFiles:
         self._predicting = threading.Lock()
 
     def order_of(self, row: Row) -> Order:
-        """What the row's run was asked for.
+        """The options of the run that wrote the row.
 
         Raises:
-            ReviewError: nobody wrote it down.
+            ReviewError: they were not recorded.
         """
         if (order := self._order_of(row)) is None:
             raise ReviewError("cut by an older garmentcut; run the same garmentcut cut again", code="not_found")
@@ -147,7 +147,7 @@ class AlphaFiles:
         """The photo as it was cut.
 
         Raises:
-            ReviewError: gone, changed since, or no longer readable.
+            ReviewError: it is missing, was changed, or can no longer be read.
         """
         limits = order.read if (order := self._order_of(row)) else ReadConfig()
         try:
@@ -162,7 +162,7 @@ class AlphaFiles:
         """The corrected alpha or, without one, the prediction.
 
         Raises:
-            ReviewError: there is none, or it is gone.
+            ReviewError: there is none, or its file is missing.
         """
         if not subject.alpha_sha256:
             return self.predicted(subject)
@@ -173,12 +173,12 @@ class AlphaFiles:
         return read_gray(data, subject.size_hw, what="corrected alpha")
 
     def predicted(self, subject: ReviewPhoto, *, keep: bool = False) -> Alpha8:
-        """The model's alpha: as stored, from an output that nobody has touched, or made again, and then stored.
+        """The model's alpha: as stored, or from an unchanged output, or computed again and then stored.
 
-        With `keep` it is stored in any case, so that it outlives the outputs.
+        With `keep` it is always stored, so that it remains available when the outputs are replaced.
 
         Raises:
-            ReviewError: the photo was not cut, or is gone.
+            ReviewError: the photo was not cut, or is missing.
             OSError: it cannot be written.
         """
         path, size_hw = self._folder / subject.prediction_name, subject.size_hw
@@ -193,7 +193,7 @@ class AlphaFiles:
         return alpha
 
     def write_correction(self, subject: ReviewPhoto, content: bytes) -> None:
-        """Write a corrected alpha beside the others; nothing refers to it yet.
+        """Write a corrected alpha next to the earlier ones; nothing refers to it yet.
 
         Raises:
             OSError: it cannot be written.
@@ -203,7 +203,7 @@ class AlphaFiles:
             write_atomic(path, content, root=self._folder)
 
     def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
-        """Remove a photo's corrected alphas but the newest and those whose SHA-256 is in `keep`."""
+        """Remove a photo's corrected alphas, except the newest and those whose SHA-256 is in `keep`."""
         kept, stem, now = {digest[:16] for digest in keep}, self._folder / subject.stem, time.time()
         for path in stem.parent.iterdir():
             name = path.name.removesuffix(".alpha.png")
@@ -214,7 +214,7 @@ class AlphaFiles:
                     path.unlink()
 
     def _order_of(self, row: Row) -> Order | None:
-        if row.options not in self._batch.orders:  # another run of cut has come since
+        if row.options not in self._batch.orders:  # written by a later run of `cut`
             with suppress(SourceError):
                 self._batch = read_batch(self._folder)
         return self._batch.orders.get(row.options)
@@ -230,7 +230,7 @@ class AlphaFiles:
         return None
 
     def _telling_outputs(self, row: Row, *, is_flat: bool) -> Iterator[Path]:
-        """Untouched outputs that hold the whole alpha; masks do even if the cutouts are on a background."""
+        """Unchanged outputs that hold the whole alpha; masks do so even if the cutouts have a background."""
         stem = PurePosixPath(row.place).name
         for suffix in _TELLING_SUFFIXES[:1] if is_flat else _TELLING_SUFFIXES:
             for name in row.outputs:
@@ -256,13 +256,13 @@ THUMBNAILS = f"{OWN_FOLDER}/thumbnails"
 _QUALITY, _THUMBNAIL_QUALITY = 95, 85
 _THUMBNAIL_HW = 320, 480
 _MARGIN_PX = 10
-_GROUND = "#8c8c8c"  # the tiles that thumbnails lie on have it too: style/card.css
-_MEMORY_BYTES = 96_000_000  # some sixty photos of two megapixels: those around the one that is looked at
-_AT_A_TIME = 2  # decoded photos are large
+_GROUND = "#8c8c8c"  # same colour as the background of thumbnails in style/card.css
+_MEMORY_BYTES = 96_000_000  # some sixty photos of two megapixels: those near the one that is shown
+_AT_A_TIME = 2  # because decoded photos are large
 
 
 class Media:
-    """Makes pictures; one object serves all threads."""
+    """Makes pictures; safe to use from several threads."""
 
     def __init__(self, folder: Path, alphas: AlphaFiles) -> None:
         self._folder, self._alphas = folder, alphas
@@ -272,7 +272,7 @@ class Media:
         """The `photo` as JPEG, upright, sRGB, colours not halved; or the current `alpha` or the `predicted` one as PNG.
 
         Raises:
-            ReviewError: gone, changed, or unreadable.
+            ReviewError: a file is missing, was changed, or cannot be read.
         """
         makers: dict[str, Callable[[], bytes]] = {
             "photo": lambda: self._jpeg(self._srgb(subject), _QUALITY),
@@ -282,14 +282,14 @@ class Media:
         return self._recent.get(f"{what} {subject.stem} {key}", makers[what])
 
     def thumbnail(self, subject: ReviewPhoto, key: str, *, of_photo: bool = False) -> bytes:
-        """A small JPEG of what is visible of the cutout, on gray, or of the photo; raises as `full_size`."""
+        """A small JPEG of the cutout on gray, cropped to what is visible, or of the photo; raises as `full_size`."""
         kind = "photo" if of_photo or not subject.row.ok else "garment"
         path = self._folder / THUMBNAILS / f"{key}-{kind}.jpg"
         with suppress(OSError):
             return read_regular_file(path)
         make = self._small_photo if kind == "photo" else self._small_cutout
         content = self._recent.get(f"{key} {kind}", lambda: self._jpeg(make(subject), _THUMBNAIL_QUALITY))
-        with suppress(OSError):  # a full disk: it is made again next time
+        with suppress(OSError):  # such as a full disk; it is made again next time
             write_atomic(path, content, root=self._folder)
         return content
 
@@ -297,7 +297,7 @@ class Media:
         """The doubt of each pixel as gray PNG.
 
         Raises:
-            ReviewError: `cut` left none.
+            ReviewError: `cut` did not store it.
         """
         try:
             return read_photo_bytes(heat_path(self._folder, place), ReadConfig(max_mb=64))
@@ -328,7 +328,7 @@ class Media:
 
 
 class Recent:
-    """A cache of recent contents, bounded in bytes; a few are made at a time."""
+    """A cache of recent contents, limited in bytes; only a few are made at the same time."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
@@ -337,11 +337,11 @@ class Recent:
         self._slots = threading.BoundedSemaphore(_AT_A_TIME)
 
     def get(self, key: str, make: Callable[[], bytes]) -> bytes:
-        """The content of a key: as it was made before, or made now."""
+        """The content for a key, from the cache or newly made."""
         if (known := self._look_up(key)) is not None:
             return known
         with self._slots:
-            if (content := self._look_up(key)) is None:  # nobody else has made it meanwhile
+            if (content := self._look_up(key)) is None:  # no other thread has made it meanwhile
                 content = make()
                 with self._lock:
                     self._contents[key] = content

@@ -1,4 +1,4 @@
-"""The photos of a batch under review: from rows of results.jsonl into the database, and from there to the API."""
+"""The photos of a batch under review: from rows of results.jsonl to the database, and from there to the API."""
 
 import json
 import os
@@ -21,9 +21,9 @@ from garmentcut.review.database import FAILED_DOUBT, NO_DOUBT, ActionRow, BatchR
 from garmentcut.review.media import ReviewPhoto
 
 UNKNOWN_VIEW = "unknown"
-_AT_A_TIME = 400  # values in one question to the database
+_AT_A_TIME = 400  # values in one database query
 Item = dict[str, Any]
-# What an item tells of a photo as the database has it.
+# Fields that an item takes from the database as they are.
 _SHOWN = (
     *("id", "garment", "view", "doubt", "verdict", "state", "version", "note", "undelivered", "edge_share"),
     "changed_by",
@@ -40,11 +40,11 @@ _WORDS = {
 
 
 def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Path) -> None:
-    """Bring the photos of a batch up to date with its rows; `session` writes, and the batch's row is locked.
+    """Update the photos of a batch from its rows; `session` must be a write with the batch's row locked.
 
-    For a photo that the database does not know yet, the decision's file counts: the database, or the batch's id, may
-    have been lost. A photo that was cut again from other pixels or by another model is open again, because the decision
-    was about another cutout. A correction survives another model, because `cut` delivers it, but not other pixels.
+    A photo that is not in the database yet takes its state from the decision's file, because the database or the
+    batch's id may have been lost. A photo that was cut again from other pixels or by another model is reopened, because
+    the decision was about another cutout. A correction is kept if only the model changed, because `cut` delivers it.
     """
     rows = list(rows)
     known = _known_photos(session, batch, rows)
@@ -69,7 +69,7 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Pa
 def log_action(
     session: Session, photo: PhotoRow, kind: str, *, seconds: float = 0.0, pixels_changed: int | None = None
 ) -> None:
-    """Add a line to the log of what was done: the photo as it is now, and who has changed it."""
+    """Log an action: the photo's new state, and who changed it."""
     by_cut = kind == "recut"
     session.add(
         ActionRow(
@@ -85,15 +85,15 @@ def log_action(
 
 
 def text_of(row: Row) -> str:
-    """A row as the database holds it."""
+    """A row as it is stored in the database."""
     return json.dumps(asdict(row), sort_keys=True)
 
 
 def row_of(photo: PhotoRow) -> Row:
-    """The row that a photo was taken from.
+    """The row of results.jsonl that a photo was read from.
 
     Raises:
-        ValueError: it is damaged.
+        ValueError: the stored row is damaged.
     """
     if (row := read_row(photo.row.encode())) is None:
         raise ValueError(f"the row of {photo.key} is damaged")
@@ -101,12 +101,12 @@ def row_of(photo: PhotoRow) -> Row:
 
 
 def printable(text: str) -> str:
-    """A text that any database and page can hold, with bytes that are no text written out."""
+    """A text that any database and page can hold; bytes that are not text are escaped."""
     return text.encode(errors="backslashreplace").decode().replace("\0", "\\0")
 
 
 def _known_photos(session: Session, batch: BatchRow, rows: list[Row]) -> dict[str, PhotoRow]:
-    """The photos in the database that rows may be about, by key; rows come one at a time, so not all photos."""
+    """The photos in the database that rows may be about, by key; not all photos, because rows arrive one at a time."""
     keys, known = [key for row in rows for key in _possible_keys(row)], dict[str, PhotoRow]()
     for start in range(0, len(keys), _AT_A_TIME):
         asked = PhotoRow.batch_id == batch.id, PhotoRow.key.in_(keys[start : start + _AT_A_TIME])
@@ -120,7 +120,7 @@ def _possible_keys(row: Row) -> tuple[str, str]:
 
 
 def _key_of(row: Row, known: dict[str, PhotoRow]) -> str:
-    """The photo's key: its place, with the kind of file appended if another photo has the place."""
+    """The photo's key: its place, plus its file type if another photo has the same place."""
     place, with_kind = _possible_keys(row)
     taker = known.get(place)
     if taker is None or (earlier := row_of(taker)).input == row.input:
@@ -132,7 +132,7 @@ def _key_of(row: Row, known: dict[str, PhotoRow]) -> str:
 def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
     """Apply the decision's file to a photo that nobody has decided on; False: nothing has changed.
 
-    Without a file the photo stays open; where it cannot be read, too, and says so, until it can be or is gone.
+    Without a file the photo stays open. If the file cannot be read, the photo stays open too, with a message.
     """
     row, stem, before = row_of(photo), subject_of_photo(photo).stem, photo.undelivered
     try:
@@ -143,7 +143,7 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
     if decision is None or not decision.at or not row.ok or decision.input_sha256 != row.input_sha256:
         return bool(before)
     has_alpha = bool(decision.alpha_sha256) and (folder / decision.alpha).is_file()
-    is_judged = decision.model in ("", row.model)  # else another cutout was
+    is_judged = decision.model in ("", row.model)  # otherwise another cutout was judged
     if (decision.state == "corrected" and has_alpha) or (decision.state in ("accepted", "rejected") and is_judged):
         photo.state = decision.state
     photo.alpha_sha256 = decision.alpha_sha256 if has_alpha else ""
@@ -155,14 +155,14 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
     photo.version, photo.note = max(decision.version, 1), decision.note
     photo.seconds, photo.edge_share = decision.seconds, decision.edge_share if has_alpha else None
     photo.changed_by, photo.changed_at = decision.who, datetime.fromisoformat(decision.at)
-    session.flush()  # it gets its number
+    session.flush()  # assigns its id
     kinds = {"corrected": "correct", "accepted": "accept", "rejected": "reject"}
     log_action(session, photo, kinds.get(photo.state, "save" if has_alpha else "reopen"), seconds=photo.seconds)
     return True
 
 
 def _described(row: Row) -> dict[str, Any]:
-    """What the database holds of a row."""
+    """The columns of the database that are taken from a row."""
     place = PurePosixPath(row.place or Path(row.input).stem)
     subject = subject_of(place)
     is_known = subject.view in VIEWS
@@ -185,7 +185,7 @@ def _take_again(session: Session, photo: PhotoRow, row: Row) -> None:
     if not same_pixels:
         photo.alpha_sha256, photo.edge_share = "", None
     is_cut_again = (row.seconds, row.options, row.written) != (earlier.seconds, earlier.options, earlier.written)
-    if row.ok and is_cut_again:  # with the correction, where there is one
+    if row.ok and is_cut_again:  # with the correction, if there is one
         photo.delivered_sha256 = photo.alpha_sha256 if photo.state == "corrected" else ""
     if not row.ok:
         photo.state = "failed"
@@ -198,7 +198,7 @@ def _take_again(session: Session, photo: PhotoRow, row: Row) -> None:
 
 
 def item_of(photo: PhotoRow, folder: Path) -> Item:
-    """A photo's item; docs/review-api.md lists its fields."""
+    """A photo as the API returns it; docs/review-api.md lists the fields."""
     subject, is_cut = subject_of_photo(photo), photo.state != "failed"
     row, keys, media = subject.row, content_keys(subject), f"/media/{photo.id}"
     (height, width), heat = row.size_hw or (None, None), heat_path(folder, row.place)
@@ -235,7 +235,7 @@ def subject_of_photo(photo: PhotoRow) -> ReviewPhoto:
 
 
 def last_action(session: Session, photo: PhotoRow) -> str:
-    """Who did what to a photo last, and when, in words; for a person whose write comes too late."""
+    """The last action on a photo in words: who, what and when; for a person whose write comes too late."""
     newest = select(ActionRow).where(ActionRow.photo_id == photo.id).order_by(ActionRow.version.desc()).limit(1)
     action = session.scalar(newest)
     if action is None:
@@ -247,7 +247,7 @@ def last_action(session: Session, photo: PhotoRow) -> str:
 
 
 def content_keys(subject: ReviewPhoto) -> dict[str, str]:
-    """Hashes of what each of a photo's pictures depends on: `?v=` of its address."""
+    """For each of a photo's pictures, a hash of everything that it depends on: `?v=` in its address."""
     row = subject.row
     prediction = fingerprint(row.input_sha256, row.model, row.seconds)
     alpha = subject.alpha_sha256[:16] or prediction
@@ -261,10 +261,10 @@ def content_keys(subject: ReviewPhoto) -> dict[str, str]:
 
 @dataclass
 class Feed:
-    """The rows of an output folder as they are appended.
+    """Follows the rows of an output folder as they are appended.
 
-    `cut` appends whole lines; at its start and end it replaces the file by one with a row for each photo. The last row
-    of a photo counts.
+    `cut` appends whole lines; at its start and end it replaces the file by one with a single row for each photo. The
+    last row of a photo counts.
     """
 
     folder: Path
@@ -294,7 +294,7 @@ class Feed:
         with (self.folder / RESULTS_NAME).open("rb") as file:
             status = os.fstat(file.fileno())
             file.seek(max(self._offset - len(self._last), 0))
-            if status.st_ino != self._inode or file.read(len(self._last)) != self._last:  # inodes are used again
+            if status.st_ino != self._inode or file.read(len(self._last)) != self._last:  # inodes are reused
                 self._inode, self._offset, self._last = status.st_ino, 0, b""
                 file.seek(0)
             *lines, torn = file.read().split(b"\n")

@@ -11,17 +11,17 @@ from garmentcut.prediction.steps import review_state
 
 SCRIPT_NAME = "photoshop.jsx"
 CORRECTED_FOLDER = "corrected"
-"""Beside the script: where it saves, under the names that the PSDs have in the batch."""
+"""Folder, next to the script, where it saves PSDs under the names that they have in the batch."""
 
 
 def write_photoshop_script(out_dir: Path, next_step: str) -> tuple[Path, int]:
-    """Write the script into a batch's folder; paths in it are relative, so the folder may be a share.
+    """Write the script to a batch's folder; its paths are relative, so the folder may be on a network share.
 
     Returns:
         The script's path, and the number of PSDs that it opens.
 
     Raises:
-        SourceError: no such batch, or no doubtful PSD in it.
+        SourceError: there is no such batch, or no doubtful PSD in it.
     """
     if not (out_dir / RESULTS_NAME).is_file():
         raise SourceError(f"{out_dir}: no {RESULTS_NAME} there; name a folder that `garmentcut cut` has written")

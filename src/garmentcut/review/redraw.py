@@ -1,9 +1,9 @@
-"""The smart brush: draws the edge again inside a stroke, by the model and by the colours around the stroke.
+"""The smart brush: draws the edge again inside a stroke, using the model and the colours around the stroke.
 
-A second prediction alone does not help: where a model has erred, it errs again nearer by (benchmarks/review.py has the
-figures). What it did not know the first time is what the person lets stand around the stroke: which colours are garment
-there, and which are not. So three voices are added up as logits: the first prediction, the model's prediction at the
-photo's own scale, and how much more a pixel's colour belongs to the garment beside the stroke than to what is around.
+A second prediction alone does not help: a model repeats its errors at a larger scale (benchmarks/review.py has the
+figures). The new information is what the person leaves unchanged around the stroke: which colours are garment there and
+which are not. So three terms are added as logits: the first prediction, the model's prediction at the photo's own
+scale, and the log-likelihood ratio of a pixel's colour between the garment next to the stroke and its surroundings.
 """
 
 import threading
@@ -21,25 +21,25 @@ from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit, to_alpha
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.review.media import Alpha8
 
-_SIDES_PX = (320, 512)  # whole steps of every network; a runtime keeps two compiled
-_CONTEXT_PX = 32  # on each side of the stroke's box, at least
+_SIDES_PX = (320, 512)  # multiples of every network's step; a runtime keeps two sizes compiled
+_CONTEXT_PX = 32  # least context on each side of the stroke's box
 _MAX_WAITING = 4
 Hint = Literal["auto", "add", "subtract"]
 _Field = NDArray[np.float32]
 _FIRST_WEIGHT, _SECOND_WEIGHT, _COLOR_WEIGHT, _HINT_WEIGHT = 0.5, 0.2, 1.0, 2.0
-_MARGINS_PX = (48, 128, 384)  # around the stroke's box, until there are colours of both sides
-_LEAST_PIXELS = 200  # of each side, for its colours to be known
+_MARGINS_PX = (48, 128, 384)  # margins around the stroke's box, tried until there are colours of both sides
+_LEAST_PIXELS = 200  # that each side needs for its colours to be known
 _SURE, _NOT = 0.95, 0.05
-_BINS = 16  # of a colour channel
-_LEAST_SHARE = 1e-5  # of a colour never seen on a side
+_BINS = 16  # per colour channel
+_LEAST_SHARE = 1e-5  # probability of a colour that a side does not have
 _LEAST_ALPHA = 1e-3
 
 
 class Tiles:
-    """The model for parts of a photo, at the photo's own scale: squares of two sizes, compiled beforehand.
+    """The model for parts of a photo at its own scale: squares of two sizes, for which it is compiled in advance.
 
     Args:
-        cutter: for tiles alone, so that whole photos do not drive a compiled network out.
+        cutter: a cutter used only for tiles, so that whole photos do not evict its compiled networks.
     """
 
     def __init__(self, cutter: Cutter) -> None:
@@ -54,13 +54,13 @@ class Tiles:
                 self._predict(np.zeros((side, side, 3), np.uint8))
 
     def predict(self, photo: Photo, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
-        """The model's alpha of a box, shrunk to a tile if it is larger: the mean of the tile and its mirror image.
+        """The model's alpha of a box, averaged over a tile and its mirror image; larger boxes are shrunk to a tile.
 
         Returns:
             `(h, w)` float32 in [0, 1] of the box.
 
         Raises:
-            ReviewError: too many wait.
+            ReviewError: too many strokes wait.
         """
         left, top, right, bottom = box_xyxy
         longest = max(right - left, bottom - top) + 2 * _CONTEXT_PX
@@ -69,7 +69,7 @@ class Tiles:
         first_row = _start(top, bottom, source_side, photo.size_hw[0])
         first_column = _start(left, right, source_side, photo.size_hw[1])
         part = np.ix_(
-            np.arange(first_row, first_row + source_side).clip(0, photo.size_hw[0] - 1),  # its last ones repeated
+            np.arange(first_row, first_row + source_side).clip(0, photo.size_hw[0] - 1),  # border rows are repeated
             np.arange(first_column, first_column + source_side).clip(0, photo.size_hw[1] - 1),
         )
         tile = resize_rgb(srgb_of(to_8_bit(photo.rgb[part]), photo.profile), (side, side))
@@ -90,7 +90,7 @@ class Tiles:
 
 
 def _start(start: int, end: int, length: int, limit: int) -> int:
-    """First row or column of `length` of them around a box; below 0 only if the photo has fewer."""
+    """First of `length` rows or columns around a box; negative only if the photo has fewer."""
     middle = (start + end - length) // 2
     return min(max(middle, 0), limit - length) if limit >= length else middle
 
@@ -100,9 +100,9 @@ class Stroke:
     """A stroke that a person painted."""
 
     box_xyxy: tuple[int, int, int, int]  # on the photo, right and bottom exclusive
-    stroke: Alpha8  # `(h, w)` of the box: where the brush went, 0 to 255
-    alpha: Alpha8  # of the box, as it now is
-    hint: Hint = "auto"  # `add`: what it covers is garment, up to the edge; `subtract`: it is not
+    stroke: Alpha8  # `(h, w)` of the box: coverage of the brush, 0 to 255
+    alpha: Alpha8  # `(h, w)` of the box: the current alpha
+    hint: Hint = "auto"  # `add`: the stroke covers garment up to the edge; `subtract`: it covers background
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
     """Draw the alpha inside a stroke again.
 
     Returns:
-        `(h, w)` uint8 of the stroke's box; where the stroke is 0, what it was.
+        `(h, w)` uint8 of the stroke's box; unchanged where the stroke is 0.
     """
     if not stroke.stroke.any():
         return stroke.alpha
@@ -130,14 +130,14 @@ def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
     votes = _FIRST_WEIGHT * _logit(first) + _SECOND_WEIGHT * _logit(second) + _COLOR_WEIGHT * evidence
     votes += {"auto": 0.0, "add": _HINT_WEIGHT, "subtract": -_HINT_WEIGHT}[stroke.hint] * share
     drawn, was = alpha_of_logits(_blurred(votes, (5, 5)), 0.0, 1.0), to_alpha(stroke.alpha)
-    if stroke.hint != "auto":  # a brush that adds takes nothing away
+    if stroke.hint != "auto":  # adding never lowers the alpha, subtracting never raises it
         drawn = np.maximum(drawn, was) if stroke.hint == "add" else np.minimum(drawn, was)
     mixed: Alpha8 = np.rint((was + share * (drawn - was)) * 255).astype(np.uint8)
     return np.where(stroke.stroke > 0, mixed, stroke.alpha)
 
 
 def _color_evidence(canvas: Canvas, stroke: Stroke) -> _Field:
-    """In the stroke's box, log p(colour | garment) / p(colour | surroundings), learned where nothing was painted."""
+    """Log-ratio p(colour | garment) / p(colour | surroundings) in the stroke's box, estimated outside the stroke."""
     left, top, right, bottom = stroke.box_xyxy
     for margin in _MARGINS_PX:
         area = (slice(max(top - margin, 0), bottom + margin), slice(max(left - margin, 0), right + margin))
@@ -169,8 +169,8 @@ def _shares_of(colors: NDArray[np.intp]) -> _Field:
 
 
 def _blurred(values: _Field, size_wh: tuple[int, int]) -> _Field:
-    """Under a Gaussian of sigma 1 along the first two axes; beyond the ends it goes on as it ends."""
-    import cv2  # it takes a while to load, and not every reviewer paints
+    """Blur by a Gaussian of sigma 1 along the first two axes; the border is repeated."""
+    import cv2  # slow to load, and not every reviewer paints
 
     return np.asarray(cv2.GaussianBlur(values, size_wh, 1, borderType=cv2.BORDER_REPLICATE), np.float32)
 

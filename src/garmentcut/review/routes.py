@@ -1,8 +1,8 @@
-"""What the server answers: HTML pages with their initial data, JSON below /api, pictures below /media, files.
+"""The routes of `review`: HTML pages with their initial data, JSON below /api, pictures below /media, static files.
 
-Scripts, styles and icons are held in memory, at addresses that change with their content, so that browsers keep them:
-a page asks for some twenty of them at once, and reading each file and checking for changes took longer than everything
-else in opening a photo.
+Scripts, styles and icons are kept in memory and served at addresses that change with their content, so that browsers
+cache them: a page requests some twenty of them at once, and reading each file and checking it for changes took longer
+than everything else when a photo was opened.
 """
 
 import base64
@@ -228,7 +228,7 @@ def _picture(
     kind: str = "image/png",
     otherwise: str = "private, no-cache",
 ) -> Response:
-    """What depends on the key alone, kept for ever if it was asked for by the key; not sent again to whoever has it."""
+    """A response that depends only on the key, cached for ever if requested by key; not sent again if unchanged."""
     headers = {"etag": f'"{key}"', "cache-control": _FOREVER if is_asked_for else otherwise}
     if headers["etag"] in request.headers.get("if-none-match", ""):
         return Response(status_code=304, headers=headers)
@@ -253,7 +253,7 @@ async def save_alpha(
     accept: Annotated[bool, Query(description="Final: the batch's files are made again; else a draft.")] = False,
 ) -> dict[str, Any]:
     """Keep a corrected alpha."""
-    png = await request.body()  # no more than the guard lets through
+    png = await request.body()  # size is limited by the guard
     basis = Basis(photo_id, version, who, seconds)
     return await run_in_threadpool(service.store.save_alpha, basis, png, accept=accept)
 
@@ -314,12 +314,12 @@ def version_of(contents: dict[str, bytes]) -> str:
 
 _VERSION = f"v-{version_of(_CONTENTS)}"
 ADDRESS = f"/static/{_VERSION}"
-"""What pages put before a file's name; scripts find each other by relative names below it."""
+"""Address that pages put before a file's name; scripts import each other by relative names below it."""
 _TEMPLATES.globals["static"] = ADDRESS
 
 
 def error_page(status: int, message: str) -> bytes:
-    """A page that says what went wrong."""
+    """An HTML page with an error message."""
     title = _TITLES.get(status, "Something went wrong")
     shown = _TEMPLATES.get_template("error.html").render(
         status=status, title=title, message=message, version=__version__, page="error", token="", batch=None

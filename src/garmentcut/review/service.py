@@ -1,4 +1,4 @@
-"""One batch open in `garmentcut review`: owns its database, store, files and model."""
+"""A batch that is open in `garmentcut review`: owns its database, store, files and model."""
 
 import os
 import time
@@ -22,17 +22,17 @@ from garmentcut.review.redraw import Canvas, Stroke, redraw
 from garmentcut.review.store import Store
 
 DATABASE_NAME = "review.sqlite"
-_STAGED_FOR_S = 3600  # a file that is being written is younger
-_THUMBNAILS_FOR_S = 60 * 86_400  # older ones are made again when somebody asks
+_STAGED_FOR_S = 3600  # older temporary files are no longer being written
+_THUMBNAILS_FOR_S = 60 * 86_400  # older ones are removed, and made again on request
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a batch is reviewed."""
 
-    folder: Path  # the batch's
+    folder: Path  # the batch's folder
     database: str | None = None  # URL; None: SQLite in the folder
-    model: Path | None = None  # file; None: the one that the batch was cut with
+    model: Path | None = None  # model file; None: the one that the batch was cut with
     runtime: RuntimeConfig | None = None  # where the network runs
 
 
@@ -40,9 +40,9 @@ class Service(CutService):
     """One batch under review.
 
     Raises:
-        garmentcut.errors.SourceError: the folder is no batch.
+        garmentcut.errors.SourceError: the folder is not a batch.
         garmentcut.errors.DatabaseError: the database cannot be used.
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written to.
     """
 
     def __init__(self, settings: Settings, access: Access) -> None:
@@ -59,7 +59,7 @@ class Service(CutService):
         self._last_photo: tuple[str, Photo] | None = None
 
     def open(self) -> None:
-        """Read what is there, finish what a killed server left, and start to load the model.
+        """Read the results, finish the writes that a killed server left incomplete, and start loading the model.
 
         Raises:
             garmentcut.errors.DatabaseError: the database cannot be used.
@@ -71,7 +71,7 @@ class Service(CutService):
         super().open()
 
     def _prepare(self) -> None:
-        """Load the model, and clear what killed servers left staged and thumbnails that have not been made lately."""
+        """Load the model, and remove old thumbnails and temporary files that killed servers left."""
         super()._prepare()
         with suppress(ModelError):
             self.model.tiles()
@@ -101,16 +101,16 @@ class Service(CutService):
         self.database.close()
 
     def redraw(self, subject: ReviewPhoto, stroke: Stroke) -> Alpha8:
-        """Let the model draw the box of a stroke again.
+        """Have the model draw the box of a stroke again.
 
         Raises:
-            ReviewError: the photo or its prediction is gone, or too many strokes wait.
+            ReviewError: the photo or its prediction is missing, or too many strokes wait.
         """
         canvas = Canvas(self._photo_of(subject), self.alphas.predicted(subject), self.alphas.current(subject))
         return redraw(canvas, stroke, self.model.tiles())
 
     def _photo_of(self, subject: ReviewPhoto) -> Photo:
-        """The photo; one stroke follows another on the same one, so that the last is kept."""
+        """The photo; the last one is cached, because strokes on the same photo follow each other."""
         digest, photo = self._last_photo or ("", None)
         if photo is None or digest != subject.row.input_sha256:
             photo = self.alphas.read_photo(subject.row)

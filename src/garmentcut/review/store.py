@@ -1,4 +1,4 @@
-"""Answers the review's routes from a batch, and stores what people decide, versioned and logged; its files follow."""
+"""Reads a batch for the review's routes, stores decisions with versions and a log, and updates the batch's files."""
 
 import hashlib
 import threading
@@ -54,14 +54,14 @@ from garmentcut.review.photos import (
 
 _LOCK_TIMEOUT_S = 120
 _MOST_CHANGES = 500
-_AT_WORK_S = 30  # one photo after another: a row every few seconds
-# A garment's views as they are photographed.
+_AT_WORK_S = 30  # a running `cut` writes a row every few seconds
+# A garment's views in the order in which they are photographed.
 _BY_VIEW = case({view: number for number, view in enumerate(VIEWS)}, value=PhotoRow.view, else_=len(VIEWS))
 ActionKind = Literal["accept", "reject", "reopen", "revert"]
 
 
 def wanted_alpha(photo: PhotoRow) -> str:
-    """SHA-256 of the alpha that the outputs should hold; empty: the prediction. Undecided, they stay as they are."""
+    """SHA-256 of the alpha that the outputs should hold; empty: the prediction. If undecided, as they are now."""
     return {"accepted": "", "corrected": photo.alpha_sha256}.get(photo.state, photo.delivered_sha256)
 
 
@@ -74,16 +74,16 @@ class Basis:
     """What a write is based on."""
 
     photo_id: int  # the photo
-    version: int  # of it, as the writer saw it
-    who: str = ""  # acts; empty: not said
-    seconds: float = 0.0  # hands-on since the last write
+    version: int  # version of the photo that the person saw
+    who: str = ""  # the person; empty: not given
+    seconds: float = 0.0  # time spent working since the last write
 
 
 class Store:
-    """Reads and writes one batch; what a killed server left undone is done by the next.
+    """Reads and writes one batch. The next server completes what a killed server left undone.
 
-    A decision's file is written before outputs are exchanged, and names their hashes: should the server be killed in
-    between, they are known as ours.
+    A decision's file is written before outputs are replaced, and holds their hashes: if the server is killed in
+    between, the outputs are still recognised as garmentcut's own.
     """
 
     def __init__(self, folder: Path, batch_id: str, database: Database, alphas: AlphaFiles) -> None:
@@ -96,13 +96,13 @@ class Store:
                 session.add(BatchRow(id=batch_id, revision=0))
 
     def refresh(self) -> None:
-        """Take in what `cut` has written since the last call."""
+        """Read what `cut` has written since the last call."""
         if rows := self._feed.rows():
             with self.database.write() as session:
                 take_rows(session, self._locked_batch(session), rows, self.folder)
 
     def recover(self) -> None:
-        """Do what an earlier server was killed before, or could not do."""
+        """Complete what an earlier server did not do, because it was killed or failed."""
         with self.database.read() as session:
             photos = session.scalars(self._photos.where(PhotoRow.changed_at.is_not(None)).order_by(PhotoRow.id)).all()
         for photo in photos:
@@ -114,7 +114,7 @@ class Store:
         """A photo of this batch.
 
         Raises:
-            ReviewError: there is none of this number.
+            ReviewError: there is no photo with this id.
         """
         photo = session.get(PhotoRow, photo_id) if 0 < photo_id < 2**31 else None
         if photo is None or photo.batch_id != self.batch_id:
@@ -122,24 +122,24 @@ class Store:
         return photo
 
     def find(self, photo_id: int) -> PhotoRow:
-        """A photo of this batch, to be read only.
+        """A photo of this batch, for reading only.
 
         Raises:
-            ReviewError: there is none of this number.
+            ReviewError: there is no photo with this id.
         """
         with self.database.read() as session:
             return self.photo(session, photo_id)
 
     @property
     def is_running(self) -> bool:
-        """Whether `garmentcut cut` seems to be at work in the folder; trying its lock could get in its way."""
+        """Whether `garmentcut cut` seems to be running in the folder; trying its lock could disturb it."""
         try:
             return time.time() - (self.folder / RESULTS_NAME).stat().st_mtime < _AT_WORK_S
         except OSError:
             return False
 
     def queue(self, query: QueueQuery) -> dict[str, Any]:
-        """A page of the queue, as `GET /api/photos` answers."""
+        """A page of the queue, as returned by `GET /api/photos`."""
         self.refresh()
         with self.database.read() as session:
             page = find_page(session, self.batch_id, query)
@@ -153,7 +153,7 @@ class Store:
             }
 
     def show(self, photo_id: int, query: QueueQuery) -> Item:
-        """A photo, its garment's views and its neighbours, as `GET /api/photos/{id}` answers."""
+        """A photo, its garment's views and its neighbours, as returned by `GET /api/photos/{id}`."""
         self.refresh()
         with self.database.read() as session:
             photo = self.photo(session, photo_id)
@@ -162,7 +162,7 @@ class Store:
             return item_of(photo, self.folder) | shown | find_neighbours(session, photo, query)
 
     def changes(self, since: int) -> dict[str, Any]:
-        """What was written after a revision, the oldest write first, as `GET /api/changes` answers."""
+        """What was written after a revision, the oldest write first, as returned by `GET /api/changes`."""
         self.refresh()
         with self.database.read() as session:
             revision = self._revision(session)
@@ -178,30 +178,30 @@ class Store:
             }
 
     def statistics(self) -> dict[str, Any]:
-        """Figures of the batch, as `GET /api/statistics` answers."""
+        """Statistics of the batch, as returned by `GET /api/statistics`."""
         self.refresh()
         with self.database.read() as session:
             return statistics_of(session, self.batch_id)
 
     def _revision(self, session: Session) -> int:
-        """Of the batch: one higher with each write."""
+        """The batch's revision, which each write increments."""
         return session.scalar(select(BatchRow.revision).where(BatchRow.id == self.batch_id)) or 0
 
     def _items(self, photos: Iterable[PhotoRow]) -> list[Item]:
         return [item_of(photo, self.folder) for photo in photos]
 
     def actions(self, photo_id: int) -> Sequence[ActionRow]:
-        """What was done to a photo, newest first."""
+        """The actions on a photo, newest first."""
         with self.database.read() as session:
             self.photo(session, photo_id)
             done = select(ActionRow).where(ActionRow.photo_id == photo_id).order_by(ActionRow.id.desc())
             return session.scalars(done).all()
 
     def decide(self, basis: Basis, kind: ActionKind, note: str | None = None) -> Item:
-        """Accept, reject, open again, or give a correction up.
+        """Accept, reject or reopen a photo, or discard its correction.
 
         Raises:
-            ReviewError: there is no such photo, it was never cut, or somebody was faster.
+            ReviewError: there is no such photo, it was never cut, or somebody else has changed it.
         """
         with self.database.write() as session:
             photo = self._claimed(session, basis)
@@ -226,15 +226,15 @@ class Store:
         return self._applied(basis.photo_id)
 
     def save_alpha(self, basis: Basis, png: bytes, *, accept: bool) -> Item:
-        """Keep a corrected alpha: as a draft, or accepted, and then the batch's files are made again.
+        """Store a corrected alpha as a draft or, with `accept`, as final; then the batch's files are made again.
 
         Raises:
-            ReviewError: as `decide`; `png` is no 8-bit gray PNG of the photo's size, there is no prediction to compare
-                it with, or it cannot be written: then nothing has changed.
+            ReviewError: as `decide`; or `png` is not an 8-bit gray PNG of the photo's size, there is no prediction to
+                compare it with, or it cannot be written. Nothing is changed then.
         """
         with self.database.read() as session:
             photo = self.photo(session, basis.photo_id)
-            self._check_version(session, photo, basis)  # before any work is put into a stale write
+            self._check_version(session, photo, basis)  # early, before work is wasted on an outdated write
         subject = subject_of_photo(photo)
         if subject.row.size_hw is None or photo.state == "failed":
             raise ReviewError("it was not cut, so there is nothing to correct", code="unfit")
@@ -264,11 +264,11 @@ class Store:
             pixels = change.pixels if change else None
             log_action(session, photo, kind, seconds=basis.seconds, pixels_changed=pixels)
         in_use = frozenset({photo.alpha_sha256, photo.delivered_sha256} - {""})
-        with suppress(OSError):  # what is left over is dropped with the next one
+        with suppress(OSError):  # files that remain are removed next time
             self.alphas.drop_corrections(subject, keep=in_use)
 
     def _applied(self, photo_id: int) -> Item:
-        """A photo after a write: it is stored, whatever happens from here on."""
+        """Update a photo's files after a write that is already stored; returns its item."""
         try:
             self.apply(photo_id)
             return item_of(self.find(photo_id), self.folder)
@@ -279,7 +279,7 @@ class Store:
             ) from error
 
     def _claimed(self, session: Session, basis: Basis) -> PhotoRow:
-        """The photo, ready to be changed: writers of a batch take turns at its row."""
+        """The photo, locked for a change: writers of a batch take turns, by a lock on the batch's row."""
         batch = self._locked_batch(session)
         photo = self.photo(session, basis.photo_id)
         self._check_version(session, photo, basis)
@@ -295,20 +295,20 @@ class Store:
             raise ReviewError(message, code="conflict", item=item_of(photo, self.folder))
 
     def _locked_batch(self, session: Session) -> BatchRow:
-        # An update first: in PostgreSQL it waits for another writer, and what is read after it is the newest.
+        # The update comes first: in PostgreSQL it waits for other writers, so that the newest data is read after it.
         session.execute(update(BatchRow).where(BatchRow.id == self.batch_id).values(revision=BatchRow.revision))
         return session.get_one(BatchRow, self.batch_id, populate_existing=True)
 
     def apply(self, photo_id: int) -> None:
-        """Bring a photo's files into line with what was decided; why they could not be stands in `undelivered`."""
+        """Update a photo's files to what was decided; if this fails, the reason is stored in `undelivered`."""
         try:
-            # The file's lock is for other processes, which it lets ask only now and then; threads queue before it.
+            # The lock file is for other processes and polled slowly; threads of this process queue before it.
             with self._turn, FolderLock(self.folder / LOCK_NAME, timeout_s=_LOCK_TIMEOUT_S):
                 self._apply(self.find(photo_id))
         except LockTakenError:
             photo = self.find(photo_id)
             self._mark(photo, photo.delivered_sha256, "another program is at work on the files; accept it again later")
-        except OSError as error:  # the lock's own file cannot be made
+        except OSError as error:  # the lock file cannot be created
             photo = self.find(photo_id)
             self._mark(photo, photo.delivered_sha256, f"{self.folder}: {error.strerror or error}")
 
@@ -321,7 +321,7 @@ class Store:
                 self._deliver(photo, wanted)
         except (ReviewError, PhotoError, OutputError) as error:
             reason = str(error)
-        except OSError as error:  # a full disk, say: the decision stands in the database, and is applied later
+        except OSError as error:  # such as a full disk; the decision is stored, and applied later
             reason = f"{error.filename or self.folder}: {error.strerror or error}"
         self._mark(photo, photo.delivered_sha256 if reason else wanted, reason)
 
@@ -341,14 +341,14 @@ class Store:
             self._exchange(photo, subject, None)
             return
         scales, others = self._scales(photo, subject, specification)
-        for other in others:  # the garment's common scale has changed: all of its views are made again
+        for other in others:  # the garment's common scale has changed, so all its views are made again
             self._exchange(other, _delivered_subject(other), scales)
         self._exchange(photo, subject, scales)
 
     def _scales(
         self, photo: PhotoRow, subject: ReviewPhoto, specification: Specification
     ) -> tuple[tuple[float, ...], list[PhotoRow]]:
-        """The garment's scale with the alpha that is wanted, and its other photos, if they have another now."""
+        """The garment's scale with the wanted alpha, and its other photos if their current scale differs."""
         others = self._scaled_with(photo)
         seen = [self._sight(_delivered_subject(other)) for other in others]
         before = shared_scales(specification, [*seen, self._sight(_delivered_subject(photo))])
@@ -356,7 +356,7 @@ class Store:
         return after, [] if before == after else others
 
     def _scaled_with(self, photo: PhotoRow) -> list[PhotoRow]:
-        """The garment's other photos that were cut to the same specification."""
+        """The garment's other photos that were cut with the same specification."""
 
         def key_of(one: PhotoRow) -> tuple[str, object]:
             row = row_of(one)
@@ -373,9 +373,9 @@ class Store:
         return sight_garment(shown, subject_of(PurePosixPath(subject.row.place)).view)
 
     def _exchange(self, photo: PhotoRow, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> None:
-        """Put new outputs in the place of the old ones."""
+        """Replace the old outputs by new ones."""
         known = read_decision(self.folder, subject.stem)
-        # All that was ever written for this photo, under whichever name: `cut` moves outputs to their verdict's folder.
+        # All outputs ever written for this photo, under any name, because `cut` moves them to their verdict's folder.
         ours = {digest for one in (subject.row, known) if one for hashes in one.written.values() for digest in hashes}
         staged, written = list[StagedFile](), dict[str, tuple[str, ...]]()
         try:
@@ -427,7 +427,7 @@ class Store:
             write_decision(self.folder, subject.stem, decision)
 
     def _mark(self, photo: PhotoRow, delivered: str, reason: str) -> None:
-        reason = printable(reason)  # it may name a file whose name is no text
+        reason = printable(reason)  # it may contain a file name that is not valid text
         if (delivered, reason) == (photo.delivered_sha256, photo.undelivered):
             return
         with self.database.write() as session:

@@ -1,1 +1,1 @@
-"""Comparisons of trainings: declared, run, and concluded from only as far as the intervals allow."""
+"""Studies, which compare trainings: declares and runs them, and draws only conclusions that the intervals support."""

@@ -1,7 +1,7 @@
-"""Compares a study's variants with its reference, photo by photo, for the report; from the scores of its runs.
+"""Compares a study's variants with its reference, photo by photo, by the scores of its runs; for the report.
 
-The same photo, held out of the same fold, trained with the same seed, is compared. A sentence says no more than the
-intervals of `garmentcut.evaluation.intervals` allow.
+Scores of the same photo, held out of the same fold and with the same seed, are compared. A conclusion says no more than
+the intervals of `garmentcut.evaluation.intervals` support.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,14 +23,14 @@ from garmentcut.study.declare import Variant
 from garmentcut.study.plan import RUNS, Chosen, Registry, RunKey, Study, choices_of, outcome_of
 from garmentcut.training.logging import JOURNAL_NAME, read_journal
 
-DICE, SURFACE = "dice", "surface_dice_2px"  # the metric that verdicts rest on, and the one beside it
+DICE, SURFACE = "dice", "surface_dice_2px"  # the metric that verdicts are based on, and one shown in addition
 SIGNIFICANCE = 0.05
-LEAST_SIZES = 4  # with fewer variants a curve of three numbers says nothing
+LEAST_SIZES = 4  # variants that are needed to fit a curve of three parameters
 
 _GROWTH_RESAMPLES = 400
 _EXPONENTS = (0.05, 3.0)
 
-# What may be concluded: in the headline, and in a variant's own sentence.
+# Conclusions: in the headline, and in the sentence about a variant.
 _VERDICTS = {
     "better": ("Better than {}", "better than {}"),
     "worse": ("Worse than {}", "worse than {}"),
@@ -59,32 +59,32 @@ class RunResult:
     """One measured run."""
 
     key: RunKey
-    outcome: str  # `done`, `failed`, `interrupted`, `not run`, or `running`: in another process
+    outcome: str  # `done`, `failed`, `interrupted`, `not run`, or `running` (in another process)
     reason: str = ""  # why it failed or was not run
-    scores: tuple[PhotoScore, ...] = ()  # a row a photo; none if it is not done
-    curve: tuple[tuple[int, float], ...] = ()  # step and mean Dice of each evaluation while it trained
-    seconds: float | None = None  # of training
-    machine: str = ""  # in words
-    num_garments: int = 0  # garments that it learned from
+    scores: tuple[PhotoScore, ...] = ()  # one row per photo; empty if it is not done
+    curve: tuple[tuple[int, float], ...] = ()  # step and mean Dice of each evaluation during training
+    seconds: float | None = None  # duration of the training
+    machine: str = ""  # description of the machine
+    num_garments: int = 0  # garments that it was trained on
 
     @property
     def is_failed(self) -> bool:
-        """It was tried in vain, or cannot be tried; nobody need wait for it."""
+        """True if it failed or cannot be run, so that its result will not come."""
         return self.outcome == "failed" or (self.outcome == "not run" and bool(self.reason))
 
     @property
     def mean_dice(self) -> float | None:
-        """Over the measured photos, convention `alpha >= 128`."""
+        """Mean Dice over the measured photos, convention `alpha >= 128`."""
         return _mean([score.measures.dice for score in self.scores if score.measures])
 
 
 @dataclass(frozen=True)
 class Results:
-    """Everything a report is made of."""
+    """Everything that a report is made from."""
 
     study: Study
-    runs: tuple[RunResult, ...]  # one a key, in its order
-    chosen: Mapping[str, Chosen]  # by variant, what tuning came to; a variant that is not there is not chosen yet
+    runs: tuple[RunResult, ...]  # one per key of the study, in that order
+    chosen: Mapping[str, Chosen]  # results of tuning by variant; those still being tuned are missing
     permanent_failures: Mapping[str, str]  # by variant, why it cannot be run
 
     def of(self, variant: Variant) -> tuple[RunResult, ...]:
@@ -92,7 +92,7 @@ class Results:
         return tuple(run for run in self.runs if run.key.variant.name == variant.name)
 
     def table(self, variant: Variant, metric: str) -> list[Floats]:
-        """Of each fold the held-out photos' values with each seed, `(photos, seeds)`; not a number: not measured."""
+        """For each fold, the held-out photos' values with each seed, `(photos, seeds)`; NaN: not measured."""
         found = {
             (run.key.fold, score.name, run.key.seed): getattr(score.measures, metric)
             for run in self.of(variant)
@@ -106,7 +106,7 @@ class Results:
         return tables
 
     def blocks(self, tables: Sequence[Floats]) -> list[FoldBlock]:
-        """Of such tables, the seeds that have a value, and the photos that have one with all of these seeds."""
+        """Such tables reduced to seeds with any value, and to photos that have a value with all of these seeds."""
         blocks = []
         for fold, table in zip(sorted(self.study.file.folds), tables, strict=True):
             seeds = table[:, ~np.isnan(table).all(axis=0)]
@@ -158,10 +158,10 @@ class Results:
 
     @cached_property
     def growth(self) -> "Growth | None":
-        """The curve through all variants whose runs are done; None: not asked for, or there are too few of them.
+        """The curve through all variants whose runs are done; None: not requested, or there are too few of them.
 
-        The intervals come from draws of garments and trainings as in `garmentcut.evaluation.intervals`, the curve
-        fitted anew to each: they cover what was drawn, and not that the curve may bend where nothing was measured.
+        Its intervals come from resampling garments and trainings as in `garmentcut.evaluation.intervals`, with the
+        curve fitted anew to each resample. They do not cover that the curve may be wrong outside the measured range.
         """
         if (curve := self.study.file.curve) is None:
             return None
@@ -177,7 +177,7 @@ class Results:
             return None
         means = np.array([np.concatenate([block.values.mean(axis=1) for block in blocks]).mean() for blocks in errors])
         drawn = np.stack([m + draws.spread([b.values - m for b in e])[0] for m, e in zip(means, errors, strict=True)])
-        drawn = np.maximum(drawn, 1e-6)  # a draw far off may count some photos less than nothing
+        drawn = np.maximum(drawn, 1e-6)  # weights of photos may be negative in extreme resamples
         fitted, of_draws = fit_power_law(sizes, means), np.array([fit_power_law(sizes, row) for row in drawn.T]).T
 
         def point(size: Any, error: Any, spread: Floats) -> Point:
@@ -189,7 +189,7 @@ class Results:
 
 
 def gather(study: Study, registry: Registry) -> Results:
-    """Read what is there; what cannot be read counts as not done."""
+    """Read the results of a study's runs; those that cannot be read count as not done."""
     (chosen, failures), attempts = choices_of(study, registry), registry.attempts(RUNS)
 
     def result_of(key: RunKey) -> RunResult:
@@ -223,15 +223,15 @@ def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
 
 @dataclass(frozen=True)
 class Paired:
-    """A variant against the reference."""
+    """The comparison of a variant with the reference."""
 
     dice: Difference  # mean difference of Dice, `alpha >= 128`
     surface: Difference  # mean difference of surface Dice at 2 px
-    better: int  # photos, by the mean of their Dice over the seeds
+    better: int  # number of photos whose mean Dice over the seeds is higher
     worse: int
     same: int
-    p_holm: float | None  # of the Dice, corrected for the number of variants compared (Holm 1979); None: no interval
-    verdict: str  # what may be concluded, a key of `_VERDICTS`
+    p_holm: float | None  # p-value of the Dice, corrected for the number of variants (Holm 1979); None: no interval
+    verdict: str  # conclusion, a key of `_VERDICTS`
 
 
 @dataclass(frozen=True)
@@ -239,13 +239,13 @@ class VariantResult:
     """A row of the table."""
 
     variant: Variant
-    num_done: int  # trainings measured, and planned
+    num_done: int  # trainings that were measured, and that are planned
     num_runs: int
     num_photos: int  # distinct photos measured
-    mean: float | None  # Dice over photos and trainings, `alpha >= 128`; None: nothing was measured
+    mean: float | None  # mean Dice over photos and trainings, `alpha >= 128`; None: nothing was measured
     median: float | None
     surface: float | None  # mean surface Dice at 2 px
-    seconds: float | None  # mean of a training
+    seconds: float | None  # mean duration of a training
     paired: Paired | None  # against the reference; None: it is the reference, or they have no run in common
 
 
@@ -254,7 +254,7 @@ def _verdict(dice: Difference, p_holm: float | None) -> str:
         return "too few garments"
     if dice.drawn == "garments":
         return "one training each"
-    # Both must say so: the interval knows of lopsided differences, p of the other variants.
+    # Both must agree: the interval accounts for skewed differences, p for the number of variants.
     if p_holm is not None and p_holm <= SIGNIFICANCE and (dice.low > 0 or dice.high < 0):
         return "better" if dice.low > 0 else "worse"
     return "no difference shown"
@@ -265,7 +265,7 @@ def _mean(values: Sequence[float]) -> float | None:
 
 
 def holm(ps: Mapping[str, float]) -> dict[str, float]:
-    """Holm's step-down correction (1979): the smallest of k times k, the next times k - 1 ..., never falling."""
+    """Holm's step-down correction (1979) of k p-values: the smallest times k, the next times k - 1 ..., monotonic."""
     names = sorted(ps, key=ps.__getitem__)
     steps = [min(1.0, ps[name] * (len(ps) - rank)) for rank, name in enumerate(names)]
     return dict(zip(names, np.maximum.accumulate(steps).tolist(), strict=True))
@@ -273,9 +273,9 @@ def holm(ps: Mapping[str, float]) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Point:
-    """Mean error at a number of garments, measured or read off the curve."""
+    """Mean error at a number of garments, measured or from the curve."""
 
-    garments: int  # learned from
+    garments: int  # number of garments trained on
     error: float  # 1 - mean Dice
     low: float  # 95 % interval
     high: float
@@ -285,7 +285,7 @@ class Point:
 class Growth:
     """How much more photos would help: error(n) = floor + factor n^-exponent for n garments.
 
-    A power law over an error that no number of photos removes (Hestness 2017, arXiv 1712.00409; Rosenfeld 2020, arXiv
+    A power law plus an error that no number of photos removes (Hestness 2017, arXiv 1712.00409; Rosenfeld 2020, arXiv
     1909.12673).
     """
 
@@ -293,7 +293,7 @@ class Growth:
     factor: float
     exponent: float
     measured: tuple[Point, ...]  # what it was fitted to
-    beyond: tuple[Point, ...]  # what it says of more garments, should it go on as it began
+    beyond: tuple[Point, ...]  # its extrapolation to more garments
 
 
 def power_law(sizes: Any, floor: Any, factor: Any, exponent: Any) -> Any:
@@ -302,7 +302,7 @@ def power_law(sizes: Any, floor: Any, factor: Any, exponent: Any) -> Any:
 
 
 def fit_power_law(sizes: Any, errors: Floats) -> Floats:
-    """Floor, factor and exponent of the curve with the least relative squares; `errors` lie above 0."""
+    """Floor, factor and exponent of the curve, by least squares of relative errors; `errors` must be positive."""
     start = (0.5 * errors.min(), max(errors[0] - 0.5 * errors.min(), 1e-6) * sizes[0] ** 0.5, 0.5)
     bounds = ((0.0, 0.0, _EXPONENTS[0]), (np.inf, np.inf, _EXPONENTS[1]))
     return np.asarray(curve_fit(power_law, sizes, errors, start, errors, bounds=bounds, max_nfev=10_000)[0])
@@ -314,7 +314,7 @@ def conclusions(rows: Sequence[VariantResult]) -> list[str]:
 
 
 def headline(rows: Sequence[VariantResult]) -> str:
-    """The answer in a line."""
+    """The conclusion of the study in one line."""
     found: dict[str, list[str]] = {verdict: [] for verdict in _VERDICTS}
     for row in rows[1:]:
         found[row.paired.verdict if row.paired else "incomplete"].append(_quoted(row))
@@ -323,7 +323,7 @@ def headline(rows: Sequence[VariantResult]) -> str:
 
 
 def reach_of(rows: Sequence[VariantResult]) -> str:
-    """What the intervals are over, in a sentence."""
+    """A sentence that says what was resampled for the intervals."""
     paired = [row.paired for row in rows if row.paired]
     if not paired:
         return ""
@@ -345,14 +345,14 @@ def signed(value: float) -> str:
 
 
 def interval_text(difference: Difference) -> str:
-    """`[-0.0003, +0.0021]`, or nothing where there is none."""
+    """Text such as `[-0.0003, +0.0021]`; empty if there is no interval."""
     if difference.low is None or difference.high is None:
         return ""
     return f"[{signed(difference.low)}, {signed(difference.high)}]"
 
 
 def _quoted(row: VariantResult) -> str:
-    """A variant's name as it stands in a sentence: one with a comma would read as two."""
+    """A variant's name for a sentence, quoted if it has a comma, which would make it read like two names."""
     name = row.variant.name
     return f'"{name}"' if "," in name else name
 

@@ -1,4 +1,4 @@
-"""Reads a study's TOML file: the variants that it compares, each a recipe, and the seeds and folds of their runs."""
+"""Reads a study's TOML file: the recipes that it compares, called variants, and the seeds and folds of their runs."""
 
 import itertools
 import json
@@ -25,7 +25,7 @@ from garmentcut.training.loop import check_size
 RATE, RANGE_TEST_KEY = "optimizer.lr", "range test"
 
 Setting = dict[str, Any]  # values of recipe keys, by `section.key`
-Tuned = Mapping[str, BaseDistribution]  # what each is chosen from; a list's are JSON: Optuna stores plain values only
+Tuned = Mapping[str, BaseDistribution]  # list items are JSON, as Optuna stores only plain values
 
 _DEFAULTS: dict[str, Setting] = asdict(Recipe())  # by section
 _Count = Annotated[int, Field(ge=1, strict=True)]
@@ -41,7 +41,7 @@ class StudyError(EvaluationError):
 
 @dataclass(frozen=True, config=STRICT)
 class RecipeSettings:
-    """Keys of a recipe by section, each laid over the recipe's as a whole."""
+    """Values of a recipe by section and key; each value replaces the recipe's own."""
 
     network: _Options = field(default_factory=dict)
     data: _Options = field(default_factory=dict)
@@ -64,33 +64,33 @@ class FirstPass:
 
     # The variant that trains the first networks; variants were called arms until November 2026.
     variant: Annotated[str, Field(validation_alias=AliasChoices("variant", "arm"))]
-    # By how many pixels of the photo the first mask is widened: drawn between these for each training photo, their
-    # middle for held-out ones.
+    # By how many pixels of the photo the first mask is widened: drawn between these limits for each training photo;
+    # their mean for held-out photos.
     dilation_px: tuple[_Number, _Number] = (16, 64)
-    copies: _Count = 4  # widenings drawn of each training photo
+    copies: _Count = 4  # how many widenings are drawn for each training photo
 
 
 @dataclass(frozen=True, config=STRICT)
 class VariantTable(RecipeSettings):
-    """One of the things compared."""
+    """What a study's file says about one variant."""
 
-    recipe: str | None = None  # another base recipe than the study's; a path from the study's file
-    # Learn from so many garments only, drawn by the seed; a smaller number's are among a larger one's.
+    recipe: str | None = None  # base recipe instead of the study's; a path relative to the study's file
+    # Train on this many garments only, drawn by the seed; a larger number includes those of a smaller one.
     garments: _Count | None = None
     first_pass: FirstPass | None = None
-    range_test: Annotated[bool, Field(strict=True)] = False  # `optimizer.lr` from a range test on the tuning fold
+    range_test: Annotated[bool, Field(strict=True)] = False  # take `optimizer.lr` from a range test on the tuning fold
     # Options whose values are chosen on the seeds and folds of `[tune]`: a list of values, or a range
     # `{ low = 1e-4, high = 1e-2, log = true }`.
     tune: RecipeSettings = field(default_factory=RecipeSettings)
 
     @property
     def is_tuned(self) -> bool:
-        """Something of it is chosen before it is run, on photos that are not reported on."""
+        """True if values are chosen before it is run, on photos that are not reported on."""
         return bool(self.tune.by_key) or self.range_test
 
     @cached_property
     def tuned(self) -> Tuned:
-        """What is chosen from lists and ranges."""
+        """The options that are chosen from lists and ranges, with their distributions."""
         return {key: distribution_of(value) for key, value in self.tune.by_key.items()}
 
     @cached_property
@@ -111,29 +111,29 @@ class VariantTable(RecipeSettings):
 
 @dataclass(frozen=True, config=STRICT)
 class TuneTable:
-    """Where options are chosen: never on what is reported."""
+    """The seeds and folds that options are chosen on, which are never reported on."""
 
     seeds: tuple[_Number, ...] = ()
     folds: tuple[_Number, ...] = ()
-    trials: _Count = 20  # how many values a variant with a range tries; lists are tried whole
-    settings: RecipeSettings = field(default_factory=RecipeSettings)  # laid over the recipe meanwhile: fewer steps, say
+    trials: _Count = 20  # how many settings a variant with a range tries; of lists, all values are tried
+    settings: RecipeSettings = field(default_factory=RecipeSettings)  # override the recipe in tuning: fewer steps, say
 
 
 @dataclass(frozen=True, config=STRICT)
 class CurveTable:
-    """A curve through the variants' mean errors over the number of garments they learn from."""
+    """A curve through the variants' mean errors over the number of garments they are trained on."""
 
-    at: tuple[_Count, ...] = (1084, 10_000)  # numbers of garments to say more of
+    at: tuple[_Count, ...] = (1084, 10_000)  # numbers of garments to extrapolate to
 
 
 @dataclass(frozen=True, config=STRICT)
 class Published:
-    """Somebody else's figure, shown beside the table; measured on other photos, so never compared by interval."""
+    """A published score, shown next to the table; measured on other photos, so not compared by intervals."""
 
     who: str
     dice: Annotated[float, Field(ge=0, le=1)]
-    convention: str  # which pixels of a cutout counted as garment; `not stated`
-    data: str  # the photos it was measured on
+    convention: str  # which pixels of a cutout counted as garment, or `not stated`
+    data: str  # the photos that it was measured on
     num_photos: _Count | None = None
 
 
@@ -143,7 +143,7 @@ class StudyFile:
 
     title: str
     question: str
-    recipe: str  # a path from the study's file
+    recipe: str  # a path relative to the study's file
     reference: str  # the variant that all others are compared with
     seeds: Annotated[tuple[_Number, ...], Field(min_length=1)]
     folds: Annotated[tuple[_Number, ...], Field(min_length=1)]
@@ -158,7 +158,7 @@ class StudyFile:
 
     @property
     def below(self) -> Setting:
-        """What lies under every variant's own keys: sections set back to their defaults, then `[settings]`."""
+        """Values below every variant's own ones: sections reset to their defaults, then `[settings]`."""
         defaults = {f"{name}.{key}": value for name in self.defaults for key, value in _DEFAULTS[name].items()}
         return defaults | self.settings.by_key
 
@@ -201,17 +201,17 @@ class StudyFile:
 
 @plain_dataclass(frozen=True)
 class Variant:
-    """One of the things compared: a recipe that is complete but for the seed and what is tuned."""
+    """One of the recipes compared, complete except for the seed and tuned values."""
 
-    name: str  # as the study's file calls it
-    table: VariantTable  # what the file says of it
+    name: str  # as in the study's file
+    table: VariantTable  # what the file says about it
     file: StudyFile
-    path: Path  # of the file; its recipe lies from there
-    above: Setting = field(default_factory=dict)  # what the command sets over everything
+    path: Path  # of the file, which the path of the recipe is relative to
+    above: Setting = field(default_factory=dict)  # values from the command line, which override everything
 
     @property
     def folder(self) -> str:
-        """Its name as a folder's."""
+        """Its name as a valid folder name."""
         return folder_name(self.name)
 
     @property
@@ -221,7 +221,7 @@ class Variant:
 
     @cached_property
     def attempts(self) -> dict[str, Setting | None]:
-        """What is tried to choose what is tuned, by key: listed settings; None: one that Optuna draws."""
+        """The settings to try in tuning, by key; None: one that Optuna draws."""
         if self.table.range_test:
             return {RANGE_TEST_KEY: {}}
         if self.table.listed is None:
@@ -229,10 +229,10 @@ class Variant:
         return {words_of(setting): setting for setting in self.table.listed}
 
     def recipe(self, seed: int, chosen: Setting | None = None, *, tuning: bool = False) -> Recipe:
-        """The recipe of a run, with values of what is tuned; `tuning`: it is one of those by which they are chosen.
+        """The recipe of a run with the chosen values of tuned options; `tuning`: it is a run that they are chosen by.
 
         Raises:
-            StudyError: a key or value is not known; names the variant.
+            StudyError: a key or value is not known; the message names the variant.
         """
         own = self.file.below | self.table.by_key | (self.file.tune.settings.by_key if tuning else {})
         base = self.path.parent / (self.table.recipe or self.file.recipe)
@@ -246,8 +246,8 @@ def read_study_file(path: Path) -> StudyFile:
     """Read a study's TOML file.
 
     Raises:
-        StudyError: it cannot be read, a key or value is not known (names the nearest known key), or its parts do not
-            fit together.
+        StudyError: it cannot be read, a key or value is not known (the message names the nearest known key), or its
+            parts contradict each other.
     """
     try:
         return TypeAdapter(StudyFile).validate_python(read_tree(path))
@@ -262,12 +262,12 @@ def read_study_file(path: Path) -> StudyFile:
 def variants_of(
     file: StudyFile, path: Path, *, above: Setting | None = None, only: Sequence[str] = ()
 ) -> tuple[Variant, ...]:
-    """The variants of a study, the reference first, or only some beside it; every recipe has been loaded once.
+    """The reference and the other variants of a study, or only some of them; each recipe is loaded once as a check.
 
-    Recipes are looked for from the file's path; `above` is set over everything.
+    Paths of recipes are relative to the file; values of `above` override everything.
 
     Raises:
-        StudyError: a recipe does not load, the network cannot take the photos, two variants are the same, and so on.
+        StudyError: a recipe is invalid, a network does not fit the photos' size, two variants are equal, and so on.
     """
     tables = dict(file.variants)
     for setting in combinations(file.grid.by_key) if not tables else ():
@@ -294,10 +294,10 @@ def variants_of(
 
 
 def distribution_of(value: Any) -> BaseDistribution:
-    """What Optuna draws from, for a list of values or `{ low = ..., high = ... }`.
+    """The distribution that Optuna draws from, for a list of values or `{ low = ..., high = ... }`.
 
     Raises:
-        StudyError: it is neither.
+        StudyError: the value is neither.
     """
     if isinstance(value, list) and value:
         return CategoricalDistribution([json.dumps(choice) for choice in value])
@@ -315,7 +315,7 @@ def distribution_of(value: Any) -> BaseDistribution:
 
 
 def drawn(params: Setting) -> Setting:
-    """A setting from what Optuna drew."""
+    """The setting for parameters that Optuna drew."""
     return {key: json.loads(value) if isinstance(value, str) else value for key, value in params.items()}
 
 
@@ -325,31 +325,31 @@ def combinations(listed: Mapping[str, Sequence[Any]]) -> list[Setting]:
 
 
 def corners(tune: Setting) -> list[Setting]:
-    """Settings that between them hold every listed value and both ends of every range."""
+    """Settings that together contain each listed value and both ends of each range."""
     ends = {key: _ends(listed) for key, listed in tune.items()}
     num = max(map(len, ends.values()), default=0)
     return [{key: values[min(number, len(values) - 1)] for key, values in ends.items()} for number in range(num)]
 
 
 def at_edge(setting: Setting, tune: Setting) -> list[str]:
-    """Options whose chosen value is the least or the greatest that was tried: a better one may lie beyond."""
+    """Options whose chosen value is the smallest or largest that was tried, so that a better one may lie outside."""
     return [key for key, value in setting.items() if key in tune and _is_edge(value, tune[key])]
 
 
 def words_of(setting: Setting) -> str:
-    """Such as `lr 0.001, name adam`; the section where two options share a name."""
+    """A setting in words, such as `lr 0.001, name adam`, with the section if two options have the same name."""
     short = [key.partition(".")[2] for key in setting]
     names = [name if short.count(name) == 1 else key for key, name in zip(setting, short, strict=True)]
     return ", ".join(f"{name} {_word(value)}" for name, value in zip(names, setting.values(), strict=True))
 
 
 def folder_name(text: str) -> str:
-    """Words as a folder's name: `lr 0.001, name adam` is `lr-0.001-name-adam`."""
+    """A text as a folder name: `lr 0.001, name adam` becomes `lr-0.001-name-adam`."""
     return re.sub(r"[^A-Za-z0-9.]+", "-", text).strip("-.").lower()
 
 
 def _ends(listed: Any) -> list[Any]:
-    """All listed values, or the ends of a range."""
+    """All listed values, or both ends of a range."""
     return listed if isinstance(listed, list) else [listed["low"], listed["high"]]
 
 
@@ -383,7 +383,7 @@ def _check(variant: Variant) -> None:
             base = Path(variant.table.recipe or variant.file.recipe).name
             raise StudyError(f"{named}: a study compares single networks, and {base} trains three stages")
         if recipe.training.patience:
-            # Stopping early would choose the length of the training by the photos it is measured on.
+            # Early stopping would choose the length of the training by the photos that it is measured on.
             raise StudyError(f"{named}: training.patience must be 0 in a study; set it so in [settings]")
         try:
             with torch.device("meta"):

@@ -1,9 +1,8 @@
 """Plans a study on a dataset: its runs, its folder, and the registry of which process does which job.
 
-Every training of a study is an Optuna trial in `study.db`, taken by one process at a time. A process that takes a job
-holds a lock on it, which the operating system lets go of when the process ends, however it ends. A trial that runs
-while nobody holds its lock was left by a process that was killed: the next one takes it over. No heartbeat has to go
-silent first.
+Each training of a study is an Optuna trial in `study.db` that only one process works on at a time. That process holds a
+file lock, which the operating system releases when the process ends in whatever way. So a running trial without a
+locked file was left by a killed process, and the next process takes it over without waiting for a heartbeat to expire.
 """
 
 import hashlib
@@ -41,22 +40,22 @@ from garmentcut.study.declare import (
 from garmentcut.training.run import Run, Split, training_split
 
 DATABASE_NAME = "study.db"
-RUNS = "runs"  # the registry of the trainings that are measured; each variant that is tuned has one of its own
+RUNS = "runs"  # the registry of the trainings that are measured; each tuned variant also has its own registry
 
-_WAIT_S = 60.0  # for another process's turn at the database
-_STARTUP_TRIALS = 5  # drawn at random, and never pruned
-_UNPRUNED_SHARE = 1 / 3  # of a tuning run's steps: before, all variants look bad
+_WAIT_S = 60.0  # how long to wait for another process that uses the database
+_STARTUP_TRIALS = 5  # trials that are drawn at random and never pruned
+_UNPRUNED_SHARE = 1 / 3  # of a tuning run's steps; before, all variants look bad
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Parts of a study to run instead of all; none: all."""
+    """The parts of a study to run; by default all."""
 
-    variants: tuple[str, ...] = ()  # names, beside the reference
-    seeds: tuple[int, ...] = ()  # instead of the file's
+    variants: tuple[str, ...] = ()  # names of the variants besides the reference; empty: all
+    seeds: tuple[int, ...] = ()  # instead of the file's; empty: those of the file
     folds: tuple[int, ...] = ()
-    settings: Setting = field(default_factory=dict)  # set over every recipe, by `section.key`
-    use_seen: bool = False  # go on although a variant's start has learned from photos that it is measured on
+    settings: Setting = field(default_factory=dict)  # override values of all recipes, by `section.key`
+    use_seen: bool = False  # allow variants whose start was trained on photos that they are measured on
 
 
 @dataclass(frozen=True)
@@ -69,49 +68,49 @@ class RunKey:
 
     @property
     def path(self) -> str:
-        """`adam/seed0-fold1`: its key in the registry, and its folder under `runs/`."""
+        """Its key in the registry and its folder below `runs/`, such as `adam/seed0-fold1`."""
         return f"{self.variant.folder}/seed{self.seed}-fold{self.fold}"
 
     @property
     def words(self) -> str:
-        """For people."""
+        """The run in words."""
         return f"{self.variant.name}, seed {self.seed}, fold {self.fold}"
 
 
 @dataclass(frozen=True)
 class Study:
-    """What is to be run, and where."""
+    """What to run, and where."""
 
-    file: StudyFile  # as declared; with the seeds and folds that are really run
+    file: StudyFile  # as declared, but with the seeds and folds that are run
     variants: tuple[Variant, ...]  # the reference first
     manifest: Manifest  # the dataset
-    folder: Path  # where all is kept
+    folder: Path  # where everything is stored
 
     def variant(self, name: str) -> Variant:
-        """By its name."""
+        """The variant with this name."""
         return next(variant for variant in self.variants if variant.name == name)
 
     @cached_property
     def keys(self) -> tuple[RunKey, ...]:
-        """In the order in which they are run: all variants on the first seed and fold, then on the next fold, ...
+        """All runs in their order: all variants on the first seed and fold, then on the next fold, and so on.
 
-        So a study that is cut short still compares like with like. Second passes come last: they need another
-        variant's networks.
+        So an unfinished study still compares variants on the same seeds and folds. Second passes come last, because
+        they need another variant's networks.
         """
         ordered = sorted(self.variants, key=lambda variant: variant.table.first_pass is not None)
         return tuple(RunKey(one, seed, fold) for seed in self.file.seeds for fold in self.file.folds for one in ordered)
 
     @cached_property
     def splits(self) -> dict[int, Split]:
-        """By fold."""
+        """The split of each fold."""
         tuned = self.file.tune.folds if any(variant.table.is_tuned for variant in self.variants) else ()
         return {fold: training_split(self.manifest, str(fold)) for fold in (*self.file.folds, *tuned)}
 
     def split_of(self, variant: Variant, seed: int, fold: int) -> Split:
-        """What a run of a variant learns from and is measured on.
+        """What a run of a variant is trained on and measured on.
 
         Raises:
-            StudyError: there are fewer garments than the variant wants.
+            StudyError: there are fewer garments than the variant needs.
         """
         whole, wanted = self.splits[fold], variant.table.garments
         if wanted is None:
@@ -122,25 +121,25 @@ class Study:
                 f"variant {variant.name!r} learns from {wanted} garments, fold {fold} leaves {len(garments)};"
                 " lower it, leave `garments` away to take all, or add garments"
             )
-        # One shuffled row for all sizes: what 20 garments teach, 40 teach too.
+        # One shuffled order for all sizes, so that 40 garments include the 20 of a smaller size.
         random.Random(f"{seed} {fold}").shuffle(garments)
         chosen = set(garments[:wanted])
         return replace(whole, train=tuple(pair for pair in whole.train if (pair.group or pair.garment) in chosen))
 
     def run_folder(self, key: RunKey) -> Path:
-        """Where a run's training, model and scores are kept."""
+        """The folder of a run's training, model and scores."""
         return self.folder / "runs" / key.path
 
     def run_of(self, key: RunKey, chosen: Setting) -> Run:
-        """A run's training, with the values that were chosen for what is tuned."""
+        """A run's training, with the values that tuning chose."""
         recipe = key.variant.recipe(key.seed, chosen)
         return Run(self.run_folder(key), recipe, self.manifest, self.split_of(key.variant, key.seed, key.fold))
 
     def claim_folder(self) -> None:
-        """Make the folder, or make sure that it holds a study of this dataset and of no other.
+        """Create the folder, or check that it holds a study of this dataset.
 
         Raises:
-            StudyError: it holds something else, or cannot be written.
+            StudyError: it holds something else, or cannot be written to.
         """
         splits = json.dumps(sorted((pair.name, pair.split) for pair in self.manifest.usable)).encode()
         facts = {"data_sha256": self.manifest.sha256, "splits_sha256": hashlib.sha256(splits).hexdigest()}
@@ -161,10 +160,10 @@ class Study:
             raise StudyError(f"{problem}; choose another --out")
 
     def check_recipes(self, chosen: Mapping[str, "Chosen"]) -> None:
-        """Make sure that the runs that are there were trained as the study's file says now.
+        """Check that existing runs were trained with the recipes that the study's file now declares.
 
         Raises:
-            StudyError: one was not; says what differs.
+            StudyError: one was not; the message says what differs.
         """
         for key in self.keys:
             if key.variant.name in chosen and (self.run_folder(key) / "recipe.toml").exists():
@@ -177,15 +176,15 @@ class Study:
 
 
 def open_study(path: Path, manifest: Manifest, folder: Path, choice: Choice | None = None) -> Study:
-    """Read a study and check all of it against the dataset, before anything is trained.
+    """Read a study and check all of it against the dataset before anything is trained.
 
     Raises:
-        StudyError: it cannot be run as it is; names what to change.
+        StudyError: it cannot be run as it is; the message says what to change.
     """
     file, choice = read_study_file(path), choice or Choice()
     try:
         file = replace(file, seeds=choice.seeds or file.seeds, folds=choice.folds or file.folds)
-    except ValidationError as error:  # on what it is tuned on, say
+    except ValidationError as error:  # for example for the tuning fold
         reason = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise StudyError(f"{path} with these seeds and folds: {reason}") from error
     try:
@@ -212,9 +211,9 @@ def _check_photos(study: Study, key: RunKey, *, use_seen: bool) -> None:
 
 
 def outcome_of(trial: FrozenTrial) -> str:
-    """How an attempt at a job ended: `done`, `pruned`, `failed`, `interrupted`; or `running`.
+    """How an attempt at a job ended: `done`, `pruned`, `failed` or `interrupted`; or `running`.
 
-    The process of a `running` one may have been killed.
+    The process of a `running` attempt may have been killed.
     """
     if trial.state is TrialState.FAIL:
         return "failed" if trial.user_attrs.get("outcome") == "failed" else "interrupted"
@@ -223,28 +222,28 @@ def outcome_of(trial: FrozenTrial) -> str:
 
 @dataclass(frozen=True)
 class JobClaim:
-    """A job that this process has taken; `close` says how it ended."""
+    """A job that this process has taken; call `close` at its end."""
 
     key: str  # names the job within its registry
-    trials: optuna.Study  # the registry's
-    trial: optuna.Trial  # with what Optuna drew for the job
+    trials: optuna.Study  # of the registry
+    trial: optuna.Trial  # holds the values that Optuna drew for the job
     lock: FileLock  # held until it is closed
 
     def close(self, outcome: str, value: float | None = None, **facts: Any) -> None:
-        """Say how it ended, and let go of it."""
+        """Record how the job ended, and release its lock."""
         for name, fact in {"outcome": outcome, **facts}.items():
             self.trial.set_user_attr(name, fact)
         state = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(outcome, TrialState.FAIL)
-        # A pruned trial's value is its last report.
+        # Optuna takes a pruned trial's value from its last report.
         self.trials.tell(self.trial, value if outcome == "done" else None, state)
         self.lock.release()
 
 
 class Registry(AbstractContextManager["Registry"]):
-    """The jobs of a study's folder, by the name of their registry: `RUNS`, or a variant's. A context.
+    """The jobs of a study's folder in registries by name: `RUNS`, or that of a tuned variant. A context manager.
 
     Raises:
-        StudyError: the database there cannot be used.
+        StudyError: the database in the folder cannot be used.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -254,11 +253,11 @@ class Registry(AbstractContextManager["Registry"]):
         self._turn = FileLock(self._locks / "turn.lock")
         path = folder / DATABASE_NAME
         url = URL.create("sqlite", database=str(path.resolve())).render_as_string()
-        self._studies: dict[str, tuple[optuna.Study, int]] = {}  # with the number of their trials before this process
-        with self._turn:  # two processes must not both make the tables
+        self._studies: dict[str, tuple[optuna.Study, int]] = {}  # and their trials before this process
+        with self._turn:  # only one process may create the tables
             try:
                 self._storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _WAIT_S}})
-            except Exception as error:  # whatever sqlalchemy and alembic raise on a foreign or damaged file
+            except Exception as error:  # sqlalchemy and alembic raise many types for foreign or damaged files
                 reason = str(error).partition("\n")[0]
                 raise StudyError(f"{path} cannot be used ({reason}); move it away, or choose another --out") from error
 
@@ -267,14 +266,14 @@ class Registry(AbstractContextManager["Registry"]):
         self._storage.engine.dispose()
 
     def attempts(self, name: str) -> dict[str, FrozenTrial]:
-        """The last attempt at each job of a registry, in the order of first attempts."""
+        """The last attempt at each job of a registry, in the order of the first attempts."""
         trials = self._study_of(name)[0].get_trials(deepcopy=False)
-        # Without a key, its process was killed before it could say what the trial was for.
+        # A trial without a key is of a process that was killed before it recorded the job.
         return {trial.user_attrs["key"]: trial for trial in trials if "key" in trial.user_attrs}
 
     def is_held(self, name: str, key: str) -> bool:
-        """True while a process, this one too, is at work on the job."""
-        with self._turn:  # so that nobody who wants to take the job finds it held by this look
+        """True while any process, including this one, works on the job."""
+        with self._turn:  # so that no process that wants to take the job finds it locked by this check
             lock = self._acquired(name, key)
             if lock is not None:
                 lock.release()
@@ -289,16 +288,16 @@ class Registry(AbstractContextManager["Registry"]):
         tuned: Tuned | None = None,
         unpruned_steps: int = 0,
     ) -> JobClaim | None:
-        """Take a job, if it is to be done and nobody is at it.
+        """Take a job if it must be done and no process works on it.
 
-        A job that failed before this process began is tried again, once; one of a search is not.
+        A job that failed before this process began is tried once more, except in a search.
 
         Args:
-            name: of the registry.
+            name: name of the registry.
             key: the job.
-            is_kept: false: what it once made is gone, so it is to be done again.
-            tuned: draw values from these, by Optuna's TPE; what was drawn before for the job is kept.
-            unpruned_steps: of a search: no job is given up before so many.
+            is_kept: returns False if the job's results are gone, so that it must be done again.
+            tuned: distributions from which Optuna's TPE draws values; values drawn before for the job are kept.
+            unpruned_steps: in a search, the number of steps before which no job is pruned.
         """
         with self._turn:
             if (lock := self._acquired(name, key)) is None:
@@ -310,7 +309,7 @@ class Registry(AbstractContextManager["Registry"]):
                     lock.release()
                     return None
                 if outcome == "running":
-                    with suppress(ValueError):  # its process may have been killed just after it said how it ended
+                    with suppress(ValueError):  # its process may have been killed just after it recorded the end
                         trials.tell(before.number, state=TrialState.FAIL)
             if tuned:
                 trials.pruner = MedianPruner(_STARTUP_TRIALS, unpruned_steps)
@@ -330,7 +329,7 @@ class Registry(AbstractContextManager["Registry"]):
         return self._studies[name]
 
     def _acquired(self, name: str, key: str) -> FileLock | None:
-        digest = hashlib.sha256(json.dumps([name, key]).encode()).hexdigest()[:24]  # a key may be no file's name
+        digest = hashlib.sha256(json.dumps([name, key]).encode()).hexdigest()[:24]  # a key may not be a valid file name
         lock = FileLock(self._locks / f"{digest}.lock")
         try:
             lock.acquire(timeout=0)
@@ -341,17 +340,17 @@ class Registry(AbstractContextManager["Registry"]):
 
 @dataclass(frozen=True)
 class Chosen:
-    """What tuning a variant came to."""
+    """The result of tuning a variant."""
 
-    setting: Setting  # the values, by `section.key`
-    dice: float | None  # mean Dice of the tuning runs with them, at the training's size; None: by a range test
+    setting: Setting  # the chosen values, by `section.key`
+    dice: float | None  # mean Dice of their tuning runs, at the training's size; None: chosen by a range test
     num_tried: int  # settings tried
-    num_failed: int  # of which failed
-    of: Any = None  # what the study's file said of it, as JSON
+    num_failed: int  # settings that failed
+    of: Any = None  # what was to be tuned according to the study's file, as JSON
 
 
 def take_attempt(registry: Registry, variant: Variant) -> tuple[Setting, JobClaim] | None:
-    """The next setting of a variant to try, on seeds and folds that are not reported on; None: nobody has to."""
+    """The next setting of a variant to try, on seeds and folds that are not reported on; None: there is none."""
     seed = variant.file.tune.seeds[0]
     for key, listed in variant.attempts.items():
         if listed is not None:
@@ -365,9 +364,9 @@ def take_attempt(registry: Registry, variant: Variant) -> tuple[Setting, JobClai
 
 
 def choices_of(study: Study, registry: Registry) -> tuple[dict[str, Chosen], dict[str, str]]:
-    """What was chosen for each variant, once all its attempts are over; and, by variant, why nothing can be.
+    """The choices of variants whose attempts are all finished; and, by variant, why no choice is possible.
 
-    A choice is kept in a file, so that it never changes afterwards.
+    Each choice is stored in a file, so that it never changes afterwards.
     """
     chosen, failures = {}, {}
     for variant in study.variants:
@@ -382,7 +381,7 @@ def choices_of(study: Study, registry: Registry) -> tuple[dict[str, Chosen], dic
 def _choice_of(variant: Variant, registry: Registry, path: Path) -> Chosen | None:
     if not variant.table.is_tuned:
         return Chosen({}, None, 0, 0)
-    # "knobs" is what the file calls what is tuned.
+    # The file calls the tuned options "knobs".
     asked = json.loads(json.dumps({"knobs": variant.table.tune.by_key, "range_test": variant.table.range_test}))
     if path.exists():
         return _read_choice(variant, path, asked)

@@ -1,4 +1,4 @@
-"""Writes the page of a study: its question, what may be concluded, table, plots, and how to repeat it."""
+"""Writes the report of a study: its question, conclusions, table, plots, and how to repeat it."""
 
 import json
 from collections.abc import Sequence
@@ -38,7 +38,7 @@ def write_report(results: Results, command: str) -> Path:
         The HTML page.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the folder cannot be written to.
     """
     study, folder = results.study, results.study.folder
     drawn = ("differences", differences_chart(results.rows)), ("curves", curves_chart(results))
@@ -74,7 +74,7 @@ def write_report(results: Results, command: str) -> Path:
 
 
 def as_dict(results: Results, command: str) -> dict[str, Any]:
-    """What the page says, for machines; JSON."""
+    """The contents of the report for machines; can be stored as JSON."""
     study = results.study
     return {
         "title": study.file.title,
@@ -136,7 +136,7 @@ def facts_of(results: Results, command: str) -> dict[str, str]:
 
 
 def differences_chart(rows: Sequence[VariantResult]) -> Chart | None:
-    """Each variant's difference from the reference, with its interval; None: there is none yet."""
+    """A chart of each variant's difference from the reference, with its interval; None: there is none yet."""
     shown = [(row.variant.name, row.paired) for row in rows[1:] if row.paired]
     if not shown:
         return None
@@ -158,9 +158,9 @@ def differences_chart(rows: Sequence[VariantResult]) -> Chart | None:
 
 
 def curves_chart(results: Results) -> Chart | None:
-    """Mean Dice of the held-out photos while training: a line a variant, thin ones for its runs; None: nothing ran.
+    """A chart of mean Dice on held-out photos during training; None: nothing was run.
 
-    The axis begins with the second half of the trainings: there the variants differ, before they all climb.
+    Each variant has a line, and thin lines for its runs. The axis is scaled to the second half, where variants differ.
     """
     runs = {one.name: [run.curve for run in results.of(one) if run.curve] for one in results.study.variants}
     if not (curves := {name: found for name, found in runs.items() if found}):
@@ -186,7 +186,7 @@ def curves_chart(results: Results) -> Chart | None:
 
 
 def growth_chart(growth: Growth | None) -> Chart | None:
-    """Errors over numbers of garments, measured and beyond; None: there is no curve."""
+    """A chart of errors over numbers of garments, measured and extrapolated; None: there is no curve."""
     if growth is None:
         return None
     axes, points = new_axes(8.2, 3.4), (*growth.measured, *growth.beyond)
@@ -209,7 +209,7 @@ def growth_chart(growth: Growth | None) -> Chart | None:
 
 
 def chosen_words(variant: Variant, results: Results) -> str:
-    """What tuning chose for a variant, and whether a better value may lie beyond what was tried."""
+    """A sentence that says what tuning chose, and whether a better value may lie outside the tried range."""
     if (chosen := results.chosen.get(variant.name)) is None:
         return results.permanent_failures.get(variant.name, "not chosen yet")
     text = f"{words_of(chosen.setting)}, of {chosen.num_tried} tried" if chosen.dice else words_of(chosen.setting)
@@ -220,7 +220,7 @@ def chosen_words(variant: Variant, results: Results) -> str:
 
 
 def _sizes(results: Results) -> Sequence[str]:
-    """Such as `768x512, 1000 steps of 12 photos`; several where the variants differ."""
+    """Descriptions such as `768x512, 1000 steps of 12 photos`; several if the variants differ."""
     found = dict[str, list[str]]()
     for variant in results.study.variants:
         chosen = results.chosen.get(variant.name)

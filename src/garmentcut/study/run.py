@@ -1,10 +1,10 @@
-"""Runs a study's jobs: takes one, trains, measures, takes the next; several processes may share them.
+"""Runs a study's jobs one after another: trains and measures. Several processes may share the jobs.
 
-What is measured is the network of a run's last step: its weights become a model file, which cuts the photos that were
-held out. A second pass's run has several trainings. Its photos are seen through first masks, and a second network that
-learned from masks drawn by the retoucher, or by a first network that had been trained on the same photos, would be
-spoiled, since first masks of new photos are worse. So each training photo's first mask comes from a network that had
-never seen it, and those of held-out photos from one that had seen none of them.
+The network of a run's last step is measured: its weights become a model file, which cuts the held-out photos. A run of
+a second pass has several trainings. The second network sees photos through the masks of a first network, which are
+worse on new photos. If it were trained with the retoucher's masks, or with masks of photos that the first network was
+trained on, it would trust masks too much. So each training photo's first mask comes from a network that has not seen
+it, and the masks of held-out photos from one that has seen none of them.
 """
 
 import gc
@@ -47,17 +47,17 @@ from garmentcut.training.trial import try_rates
 
 SCORES_NAME = "scores.jsonl"
 
-HIDDEN_LEVEL = 128  # of all three channels, where a photo is hidden from a second pass
+HIDDEN_LEVEL = 128  # value of all three channels where a photo is hidden from a second pass
 _WAIT_S = 2.0
 
-Said = Generator[str, None, None]  # what happens, a line at a time, for a person who watches
+Said = Generator[str, None, None]  # progress messages for a person who watches
 
 Job = Generator[str, None, float | None]
-"""Does its work and returns the Dice that it came to; None: there is none to say."""
+"""Does its work and returns the resulting Dice, or None if it has none."""
 
 
-class Interrupted(Exception):  # noqa: N818 no error: the user, or the clock, asked for it
-    """A training was asked to stop."""
+class Interrupted(Exception):  # noqa: N818 - not an error: the user or the time limit requested it
+    """A training was stopped on request."""
 
 
 @dataclass
@@ -67,19 +67,19 @@ class StudySession:
     study: Study
     registry: Registry
     devices: Devices
-    minutes: float | None = None  # to stop after; None: never
-    wait: Callable[[], None] = lambda: time.sleep(_WAIT_S)  # called while others hold all that is left
-    interrupted: str = ""  # why it stopped before all was done; empty: it did not
+    minutes: float | None = None  # stop after this time; None: never
+    wait: Callable[[], None] = lambda: time.sleep(_WAIT_S)  # called while other processes hold all remaining jobs
+    interrupted: str = ""  # why it stopped before everything was done; empty: it did not
     _began: float = field(default_factory=time.monotonic)
 
     def work(self) -> Said:
-        """Do all there is to do, or until the time is up; what fails is noted, and the rest goes on."""
+        """Do all jobs, or as many as the time allows; failures are recorded and do not stop the others."""
         has_said_so = False
         while not self.interrupted:
             if self._minutes_left() == 0:
                 self.interrupted = "time is up"
                 return
-            is_shared = self._others_at_work()  # looked at first: what they leave behind meanwhile is found next
+            is_shared = self._others_at_work()  # checked first, so that jobs released meanwhile are found below
             if job := self._next_job():
                 has_said_so = False
                 yield from job
@@ -103,7 +103,7 @@ class StudySession:
             scores = self.study.run_folder(key) / SCORES_NAME
             if key.variant.name not in chosen or (key.path in done and scores.is_file()):
                 continue
-            first = key.variant.table.first_pass  # its networks come from another variant's run
+            first = key.variant.table.first_pass  # the first networks are those of another variant's run
             if first and replace(key, variant=self.study.variant(first.variant)).path not in done:
                 continue
             if taken := self.registry.take(RUNS, key.path, is_kept=scores.is_file):
@@ -111,7 +111,7 @@ class StudySession:
         return None
 
     def _do(self, words: str, claim: JobClaim, job: Job) -> Said:
-        """Do a job and close its claim however it ends; what is wrong with one must not stop the others."""
+        """Do a job, and close its claim however it ends; a failure must not stop the other jobs."""
         outcome, reason, dice = "failed", "", None
         try:
             yield f"{words}: begins"
@@ -122,14 +122,14 @@ class StudySession:
         except Interrupted as stop:
             outcome = "interrupted"
             reason = self.interrupted = str(stop)
-        except Exception as error:  # noqa: BLE001 a row with its reason
+        except Exception as error:  # noqa: BLE001 - recorded with its reason
             reason = _reason(error)
         except BaseException:
             outcome, reason = "interrupted", "broken off"
             raise
         finally:
             claim.close(outcome, dice or 0.0, **({"reason": reason} if reason else {}))
-            # Let go of the last training's memory and compiled code: a study trains many networks in one process.
+            # Release the last training's memory and compiled code, as a study trains many networks in one process.
             gc.collect()
             torch.compiler.reset()
             if torch.cuda.is_available():
@@ -137,7 +137,7 @@ class StudySession:
         yield f"{words}: {outcome}{'' if dice is None else f', Dice {dice:.4f}'}{': ' if reason else ''}{reason}"
 
     def _measure(self, key: RunKey, setting: Setting) -> Job:
-        """Train and measure a run; it is never given up, or the survivors would look too good."""
+        """Train and measure a run. It is never pruned, because the remaining runs would look too good."""
         run = None
         for run in trainings_of(self.study, key, setting):
             yield from self._train(run, key.words)
@@ -145,7 +145,7 @@ class StudySession:
         return fmean(score.measures.dice for score in score_run(run) if score.measures)
 
     def _try(self, variant: Variant, setting: Setting, claim: JobClaim, words: str) -> Job:
-        """Try a setting of a variant; it is judged by the mean over its runs, so far as they are."""
+        """Try a setting of a variant; it is judged by the mean over its runs so far."""
         finals: list[float] = []
         folder = self.study.folder / "tune" / variant.folder / folder_name(claim.key)
         tune = variant.file.tune
@@ -164,9 +164,9 @@ class StudySession:
         return fmean(finals)
 
     def _train(self, run: Run, words: str, trial: optuna.Trial | None = None, finals: Sequence[float] = ()) -> Said:
-        """Train a run to its end, from where it stands; as one of a trial, which Optuna may give up.
+        """Train a run to its end, resuming it if it was begun. If it is part of a trial, Optuna may prune it.
 
-        Such a trial is judged by the mean of this run's Dice so far and `finals`, those of its finished runs.
+        A trial is judged by the mean of this run's Dice so far and `finals`, those of its finished runs.
         """
         steps = run.recipe.training.steps
         with closing(train_runs([run], self.devices, minutes=self._minutes_left())) as events:
@@ -196,7 +196,7 @@ class StudySession:
 
 
 def trainings_of(study: Study, key: RunKey, chosen: Setting) -> Iterator[Run]:
-    """The trainings behind one run; the caller trains each to its end before it asks for the next; the last counts."""
+    """Yield the trainings of a run; the caller must finish each before it asks for the next. The last is measured."""
     first = key.variant.table.first_pass
     if first is None:
         yield study.run_of(key, chosen)
@@ -205,7 +205,7 @@ def trainings_of(study: Study, key: RunKey, chosen: Setting) -> Iterator[Run]:
     folder, whole = study.folder / "first" / key.path, study.splits[key.fold]
     if not (folder / "photos" / MANIFEST_NAME).exists():
         recipe, trials = one_pass.variant.recipe(key.seed), []
-        # One training for each other fold, which it holds out, beside the fold that the whole run holds out.
+        # One training for each other fold, which is held out in addition to the fold that the run holds out.
         for name in sorted({pair.split for pair in whole.train}):
             seen, unseen = ([p for p in whole.train if (p.split == name) is held] for held in (False, True))
             split = Split(name, tuple(seen), tuple(unseen), (name, *whole.held_out))
@@ -223,14 +223,15 @@ def trainings_of(study: Study, key: RunKey, chosen: Setting) -> Iterator[Run]:
 def write_masked(
     folder: Path, manifest: Manifest, training: Sequence[Trial], held_out: Trial, *, config: FirstPass, seed: int
 ) -> None:
-    """Write the photos seen through first masks, all else a flat gray, as a dataset: `photos/`, then `manifest.jsonl`.
+    """Write the photos, flat gray outside their first masks, as a dataset: `photos/`, then `manifest.jsonl`.
 
-    Photos to learn from are there `config.copies` times, each with another widening, as `<name>-0`, `<name>-1` ...;
-    held-out ones once, under their own name. Each photo is with a first network that had never seen it. Targets are the
-    dataset's own. Where the first network finds no garment, the photo is shown whole, as it would be in use.
+    Training photos are written `config.copies` times as `<name>-0`, `<name>-1` ..., each with another widening of the
+    mask; held-out photos once, under their own name. `training` and `held_out` pair each photo with a first network
+    that has not seen it. Targets are those of the dataset. If the first network finds no garment, the whole photo is
+    shown, as when cutting.
 
     Raises:
-        TrainingError: a photo cannot be read; names it.
+        TrainingError: a photo cannot be read; the message names it.
         ModelError: a first network cannot be loaded.
     """
     low, high = config.dilation_px
@@ -264,22 +265,22 @@ def write_masked(
 
 
 def widened(mask: NDArray[np.bool_], width_px: int) -> NDArray[np.bool_]:
-    """A mask and all pixels at most `width_px` from it, as the crow flies; all of the frame if the mask is empty."""
+    """A mask and all pixels within a Euclidean distance of `width_px` from it; the whole frame if it is empty."""
     if not mask.any():
         return np.ones_like(mask)
     return np.asarray(distance_to(mask) <= width_px)
 
 
 def export_run(run: Run) -> Path:
-    """Write a finished run's last weights as `model.onnx`, averaged if the recipe averages, if it is not there yet.
+    """Write a finished run's last weights, averaged if the recipe averages, as `model.onnx`, unless it exists.
 
     A run also keeps the weights of its best evaluation. Those were chosen by the photos that a study scores, so their
-    score there is too good, the more so the more often a variant's Dice jumps: a study does not look at them.
+    score is too good, the more so the more a variant's Dice fluctuates. Therefore a study does not use them.
 
     Raises:
-        RunError: the file would give other alphas than the network.
+        RunError: the file gives other alphas than the network.
         TrainingError: the run is not finished, or its state cannot be read.
-        OSError: a full disk, and the like.
+        OSError: such as a full disk.
     """
     path = run.folder / MODEL_NAME
     if not path.exists():
@@ -295,10 +296,10 @@ def export_run(run: Run) -> Path:
 
 
 def score_run(run: Run) -> list[PhotoScore]:
-    """Cut and measure the photos that a finished run held out; the rows are kept in its folder.
+    """Cut and measure the photos that a finished run held out; the rows are stored in its folder.
 
     Raises:
-        TrainingError: not one of the photos could be read.
+        TrainingError: none of the photos could be read.
         ModelError, RunError, OSError: as `export_run`.
     """
     scores = list(evaluate([_trial(export_run(run), run.split.validation)], run.manifest))
@@ -328,5 +329,5 @@ def _reason(error: Exception) -> str:
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return "not enough memory"
     text = " ".join(str(error).split())
-    # Ours, and the system's, say what is wrong; of others the kind says more.
+    # Messages of garmentcut and the system say what is wrong; for other errors the type says more.
     return text if text and isinstance(error, ValueError | OSError) else f"{type(error).__name__}: {text}"

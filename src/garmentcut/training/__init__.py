@@ -1,1 +1,1 @@
-"""`garmentcut train`: losses, optimizers, schedules and the visible loop."""
+"""`garmentcut train`: losses, optimizers, schedules and the training loop."""

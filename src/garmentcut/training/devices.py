@@ -1,4 +1,4 @@
-"""Sets up the devices for `loop`, with Lightning Fabric, and asks it to stop on a signal or when its time is up."""
+"""Sets up devices for the training loop with Lightning Fabric, and tells it to stop on a signal or after some time."""
 
 import logging
 import os
@@ -26,25 +26,24 @@ _REASONS = ("", "time is up", "interrupted")
 
 @dataclass(frozen=True)
 class Devices:
-    """What to use of one machine or several."""
+    """The devices to train on, of one machine or several."""
 
-    accelerator: str = "auto"  # `cpu`, `cuda`, or `auto`: a GPU where there is one
-    num: int = 1  # devices of each machine
-    nodes: int = 1  # machines; start the same command on each by torchrun or SLURM
+    accelerator: str = "auto"  # `cpu`, `cuda`, or `auto`: a GPU if there is one
+    num: int = 1  # devices per machine
+    nodes: int = 1  # machines; start the same command on each with torchrun or SLURM
 
 
 def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
-    """Set up the devices; `launch` on the result then starts the other processes, if there are several devices.
+    """Set up the devices. If there are several, `launch` on the result starts their processes.
 
     Raises:
-        TrainingError: no such GPU, a batch that the devices cannot share evenly, or the recipe asks a CPU for what only
-            GPUs do well.
+        TrainingError: there is no such GPU, the devices cannot share a batch evenly, or the recipe needs a GPU.
     """
-    for name in ("lightning.fabric", "lightning.pytorch"):  # the second speaks for the first, if it is loaded
-        logging.getLogger(name).setLevel(logging.WARNING)  # they greet, from every process
+    for name in ("lightning.fabric", "lightning.pytorch"):  # the second logs for the first, if it is loaded
+        logging.getLogger(name).setLevel(logging.WARNING)  # no start-up messages from each process
     cuda, precision = uses_cuda(devices), config.precision
     if cuda:
-        torch.backends.cudnn.benchmark = True  # all photos have one size: the fastest convolution is sought once
+        torch.backends.cudnn.benchmark = True  # all photos have one size, so the fastest convolution is searched once
         if precision == "auto" and has_bfloat16(devices):
             precision = "bfloat16"
     elif precision == "bfloat16" and not has_bfloat16(devices):
@@ -66,21 +65,21 @@ def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
 
 
 def has_bfloat16(devices: Devices) -> bool:
-    """True if they calculate in bfloat16 themselves: many GPUs, and processors with AMX or AVX-512 BF16.
+    """True if the devices support bfloat16 in hardware: many GPUs, and processors with AMX or AVX-512 BF16.
 
     Raises:
-        TrainingError: no such GPU.
+        TrainingError: there is no such GPU.
     """
     if uses_cuda(devices):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    # Older versions of torch cannot tell: as without.
+    # Older versions of torch cannot tell, which counts as no.
     abilities: Mapping[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
     return bool(abilities.get("amx_bf16") or abilities.get("avx512_bf16"))
 
 
 @contextmanager
 def launched(devices: Devices, config: TrainingConfig) -> Iterator[Fabric]:
-    """The devices with their processes started, released when the context ends.
+    """A context with the devices' processes started; the devices are released at its end.
 
     Raises:
         TrainingError: as `open_fabric`.
@@ -90,7 +89,7 @@ def launched(devices: Devices, config: TrainingConfig) -> Iterator[Fabric]:
     try:
         yield fabric
     except BaseException:
-        # The other processes would wait for this one for ever.
+        # Otherwise the other processes would wait for this one for ever.
         for process in getattr(fabric.strategy.launcher, "procs", ()):
             process.kill()
         raise
@@ -99,26 +98,26 @@ def launched(devices: Devices, config: TrainingConfig) -> Iterator[Fabric]:
 
 
 def compiles(fabric: Fabric, config: TrainingConfig) -> bool:
-    """True if the network is to be compiled: on CUDA only, and where it pays."""
+    """True if the network is to be compiled: only on CUDA, and only if it saves time."""
     if fabric.device.type != "cuda":
         return False
     return config.compile == "on" or (config.compile == "auto" and config.steps >= _COMPILE_FROM_STEPS)
 
 
 def reduced(fabric: Fabric, own: Tensor, operation: Literal["mean", "sum", "max"]) -> Tensor:
-    """A tensor reduced over all devices, the same on each; `own` stays as it was."""
+    """Reduce a tensor over all devices; each gets the same result, and `own` is not changed."""
     if fabric.world_size == 1:
         return own
     return cast(Tensor, fabric.all_reduce(own.clone(), reduce_op=operation))
 
 
 def is_first_process() -> bool:
-    """False in the processes that were started for the second device and on; true before any were started."""
+    """True in the first device's process, and before any processes are started; False in those of other devices."""
     return not any(int(os.environ.get(name, 0)) for name in ("RANK", "SLURM_PROCID", "NODE_RANK", "LOCAL_RANK"))
 
 
 def machine_in_words(fabric: Fabric) -> str:
-    """Such as `2 x NVIDIA H100 80GB HBM3` or `2 cores, AMD EPYC 7R13`."""
+    """A description such as `2 x NVIDIA H100 80GB HBM3` or `2 cores, AMD EPYC 7R13`."""
     if fabric.device.type == "cuda":
         return f"{fabric.world_size} x {torch.cuda.get_device_name(fabric.device)}"
     try:
@@ -131,10 +130,10 @@ def machine_in_words(fabric: Fabric) -> str:
 
 
 def uses_cuda(devices: Devices) -> bool:
-    """True if they are NVIDIA GPUs.
+    """True if the devices are NVIDIA GPUs.
 
     Raises:
-        TrainingError: no such GPU.
+        TrainingError: there is no such GPU.
     """
     if devices.accelerator not in ("auto", "cpu", "cuda"):
         raise TrainingError(f"--accelerator {devices.accelerator!r} is none of auto, cpu and cuda")
@@ -149,9 +148,9 @@ def uses_cuda(devices: Devices) -> bool:
 
 
 class StopRequest:
-    """A context in which Ctrl-C, SIGTERM and a closed terminal only request a stop; a second one interrupts at once.
+    """A context in which Ctrl-C, SIGTERM or closing the terminal requests a stop; a second signal interrupts at once.
 
-    Under nohup a closed terminal stays ignored. After `minutes` a stop is requested too; None: never.
+    Under nohup, closing the terminal stays without effect. A stop is also requested after `minutes`; None: never.
     """
 
     def __init__(self, minutes: float | None = None) -> None:
@@ -161,19 +160,19 @@ class StopRequest:
 
     @property
     def reason(self) -> str:
-        """Why to stop now, `interrupted` or `time is up`; empty: go on."""
+        """Why to stop: `interrupted` or `time is up`; empty: continue."""
         if self._interrupted:
             return "interrupted"
         return "time is up" if self._deadline is not None and time.monotonic() >= self._deadline else ""
 
     def agreed(self, fabric: Fabric) -> str:
-        """`reason`, or that of another device's process: all stop after the same step."""
+        """`reason` of any device's process, so that all stop after the same step."""
         own = torch.tensor(_REASONS.index(self.reason), device=fabric.device)
         return _REASONS[int(reduced(fabric, own, "max"))]
 
     def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread():  # Python lets no other thread ask for signals
-            hangup = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has none
+        if threading.current_thread() is threading.main_thread():  # Python allows signal handlers only there
+            hangup = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has no SIGHUP
             ignored = signal.getsignal(hangup) is signal.SIG_IGN
             for number in {signal.SIGINT, signal.SIGTERM} | (set() if ignored else {hangup}):
                 self._before[number] = signal.signal(number, self._note)

@@ -23,31 +23,31 @@ from garmentcut.training.devices import reduced
 from garmentcut.training.losses import Loss
 
 JOURNAL_NAME, MLFLOW_NAME = "journal.jsonl", "mlflow_run"
-_MLFLOW_ROWS = 1000  # so many at a time at most
+_MLFLOW_ROWS = 1000  # most rows per request
 _LOGGER = getLogger("garmentcut")
 
 
 @dataclass(frozen=True)
 class StepDone:
-    """One optimizer step, of all devices together."""
+    """One optimizer step of all devices together."""
 
-    step: int  # counted from 1
-    steps: int  # in all
+    step: int  # number of the step, from 1
+    steps: int  # number of steps of the training
     loss: float  # weighted sum of the parts
     parts: dict[str, float]  # the loss's terms, unweighted
     lr: float  # learning rate of this step
-    photos_s: float  # photos a second, lately
+    photos_s: float  # photos per second, recently
 
 
 @dataclass(frozen=True)
 class Evaluated:
     """One evaluation on the validation photos."""
 
-    step: int  # the evaluation was after this step
-    # At the training's size, alpha >= 0.5.
+    step: int  # the step after which it was made
+    # Of the masks alpha >= 0.5 at the training's size.
     mean_dice: float
     median_dice: float
-    loss: float  # as in training
+    loss: float  # mean, by the recipe's loss
     is_best: bool  # these weights are now `best.safetensors`
 
 
@@ -55,41 +55,41 @@ class Evaluated:
 class Ended:
     """The last event of a training."""
 
-    reason: str  # `all steps`, `no gain` (early stopping); or, with more to do, `time is up` or `interrupted`
+    reason: str  # finished: `all steps` or `no gain` (early stopping); not finished: `time is up` or `interrupted`
     step: int  # the last step that was taken
     best_dice: float  # best mean Dice; below 0: never evaluated
-    best_step: int  # the step it was reached at
-    seconds: float  # of all sessions, and of all stages before
-    was_finished: bool = False  # there was nothing to do: it had ended before
-    stage: str = ""  # of a model of stages: the network that all of this is about, by its folder below the run's
-    steps: int = 0  # of that network's training, in all
+    best_step: int  # the step of that evaluation
+    seconds: float  # total duration of all sessions and of all earlier stages
+    was_finished: bool = False  # nothing was done, because the training was finished already
+    stage: str = ""  # with stages: folder, below the run's, of the network that the other fields are about
+    steps: int = 0  # number of steps of that network's training
 
     @property
     def finished(self) -> bool:
-        """There is nothing more to do."""
+        """True if there is nothing more to train."""
         return self.reason in ("all steps", "no gain")
 
 
 @dataclass(frozen=True)
 class Planned:
-    """The first event of a model of stages: how long its training will take."""
+    """The first event of a training with stages: how long it will take."""
 
-    seconds: float  # from its first step to its last, on this machine
+    seconds: float  # estimated duration on this machine
     steps: dict[str, int]  # of each stage's final network
-    hours: float | None = None  # that were asked for
+    hours: float | None = None  # requested duration
 
 
 Event = StepDone | Evaluated | Ended | Planned
 
 
 class TrainingJournal:
-    """Appends rows to `journal.jsonl` and `tensorboard/`, and to MLflow if asked to; a context that closes them.
+    """Appends rows to `journal.jsonl` and `tensorboard/`, and to MLflow if requested; a context that closes them.
 
-    Rows of steps after `last_step`, which a killed run wrote after its last checkpoint, are dropped. MLflow, which gets
-    the recipe's options by name too, is used where the variable `MLFLOW_TRACKING_URI` names a server or a store.
+    Rows of steps after `last_step`, which a killed run wrote after its last checkpoint, are dropped. MLflow is used if
+    the variable `MLFLOW_TRACKING_URI` names a server or a store; it gets the recipe's `options` too.
 
     Raises:
-        TrainingError: the file there is no journal, or MLflow is asked for and not installed.
+        TrainingError: the existing file is not a journal, or MLflow is requested but not installed.
     """
 
     def __init__(self, run_dir: Path, *, last_step: int, options: Mapping[str, Any] = MappingProxyType({})) -> None:
@@ -110,7 +110,7 @@ class TrainingJournal:
             self._mlflow.close("FAILED" if kind else "FINISHED")
 
     def append(self, kind: str, step: int, values: Mapping[str, float]) -> None:
-        """Write one row, `step` or `evaluation`, at once; steps are counted from 1."""
+        """Write a row immediately; `kind` is `step` or `evaluation`, steps count from 1."""
         self._file.write(_line({"kind": kind, "step": step, **values}))
         self._file.flush()
         for name, value in values.items():
@@ -120,10 +120,10 @@ class TrainingJournal:
 
 
 class _Mlflow:
-    """A run of MLflow that gets what the journal gets; its id is kept in the run's folder, for a resume.
+    """An MLflow run with the same rows as the journal. Its id is kept in the run's folder, so that it can be resumed.
 
-    A server that fails never stops a training: a warning says so, and no more is sent to it. Rows go out together at
-    each evaluation. After a resume, steps since the last checkpoint stand there twice, with the same values.
+    A failing server never stops a training: a warning is logged, and nothing more is sent. Rows are sent together at
+    each evaluation. After a resume, steps since the last checkpoint are recorded twice, with the same values.
     """
 
     def __init__(self, run_dir: Path, options: Mapping[str, Any]) -> None:
@@ -165,7 +165,7 @@ class _Mlflow:
         experiment = found.experiment_id if found else self._client.create_experiment(wanted)
         self._run_id = self._client.create_run(experiment, run_name=name).info.run_id
         params = [self._entities.Param(key, str(value)[:500]) for key, value in options.items()]
-        for start in range(0, len(params), 100):  # no more at a time
+        for start in range(0, len(params), 100):  # MLflow's limit per request
             self._client.log_batch(self._run_id, params=params[start : start + 100])
         write_atomic(self._path, self._run_id.encode())
 
@@ -179,16 +179,16 @@ class _Mlflow:
     def _never_stopping(self) -> Iterator[None]:
         try:
             yield
-        except Exception as error:  # noqa: BLE001 whatever a server or its client does
+        except Exception as error:  # noqa: BLE001 - a server or its client may raise anything
             _LOGGER.warning("MLflow: %s; this training is not sent to it any more", str(error).partition("\n")[0])
             self._client = None
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """Rows of a journal in order; the torn last line of a killed run is passed over.
+    """The rows of a journal in order; an incomplete last line, left by a killed run, is skipped.
 
     Raises:
-        TrainingError: a line is no row.
+        TrainingError: a line is not a row.
     """
     if not path.exists():
         return []
@@ -211,20 +211,20 @@ def _line(row: Mapping[str, Any]) -> str:
 
 
 def _shown(value: Any) -> Any:
-    """The number with six digits; None if it is not finite, for which JSON has no word."""
+    """The number with six digits; None if it is not finite, because JSON has no such numbers."""
     if not isinstance(value, float):
         return value
     return float(f"{value:.6g}") if math.isfinite(value) else None
 
 
 class LossError(TrainingStopped):
-    """A loss or gradient that is not a finite number."""
+    """A loss or gradient is not a finite number."""
 
 
 class _Step(NamedTuple):
     """One optimizer step of this device."""
 
-    number: int  # counted from 1
+    number: int  # from 1
     lr: float  # learning rate
     names: tuple[str, ...]  # of the photos in this device's share of the batch
     parts: tuple[str, ...]  # names of the loss's terms
@@ -232,9 +232,9 @@ class _Step(NamedTuple):
 
 
 class LossWatch:
-    """Collects steps; `read` averages them over the devices and stops a training whose loss is not finite.
+    """Collects the losses of steps; `read` averages them over the devices and raises if one is not finite.
 
-    `steps` are those of the whole training, `batch` the photos of a step on all devices together.
+    `steps` is the number of steps of the training, `batch` the number of photos per step on all devices together.
     """
 
     def __init__(self, fabric: Fabric, steps: int, batch: int) -> None:
@@ -245,8 +245,8 @@ class LossWatch:
     def add(self, number: int, loss: Loss, *, norm: Tensor | None, lr: float, names: tuple[str, ...]) -> None:
         """Keep a step's loss for the next `read`.
 
-        Loss and names are those of this device's share of the batch; `norm` is that of the gradient before clipping, of
-        all devices; None where nothing is clipped.
+        Loss and names are those of this device's share of the batch. `norm` is the norm of the gradient of all devices
+        before clipping; None if it is not clipped.
         """
         scalars = [loss.total.detach(), *loss.parts.values(), *([] if norm is None else [norm])]
         values = torch.stack([scalar.double() for scalar in scalars])
@@ -256,7 +256,7 @@ class LossWatch:
         """The steps since the last call.
 
         Raises:
-            LossError: a loss or gradient is not finite; on all devices alike.
+            LossError: a loss or gradient is not finite; raised on all devices.
         """
         steps, self._waiting = self._waiting, []
         own = torch.stack([step.values for step in steps])  # (steps, values)
@@ -265,20 +265,20 @@ class LossWatch:
             self._raise(steps, own.cpu(), mean)
         photos_s = len(steps) * self._batch / (time.perf_counter() - self._since)
         self.skip_time()
-        # The gradient's norm may follow the loss's terms.
+        # The last value may be the gradient's norm, after the loss and its terms.
         return [
             StepDone(step.number, self._steps, total, dict(zip(step.parts, parts, strict=False)), step.lr, photos_s)
             for step, (total, *parts) in zip(steps, mean.tolist(), strict=True)
         ]
 
     def skip_time(self) -> None:
-        """Leave the time since the last `read` out of the photos per second: it was no training."""
+        """Do not count the time since the last `read` in the photos per second; no steps were taken in it."""
         self._since = time.perf_counter()
 
     def _raise(self, steps: list[_Step], own: Tensor, mean: Tensor) -> None:
         index = int((~mean.isfinite().all(1)).nonzero()[0, 0])
         step = steps[index]
-        # Only the device whose loss it was knows the photos.
+        # Only the device that computed the loss knows the photos.
         rank = -1 if own[index].isfinite().all() else self._fabric.global_rank
         guilty = int(reduced(self._fabric, torch.tensor(rank, device=self._fabric.device), "max"))
         names = self._fabric.broadcast(step.names, src=guilty)

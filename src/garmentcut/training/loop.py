@@ -1,4 +1,4 @@
-"""The training loop of one network, from the first step to the last; for `garmentcut train` and for studies."""
+"""The training loop of one network, for `garmentcut train` and for studies."""
 
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
@@ -65,20 +65,20 @@ _TIMED_STEPS = 5
 def train_runs(
     runs: Sequence[Run], devices: Devices, *, minutes: float | None = None
 ) -> Generator[tuple[Run, Event], None, None]:
-    """Train runs of one recipe, each from where it is; everything is checked before the first step.
+    """Train runs of one recipe, resuming those that were begun; all are checked before the first step.
 
-    With several devices this starts the same command again for each of the others; there, nothing is yielded. After
-    `minutes` the run under way saves its state and ends; the others are not begun.
+    With several devices this starts the same command once more for each other device, where nothing is yielded. After
+    `minutes` the current run saves its state and ends, and no other one is started.
 
     Yields:
-        A run and what it tells.
+        A run and one of its events.
 
     Raises:
-        TrainingError: a folder holds something else or is in use, a device is not there, a run broke off.
-        DatasetError: the split leaks.
+        TrainingError: a folder is in use or holds something else, a device is missing, or a run failed.
+        DatasetError: the splits overlap.
     """
     with ExitStack() as stack:
-        if is_first_process():  # before the others are started: what is wrong is said once
+        if is_first_process():  # before the others are started, so that errors are reported once
             prove_split(runs[0].manifest.pairs)
             for run in runs:
                 run.check_resumable()
@@ -94,26 +94,26 @@ def train_runs(
 
 
 def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None, None]:
-    """Train from the first step, or where the run is (`run.check_resumable()` has passed), to the end or a stop.
+    """Train from the first step, or from where the run stopped, to the end or until a stop is requested.
 
-    All that is random follows from the seed and the number of the step, nothing from what came before: a training that
-    was killed and resumed ends with the same weights, bit for bit on a CPU.
+    Call `run.check_resumable()` first. Random numbers depend only on the seed and the step's number: a training that
+    was killed and resumed ends with the same weights, on a CPU bit for bit.
 
     Yields:
         Each step, each evaluation, and the end.
 
     Raises:
-        TrainingError: the loss is not finite, memory or disk is full, and so on; the state last saved is kept.
-        PhotoError: a photo cannot be read; names the file.
+        TrainingError: the loss is not finite, memory or disk is full, and so on; the last saved state is kept.
+        PhotoError: a photo cannot be read; the message names the file.
     """
     recipe, training = run.recipe, run.recipe.training
     if (progress := load_state(run.state_path, {})).ended:
         yield progress.end(progress.ended, was_finished=True)
         return
-    with _opened(run, fabric) as session:
+    with _open_session(run, fabric) as session:
         parts, progress, reason = session.parts, session.progress, ""
         steps_left = range(progress.step, training.steps)
-        # Each look at the losses makes the processor wait for the device.
+        # Reading the losses makes the processor wait for the device.
         look_every = 1 if fabric.device.type == "cpu" else _DEVICE_STEPS_BETWEEN_LOOKS
         watch = LossWatch(fabric, training.steps, training.batch)
         for step, batch in open_feed(session.learn_from, recipe, steps_left, fabric=fabric, weights=parts.weights):
@@ -131,12 +131,12 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
                 note_losses(parts.weights, batch, logits, targets, fabric=fabric)
             is_due = progress.step % training.evaluate_every == 0 or progress.step == training.steps
 
-            # Every few steps: check the losses, and whether to stop.
+            # Every few steps: check the losses and whether to stop.
             if is_due or progress.step % look_every == 0:
                 yield from _write_steps(session, watch.read())
                 reason = stop.agreed(fabric)
 
-            # Every `evaluate_every` steps, and after the last: evaluate on the validation photos, and save.
+            # Every `evaluate_every` steps and after the last: evaluate on the validation photos, and save.
             if is_due:
                 yield _evaluate(session)
                 watch.skip_time()
@@ -148,8 +148,8 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
 
 
 @contextmanager
-def _opened(run: Run, fabric: Fabric) -> "Iterator[Session]":
-    """Build everything, restore the state of an earlier session if there was one, and open the journal."""
+def _open_session(run: Run, fabric: Fabric) -> "Iterator[Session]":
+    """Build everything, restore the state of an earlier session if there is one, and open the journal."""
     with explain_failures(run, fabric):
         parts = build_parts(run.recipe, fabric, with_start=not run.state_path.exists())
         samples = open_samples(run)
@@ -170,7 +170,7 @@ def _opened(run: Run, fabric: Fabric) -> "Iterator[Session]":
 
 @contextmanager
 def explain_failures(run: Run, fabric: Fabric) -> Iterator[None]:
-    """Turn failures of a training into `TrainingStopped`, which says what to change, and what was saved.
+    """Turn failures of a training into `TrainingStopped`, which says what to change and what was saved.
 
     Raises:
         TrainingStopped: the GPU's memory or the disk is full, the network cannot be compiled, the loss is not finite.
@@ -216,21 +216,21 @@ class Session:
     run: Run  # what is trained on what
     fabric: Fabric  # the devices
     parts: "Parts"  # network, optimizer and so on
-    progress: Progress  # how far it is
+    progress: Progress  # how far the training is
     learn_from: Samples  # samples of the training photos
     measure_on: Samples  # samples of the validation photos
-    journal: TrainingJournal | None  # of the first process; None in the others, which write nothing
-    seconds_before: float  # of earlier sessions
-    began: float = field(default_factory=time.perf_counter)  # on `time.perf_counter`
+    journal: TrainingJournal | None  # None in all processes but the first, which alone writes
+    seconds_before: float  # total duration of earlier sessions
+    began: float = field(default_factory=time.perf_counter)  # start of this session, by `time.perf_counter`
 
     @property
     def seconds(self) -> float:
-        """Of all sessions so far."""
+        """Duration of all sessions so far."""
         return self.seconds_before + time.perf_counter() - self.began
 
 
 def _write_steps(session: Session, steps: Iterable[StepDone]) -> Iterator[StepDone]:
-    """Put steps into the journal, and pass them on."""
+    """Write steps to the journal and yield them."""
     for done in steps:
         if session.journal is not None:
             pace = {"lr": done.lr, "photos_s": done.photos_s, "seconds": session.seconds}
@@ -239,13 +239,13 @@ def _write_steps(session: Session, steps: Iterable[StepDone]) -> Iterator[StepDo
 
 
 def _evaluate(session: Session) -> Evaluated:
-    """Measure the weights on the validation photos, save them if they are the best, draw the validation sheet."""
+    """Measure the weights on the validation photos, save them if they are the best, and draw the validation sheet."""
     run, parts, progress = session.run, session.parts, session.progress
     network = parts.evaluated
     was_training = network.training
     network.eval()
     seen = validate(network, session.measure_on, run.recipe.loss, fabric=session.fabric)
-    # Photos that it learned from cannot say which weights are better: then the last ones are kept.
+    # Photos that it was trained on cannot tell which weights are better; without others the last weights are kept.
     is_best = progress.note(seen.mean_dice, always_best=not run.split.held_out)
     parts.schedule.evaluated(seen.mean_dice)
     if progress.step >= run.recipe.training.steps:
@@ -257,7 +257,7 @@ def _evaluate(session: Session) -> Evaluated:
         if is_best:
             try:
                 save_network(run.best_path, network, run.spec(event))
-            except ModelError as error:  # the disk is full, say: it names the file and what to do itself
+            except ModelError as error:  # such as a full disk; the message names the file and the fix
                 raise TrainingStopped(f"{error}. {_kept(run.state_path)}") from error
         sheet = draw_sheet(network, session.measure_on, progress.step, seen, fabric=session.fabric)
         write_atomic(run.sheet_path(progress.step), sheet)
@@ -267,14 +267,14 @@ def _evaluate(session: Session) -> Evaluated:
 
 
 def _save(session: Session) -> None:
-    """Save all that a resume needs."""
+    """Save everything that resuming needs."""
     if session.journal is not None:
         session.progress.seconds = session.seconds
         save_state(session.run.state_path, session.progress, session.parts.states)
 
 
 def _end(session: Session, reason: str) -> Ended:
-    """Write the outcome into `run.json`, and save the state."""
+    """Write the outcome to `run.json` and save the state."""
     progress = session.progress
     if session.journal is not None:
         best = {"mean_dice": progress.best_dice, "step": progress.best_step} if progress.best_step else None
@@ -282,7 +282,7 @@ def _end(session: Session, reason: str) -> Ended:
         rows = read_journal(session.journal.path)
         pace = round(median(row["photos_s"] for row in rows if row["kind"] == "step"), 2)
         session.run.write({**finished, "photos_s": pace, "ended": reason, "step": progress.step, "best": best})
-    _save(session)  # last: were it killed before, the next session would only do the end again
+    _save(session)  # last: if it is killed before, the next session only repeats the end
     return progress.end(reason)
 
 
@@ -294,35 +294,35 @@ def _now() -> str:
 class Parts:
     """What a training step works with."""
 
-    network: nn.Module  # plain, on the device; its weights are those of `module`
-    # The network as the step calls it: compiled, at the training's precision, joined over the devices.
+    network: nn.Module  # not wrapped, on the device; shares its weights with `module`
+    # The network as a step calls it: compiled, at the training's precision, synchronised over the devices.
     module: nn.Module
-    optimizer: torch.optim.Optimizer  # plain
+    optimizer: torch.optim.Optimizer  # not wrapped
     wrapped_optimizer: torch.optim.Optimizer  # the same, wrapped by Fabric
     schedule: Schedule  # of its learning rate
-    ema_model: ModelEmaV3 | None  # the average of the network's weights; None if the recipe wants none
-    weights: DrawWeights | None = None  # how often each training photo is drawn; None: all alike
+    ema_model: ModelEmaV3 | None  # the average of the network's weights; None if the recipe does not average
+    weights: DrawWeights | None = None  # how often each training photo is drawn; None: all equally often
 
     @property
     def evaluated(self) -> nn.Module:
-        """The network that is evaluated and saved: the averaged one, if there is an average."""
+        """The network that is evaluated and saved: the average, if there is one."""
         return self.network if self.ema_model is None else cast(nn.Module, self.ema_model.module)
 
     @property
     def states(self) -> dict[str, Any]:
-        """Everything that changes from step to step, in the order in which it is restored."""
+        """Everything that changes from step to step, by name, in the order in which it must be restored."""
         names = ("network", "optimizer", "schedule", "ema_model", "weights")
         return {name: part for name in names if (part := getattr(self, name)) is not None}
 
 
 def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> Parts:
-    """Build all that a recipe's training needs; random weights follow from the seed.
+    """Build everything that a recipe's training needs; random weights depend on the seed only.
 
-    Without `with_start` the weights that the recipe starts from are not loaded: a saved state will replace them.
+    Without `with_start` the weights that the recipe starts from are not loaded, because a saved state replaces them.
 
     Raises:
-        TrainingError: the size does not fit the network.
-        ModelError: the network cannot be built or started.
+        TrainingError: the size of the photos does not fit the network.
+        ModelError: the network cannot be built, or the weights that it starts from cannot be loaded.
     """
     torch.manual_seed(recipe.training.seed)
     network = build_network(recipe.network.name, **recipe.network.options)
@@ -333,7 +333,7 @@ def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> P
         if not isinstance(encoder := getattr(network, "encoder", None), Encoder):
             raise ModelError(f"network.frozen_stages: {recipe.network.name} has no encoder that can be frozen")
         encoder.freeze(recipe.network.frozen_stages)
-    if fabric.world_size > 1 and fabric.device.type == "cuda":  # PyTorch joins batch norms on GPUs only
+    if fabric.world_size > 1 and fabric.device.type == "cuda":  # PyTorch synchronises batch norms only on GPUs
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     network = network.to(fabric.device).to(memory_format=torch.channels_last).train()
     compiled = cast(nn.Module, torch.compile(network)) if compiles(fabric, recipe.training) else network
@@ -351,13 +351,13 @@ def take_step(
     """Take one step: predict, compute the loss and its gradient, update the weights.
 
     Returns:
-        Logits `(N, 1, H, W)`, the loss, and the gradient's norm, on the device, before it was shortened to the recipe's
-        `clip_norm`; None if nothing is to be shortened.
+        Logits `(N, 1, H, W)`, the loss, and the gradient's norm before it was clipped to the recipe's `clip_norm`, on
+        the device; None if gradients are not clipped.
     """
     logits: Tensor = parts.module(photos)
     loss = total_loss(logits, targets, recipe.loss)
     fabric.backward(loss.total)
-    # Not `error_if_nonfinite`: asking the GPU makes the processor wait; the watch asks later.
+    # Without `error_if_nonfinite`, which makes the processor wait for the GPU; `LossWatch` checks later.
     clip_norm, weights = recipe.optimizer.clip_norm, parts.network.parameters()
     norm = nn.utils.clip_grad_norm_(weights, clip_norm) if clip_norm else None
     parts.wrapped_optimizer.step()
@@ -366,10 +366,10 @@ def take_step(
 
 
 def check_size(recipe: Recipe, network: nn.Module) -> None:
-    """Refuse a size of photos that the network cannot take.
+    """Check that the network can process photos of the recipe's size.
 
     Raises:
-        TrainingError: names the nearest size that fits.
+        TrainingError: it cannot; the message names the nearest size that fits.
     """
     multiple = int(getattr(network, "multiple_of", 1))
     height, width = recipe.data.size_hw
@@ -381,7 +381,7 @@ def check_size(recipe: Recipe, network: nn.Module) -> None:
 
 
 def open_samples(run: Run) -> tuple[Samples, Samples]:
-    """Samples to learn from and to measure on; they share the memory that the recipe allows."""
+    """Samples to train on and to measure on; they share the cache memory that the recipe allows."""
     train, validation, data = (*run.split.train, *run.drawn), run.split.validation, run.recipe.data
     maps, share = run.maps_path if data.window == "edge" else None, data.cache_gb / (len(train) + len(validation))
 
@@ -397,13 +397,13 @@ def open_samples(run: Run) -> tuple[Samples, Samples]:
 def open_feed(
     samples: Samples, recipe: Recipe, steps: range, *, fabric: Fabric, weights: DrawWeights | None = None
 ) -> Iterator[tuple[int, SampleBatch]]:
-    """Batches of some steps, counted from 0, each with this device's share.
+    """Yield the number of each step, counted from 0, and this device's share of its batch.
 
-    `weights`, how often each sample is drawn, are asked again every `DRAW_STEPS` steps; None: all alike.
+    `weights`, how often each sample is drawn, is read again every `DRAW_STEPS` steps; None: all equally often.
 
     Raises:
-        DatasetError: the batch cannot be shared evenly by the devices.
-        PhotoError: a photo cannot be read; names the file.
+        DatasetError: the devices cannot share a batch evenly.
+        PhotoError: a photo cannot be read; the message names the file.
     """
     start = steps.start
     while start < steps.stop:
@@ -425,7 +425,7 @@ def open_feed(
 
 @torch.no_grad()
 def note_losses(weights: DrawWeights, batch: SampleBatch, logits: Tensor, targets: Tensor, *, fabric: Fabric) -> None:
-    """Pass the loss of each photo of a step, from all devices, to the weights."""
+    """Update the weights with the loss of each photo of a step on all devices."""
     losses = functional.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none").mean((1, 2, 3))
     indices = torch.tensor(batch.indices, device=losses.device)
     if fabric.world_size > 1:
@@ -434,11 +434,11 @@ def note_losses(weights: DrawWeights, batch: SampleBatch, logits: Tensor, target
 
 
 def seconds_a_step(recipe: Recipe, fabric: Fabric) -> float:
-    """How long a step of one network takes, without reading photos; the median of all but the first.
+    """Measure the duration of a step of one network without reading photos; the median of all steps but the first.
 
-    Of several devices the slowest counts, so that all of them plan alike.
+    With several devices, it is that of the slowest, so that all of them plan alike.
     """
-    parts = build_parts(recipe, fabric)  # a start that is out of reach is found before anything is trained
+    parts = build_parts(recipe, fabric)  # loads the weights to start from, so that missing ones are reported early
     share, size_hw = recipe.training.batch // fabric.world_size, recipe.data.size_hw
     channels = 4 if recipe.data.window == "edge" else 3
     noise = torch.randint(0, 256, (share, channels, *size_hw), dtype=torch.uint8)
@@ -455,11 +455,11 @@ def seconds_a_step(recipe: Recipe, fabric: Fabric) -> float:
 
 
 def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) -> tuple[Tensor, Tensor]:
-    """A step's photos and targets on the device, varied as the recipe says.
+    """A step's photos and targets on the device, augmented as the recipe says.
 
-    All that is random in a step is drawn by seed and step, the network's dropout by device too: nothing depends on the
-    steps before, so a resume needs no state of them; and photos are varied alike on one device and on several, but for
-    those that another photo's garment is pasted on.
+    Random numbers depend only on the seed and the step, those of dropout also on the device. So resuming needs no state
+    of earlier steps, and photos are augmented alike on one device and on several, except for pasted garments, which
+    come from the device's share of the batch.
 
     Returns:
         Photos `(N, 3, H, W)`, channels last, and targets `(N, 1, H, W)`, float32 in [0, 1].
@@ -474,5 +474,5 @@ def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) 
         moves=recipe.data.window == "photo",
     )
     if recipe.data.target != "alpha":
-        targets = (targets >= 0.5).to(targets)  # hard again after they were moved
+        targets = (targets >= 0.5).to(targets)  # binary again after the resampling
     return photos.contiguous(memory_format=torch.channels_last), targets

@@ -2,7 +2,7 @@
 
 Each term is a pure function of logits and target, both `(N, 1, H, W)`, that returns a scalar: a mean over pixels (or
 one value) per photo, then the mean over the photos. So a photo counts the same in any batch and on any device. Targets
-lie in [0, 1]; `weight`, `(N, 1, H, W)`, says how much each pixel counts in its photo's mean; None: all count the same.
+are in [0, 1]; `weight`, `(N, 1, H, W)`, says how much each pixel counts in its photo's mean; None: all count the same.
 """
 
 from collections.abc import Callable
@@ -21,14 +21,14 @@ _LEAST_ERROR = 1e-6
 
 @dataclass(frozen=True, eq=False)
 class Loss:
-    """What one batch costs."""
+    """The loss of one batch."""
 
     total: Tensor  # scalar to call `backward` on
-    parts: dict[str, Tensor]  # each term with a weight above 0, before it is weighted; detached, on the logits' device
+    parts: dict[str, Tensor]  # unweighted terms, of those with a weight above 0; detached, on the logits' device
 
 
 def total_loss(logits: Tensor, target: Tensor, config: LossConfig) -> Loss:
-    """Add up the terms with their weights, in float32 at least, also inside autocast.
+    """The weighted sum of the terms, computed at least in float32 even inside autocast.
 
     Raises:
         ValueError: the shapes differ or are not `(N, 1, H, W)`, or the target is not of a float dtype.
@@ -60,7 +60,7 @@ def total_loss(logits: Tensor, target: Tensor, config: LossConfig) -> Loss:
 def bce_loss(logits: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tensor:
     """Binary cross-entropy: mean of -t log p - (1 - t) log(1 - p), with p = sigmoid(logits).
 
-    Lowest at p = t; there it is 0 for a mask, and the target's own entropy where the target is soft.
+    Lowest at p = t, where it is 0 for a binary target, and the target's entropy for a soft one.
     """
     return _mean(functional.binary_cross_entropy_with_logits(logits, target, reduction="none"), weight)
 
@@ -68,10 +68,10 @@ def bce_loss(logits: Tensor, target: Tensor, *, weight: Tensor | None = None) ->
 def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
     """1 - soft Dice: sum |p - t| / (sum p + sum t + 1 px), per photo, then the mean; in [0, 1).
 
-    For masks it equals the usual 1 - (2 sum p t + s) / (sum p + sum t + s) with s = 1 px, since there p + t - |p - t|
-    is 2 p t. For a soft target the usual form is lowest at p = 0 or 1; this one is 0 at p = t (Wang, Ning, Blaschko,
-    "Dice semimetric losses", MICCAI 2023, DML1). The smooth term makes a photo without garment cost 0 where p is 0,
-    and keeps it finite.
+    For binary targets it equals the usual 1 - (2 sum p t + s) / (sum p + sum t + s) with s = 1 px, because then
+    p + t - |p - t| is 2 p t. For a soft target the usual form is lowest at p = 0 or 1; this one is 0 at p = t (Wang,
+    Ning, Blaschko, "Dice semimetric losses", MICCAI 2023, DML1). The added pixel keeps the loss of a photo without
+    garment finite, and 0 if p is 0.
     """
     probability = torch.sigmoid(logits)
     apart = (probability - target).abs().sum((1, 2, 3))
@@ -79,39 +79,39 @@ def dice_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def focal_loss(logits: Tensor, target: Tensor, *, gamma: float, weight: Tensor | None = None) -> Tensor:
-    """Focal loss: mean of |t - p|^gamma times the binary cross-entropy; 0 at p = t, soft or not.
+    """Focal loss: mean of |t - p|^gamma times the binary cross-entropy; 0 at p = t for binary and soft targets.
 
-    For masks this is Lin et al., "Focal loss for dense object detection", ICCV 2017, without its class weight; for
-    soft targets its continuation, the quality focal loss of Li et al., "Generalized focal loss", NeurIPS 2020. With
+    For binary targets this is Lin et al., "Focal loss for dense object detection", ICCV 2017, without its class weight;
+    for soft ones its generalisation, the quality focal loss of Li et al., "Generalized focal loss", NeurIPS 2020. With
     `gamma` 0 it is the plain cross-entropy.
     """
     entropy = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    # The slope of x^gamma at 0 is infinite for gamma < 1: stay off it.
+    # For gamma < 1 the slope of x^gamma at 0 is infinite, so the error is kept above 0.
     error = (target - torch.sigmoid(logits)).abs().clamp(min=_LEAST_ERROR)
     return _mean(error**gamma * entropy, weight)
 
 
 def l1_loss(logits: Tensor, target: Tensor, *, weight: Tensor | None = None) -> Tensor:
-    """Mean absolute difference of the alphas, |p - t|, in [0, 1]; the matting papers' alpha loss (Xu et al. 2017)."""
+    """Mean absolute difference of the alphas, |p - t|, in [0, 1]; the usual alpha loss of matting (Xu et al. 2017)."""
     return _mean((torch.sigmoid(logits) - target).abs(), weight)
 
 
 def lovasz_hinge(logits: Tensor, target: Tensor) -> Tensor:
     """The Lovasz extension of the Jaccard loss at the hinge errors; per photo, then the mean.
 
-    errors = max(0, 1 - logit * sign), sign = +1 where target >= 0.5, else -1; sorted, the largest first, each counts
-    as much as it would cost in 1 - IoU if it and all larger ones were wrong (Berman, Rannen Triki, Blaschko, "The
-    Lovasz-Softmax loss", CVPR 2018, algorithm 1). Defined for masks only: a soft target is cut at
-    0.5. A photo without garment costs its largest error. At least 0; 0 once each pixel is right by a margin of 1.
+    errors = max(0, 1 - logit * sign), sign = +1 where target >= 0.5, else -1. Errors are sorted, the largest first;
+    the weight of each is by how much 1 - IoU grows if that pixel becomes wrong in addition to those before it (Berman,
+    Rannen Triki, Blaschko, "The Lovasz-Softmax loss", CVPR 2018, algorithm 1). Soft targets are thresholded at 0.5. For
+    a photo without garment the loss is its largest error. Not negative; 0 if each pixel is right by a margin of 1.
     """
     photos = zip(logits.flatten(1), target.flatten(1) >= 0.5, strict=True)
-    # Photo after photo, since the sort's temporaries for two million pixels are 100 MB.
+    # One photo at a time, because sorting two million pixels takes 100 MB of temporary memory.
     return torch.stack([_photo_hinge(photo, garment) for photo, garment in photos]).mean()
 
 
 def _photo_hinge(logits: Tensor, garment: Tensor) -> Tensor:
     errors = torch.where(garment, 1 - logits, 1 + logits)
-    # Stable, so that equal errors keep their order and a resumed training its bits.
+    # A stable sort keeps the order of equal errors, so that a resumed training is bit-equal.
     errors, order = errors.sort(descending=True, stable=True)
     return errors.relu() @ _jaccard_steps(garment[order]).to(errors.dtype)
 
@@ -120,13 +120,13 @@ def _photo_hinge(logits: Tensor, garment: Tensor) -> Tensor:
 def _jaccard_steps(garment: Tensor) -> Tensor:
     """How much 1 - IoU grows with each further wrong pixel: `(P,)`, positive, with sum 1.
 
-    Written as fractions of whole numbers: the differences of neighbouring 1 - IoU, equal on paper, lose all but a digit
-    in float32 on two million pixels.
+    Computed as fractions of integers: differences of successive values of 1 - IoU, though mathematically equal, keep
+    only one significant digit in float32 for two million pixels.
     """
     seen = garment.cumsum(0, dtype=torch.int64)
-    missed = seen[-1] - seen  # intersection left
+    missed = seen[-1] - seen  # remaining intersection
     union = seen[-1] + torch.arange(1, len(garment) + 1, device=garment.device) - seen
-    # A garment pixel shrinks the intersection by one; any other grows the union by one, from nothing at first if empty.
+    # A garment pixel reduces the intersection by one, any other enlarges the union by one, starting from an empty one.
     outside = torch.where(union > 1, missed / (union * (union - 1)).clamp(min=1), 1)
     return torch.where(garment, 1 / union, outside)
 
@@ -135,12 +135,12 @@ def laplacian_loss(logits: Tensor, target: Tensor) -> Tensor:
     """Sum over five levels i of 2^(i - 1) times the mean absolute difference of the alphas' Laplacian pyramids.
 
     Hou and Liu, "Context-aware image matting", ICCV 2019, with means instead of sums over a level's pixels, so that the
-    size of the photo does not matter. Each level is what a 5x5 binomial blur (Burt and Adelson 1983) takes away; the
-    blurred rest is thinned by two. The fifth level is the rest itself: without it, alphas that differ by a constant
-    would count as equal. Sides need not be divisible by anything. At least 0, 0 where the alphas are equal; 16 where
-    they differ by 1 everywhere.
+    size of the photo does not matter. Each level is what a 5x5 binomial blur (Burt and Adelson 1983) removes; the
+    blurred image is subsampled by two for the next level. The fifth level is the last blurred image itself: without it,
+    alphas that differ by a constant would count as equal. Any height and width will do. Not negative; 0 if the alphas
+    are equal, 16 if they differ by 1 everywhere.
     """
-    # The pyramid is linear: one of the difference, not the difference of two. Exact, and half the work.
+    # The pyramid is linear, so one pyramid of the difference replaces the difference of two: exact, and half the work.
     rest = torch.sigmoid(logits) - target
     loss = rest.new_zeros(())
     for level in range(LAPLACIAN_LEVELS - 1):
@@ -151,7 +151,7 @@ def laplacian_loss(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def _blur(image: Tensor) -> Tensor:
-    """Binomial blur, 5x5; at the frame, the mean of what is inside."""
+    """5x5 binomial blur, normalised over the pixels inside the frame."""
     for axis in (2, 3):
         ones = image.new_ones([size if place == axis else 1 for place, size in enumerate(image.shape)])
         image = _weigh_neighbours(image, axis) / _weigh_neighbours(ones, axis)
@@ -159,21 +159,21 @@ def _blur(image: Tensor) -> Tensor:
 
 
 def _weigh_neighbours(image: Tensor, axis: int) -> Tensor:
-    # Sums of shifted copies: on a CPU several times as fast as a convolution of one channel, and exact in float32.
+    # Sums of shifted copies are several times as fast on a CPU as a convolution of one channel, and exact in float32.
     padded = functional.pad(image, (0, 0, 2, 2) if axis == 2 else (2, 2, 0, 0))
     far_before, before, here, after, far_after = (padded.narrow(axis, start, image.shape[axis]) for start in range(5))
     return 6 * here + 4 * (before + after) + far_before + far_after
 
 
 def near_edge(target: Tensor, edge_px: int) -> Tensor:
-    """Pixels within `edge_px` of the target's edge, and all that are soft themselves.
+    """Pixels within `edge_px` of the target's edge, and all soft pixels: `(N, 1, H, W)` bool.
 
-    A pixel is near when the square of `2 * edge_px + 1` pixels around it holds pixels on both sides of 0.5. Beyond the
-    frame there is nothing: a garment cut by the frame has no edge there. `(N, 1, H, W)` bool; the band is twice
-    `edge_px` wide, half inside and half outside.
+    A pixel is near the edge if the square of side `2 * edge_px + 1` around it has pixels on both sides of 0.5. Pixels
+    outside the frame are ignored: a garment that the frame cuts off has no edge there. The band is `2 * edge_px` wide,
+    half inside and half outside.
     """
     share = (target >= 0.5).to(target.dtype)
-    # The mean over the square is 0 or 1 exactly where all its pixels lie on one side.
+    # The mean over the square is exactly 0 or 1 if all its pixels are on one side.
     for kernel, pad in (((2 * edge_px + 1, 1), (edge_px, 0)), ((1, 2 * edge_px + 1), (0, edge_px))):
         share = functional.avg_pool2d(share, kernel, stride=1, padding=pad, count_include_pad=False)
     return ((share > 0) & (share < 1)) | ((target > 0) & (target < 1))
@@ -183,8 +183,8 @@ def near_edge(target: Tensor, edge_px: int) -> Tensor:
 def edge_weights(target: Tensor, *, weight: float, edge_px: int) -> Tensor:
     """How much each pixel counts: `weight` near the edge, 1 elsewhere.
 
-    The band of the Carvana winner (asanakoy, 2017), with its width in pixels. The losses divide by the photo's sum of
-    weights, so that neither `weight` nor the length of a garment's edge changes their scale.
+    The edge weights of the winner of the Carvana challenge (asanakoy, 2017), with a width in pixels. The losses divide
+    by the photo's sum of weights, so that neither `weight` nor the length of a garment's edge changes their scale.
     """
     return 1 + (weight - 1) * near_edge(target, edge_px).to(target.dtype)
 
@@ -193,8 +193,8 @@ def edge_weights(target: Tensor, *, weight: float, edge_px: int) -> Tensor:
 def thin_weights(target: Tensor, *, weight: float, thin_px: int) -> Tensor:
     """How much each pixel counts: `weight` on and near thin parts such as straps, ties and fringe, 1 elsewhere.
 
-    Thin is what lies more than 2 pixels from all squares of `thin_px` pixels within the garment, as for `thin_parts` in
-    `garmentcut.evaluation.metrics`; near it is within a quarter of `thin_px`. A garment goes on beyond the frame.
+    Thin are pixels more than 2 pixels away from all squares of side `thin_px` inside the garment, as in `thin_parts` of
+    `garmentcut.evaluation.metrics`; near means within a quarter of `thin_px`. Garments continue outside the frame.
     """
     thin_px = thin_px // 2 * 2 + 1
     garment = (target >= 0.5).to(target.dtype)
@@ -204,7 +204,7 @@ def thin_weights(target: Tensor, *, weight: float, thin_px: int) -> Tensor:
 
 
 def _widened(levels: Tensor, size_px: int) -> Tensor:
-    """The largest level within a square of an odd size about each pixel."""
+    """The maximum over a square of odd side `size_px` around each pixel."""
     for kernel, pad in (((size_px, 1), (size_px // 2, 0)), ((1, size_px), (0, size_px // 2))):
         levels = functional.max_pool2d(levels, kernel, stride=1, padding=pad)
     return levels
@@ -224,6 +224,6 @@ def _check(logits: Tensor, target: Tensor) -> None:
 
 
 def gradient_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """L1 between the differences of neighbouring alphas, across and down; 0 where both edges are equally soft."""
+    """L1 distance between the horizontal and vertical differences of neighbouring alphas; 0 for equally soft edges."""
     alpha = logits.sigmoid()
     return torch.stack([(alpha.diff(dim=dim) - target.diff(dim=dim)).abs().mean() for dim in (2, 3)]).sum()

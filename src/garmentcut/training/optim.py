@@ -1,4 +1,4 @@
-"""Builds what the training loop steps with: a recipe's optimizer, rate schedule and averaged weights (EMA)."""
+"""Builds a recipe's optimizer, learning-rate schedule and average of the weights (EMA) for the training loop."""
 
 import math
 from collections.abc import Mapping
@@ -12,43 +12,43 @@ from torch.optim import Optimizer
 
 from garmentcut.recipe import OptimizerConfig, ScheduleConfig
 
-# timm's name of each optimizer, and what differs from timm's own defaults.
+# timm's name of each optimizer, and the arguments that differ from timm's defaults.
 _OPTIMIZERS: dict[str, tuple[str, dict[str, Any]]] = {
     "adam": ("adam", {"fused": True}),
     "adamw": ("adamw", {"fused": True}),
-    "rmsprop": ("rmsprop", {"alpha": 0.9, "eps": 1e-7}),  # Keras' constants: the proposal's figures are of them
+    "rmsprop": ("rmsprop", {"alpha": 0.9, "eps": 1e-7}),  # the constants of Keras
     "adadelta": ("adadelta", {"rho": 0.95}),
     "sgd": ("sgd", {"nesterov": False, "fused": True}),
     "nesterov": ("sgd", {"nesterov": True, "fused": True}),
     "lion": ("lion", {}),
     "muon": ("muon", {}),
 }
-_SECOND_BETA = {"lion": 0.99}  # 0.999 of the others
+_SECOND_BETA = {"lion": 0.99}  # 0.999 for the others
 
-_CYCLE_CLIMB = 0.3  # one_cycle: share of the steps up to its peak
-_CYCLE_START, _CYCLE_END = 1 / 25, 1e-4  # factors
+_CYCLE_CLIMB = 0.3  # one_cycle: share of the steps before its peak
+_CYCLE_START, _CYCLE_END = 1 / 25, 1e-4  # one_cycle: factors at its first and last step
 
 
 def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
-    """Build the optimizer of a recipe over all parameters that can be trained.
+    """Build a recipe's optimizer for all trainable parameters.
 
     | name | step | source |
     | --- | --- | --- |
     | adam | lr m / sqrt(v), m and v running means of g and g^2 | Kingma and Ba 2015 |
-    | adamw | the same, weights shrunk apart from it | Loshchilov and Hutter 2019 |
+    | adamw | the same, with decoupled weight decay | Loshchilov and Hutter 2019 |
     | rmsprop | g / sqrt(v), v over 10 steps, then momentum | Hinton 2012, as in Keras |
     | adadelta | g times the ratio of running steps to running gradients; lr about 1 | Zeiler 2012 |
     | sgd | momentum m = momentum m + g | Robbins and Monro 1951, Polyak 1964 |
-    | nesterov | the gradient looked up one step ahead | Nesterov 1983, Sutskever et al. 2013 |
-    | lion | the sign of a running mean; a third to a tenth of AdamW's lr | Chen et al. 2023 |
-    | muon | running mean of a matrix, made orthogonal; scaled so that AdamW's lr fits | Jordan 2024, Liu et al. 2025 |
+    | nesterov | sgd with the gradient taken one step ahead | Nesterov 1983, Sutskever et al. 2013 |
+    | lion | the sign of a running mean; lr a third to a tenth of AdamW's | Chen et al. 2023 |
+    | muon | orthogonalised running mean of a matrix; scaled so that AdamW's lr fits | Jordan 2024, Liu et al. 2025 |
 
-    Muon takes each convolution as a matrix of outputs by (inputs x height x width); biases, norms, depthwise
-    convolutions and matrices with a side below 4 go to AdamW. It multiplies in bfloat16: made for GPUs.
+    Muon treats each convolution as a matrix of outputs by (inputs x height x width); AdamW updates biases, norms,
+    depthwise convolutions and matrices with a side below 4. Muon multiplies in bfloat16, so it is meant for GPUs.
 
-    Weight decay shrinks the weights themselves in adamw, lion and muon, and is added to the gradient in the others;
-    biases and norms have none anywhere. The parameters of `network.encoder` learn at `encoder_factor` of the rate; each
-    group keeps its share as `lr_scale`. After `load_state_dict` it goes on bit for bit.
+    Weight decay is decoupled in adamw, lion and muon, and added to the gradient in the others; biases and norms are
+    never decayed. The parameters of `network.encoder` learn at `encoder_factor` times the rate; each group stores its
+    factor as `lr_scale`. After `load_state_dict` a training continues bit for bit.
 
     Raises:
         ValueError: there is nothing to train, or no encoder that could learn at another rate.
@@ -61,7 +61,7 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
 
 
 def _groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
-    """Weights, then biases and norms, which have one dimension; the encoder's apart if it learns at another rate."""
+    """Parameter groups: weights; biases and norms (those of one dimension); the encoder's, if its rate differs."""
     if config.encoder_factor != 1 and not hasattr(network, "encoder"):
         raise ValueError("optimizer.encoder_factor: the network has no encoder that could learn at another rate")
     found: dict[tuple[bool, bool], list[nn.Parameter]] = {}
@@ -77,7 +77,7 @@ def _groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]
 
 
 def factor_at(step: int, config: ScheduleConfig, steps: int) -> float:
-    """The factor that the step with this number is taken with; `plateau` falls from here on its own.
+    """The factor of the learning rate at a step, counted from 0; `plateau` reduces its own factor in `Schedule`.
 
     | name | factor | source |
     | --- | --- | --- |
@@ -87,11 +87,10 @@ def factor_at(step: int, config: ScheduleConfig, steps: int) -> float:
     | one_cycle | cosine from 1/25 up to 1 in 30 % of the steps, then down to 1e-4 | Smith and Topin 2018 |
     | triangular | floor, straight up to factor^k in the middle of cycle k, straight back | Smith 2015 |
 
-    t runs from 0 to 1: over all steps for one_cycle and triangular, which begin low, else over those after the warm-up.
-    In the first `warmup` of the steps the factor is also multiplied by a straight climb from 0 to 1, so that it lies
-    below `floor` only there. `floor` bounds all but constant. one_cycle leaves the momentum as it
-    is, where Smith cycles it against the rate. Steps count from 0; the last one is one short of the curve's end, so no
-    step is wasted on a rate of 0 there.
+    t runs from 0 to 1, over all steps for one_cycle and triangular, which begin low, else over those after the warm-up.
+    During the share `warmup` of the steps the factor is also multiplied by a linear ramp from 0 to 1, and only there it
+    may be below `floor`, which bounds all schedules but constant. Unlike Smith's, one_cycle does not vary the momentum.
+    The last step is one before the curve's end, so that no step is wasted on a rate of 0.
     """
     climb_steps = round(config.warmup * steps)
     begins_low = config.name in ("one_cycle", "triangular")
@@ -102,7 +101,7 @@ def factor_at(step: int, config: ScheduleConfig, steps: int) -> float:
 
 
 def _shape(done: int, whole: int, config: ScheduleConfig) -> float:
-    """The factor at `done` of `whole` steps; whole numbers, so that corners fall exactly on steps."""
+    """The factor at `done` of `whole` steps; integers, so that corners of the curve fall exactly on steps."""
     if config.name == "cosine":
         return _cosine(1.0, config.floor, done / whole)
     if config.name == "step":
@@ -127,33 +126,33 @@ def _cosine(first: float, last: float, share: float) -> float:
 class Schedule:
     """Sets an optimizer's learning rates; call `step` after each of its steps, `evaluated` after each evaluation.
 
-    The rate is computed from the number of the step each time, never from the last rate: a resumed training has the
-    same rates to the last bit. (PyTorch's LambdaLR would do the same product, but patches the optimizer's `step`.) The
-    rates that the optimizer's groups have at first are the highest.
+    The rate is always computed from the step's number, never from the last rate, so that a resumed training has the
+    same rates to the last bit. (PyTorch's LambdaLR computes the same, but patches the optimizer's `step`.) The initial
+    rates of the optimizer's groups are the highest ones.
     """
 
     def __init__(self, optimizer: Optimizer, config: ScheduleConfig, steps: int) -> None:
         self._optimizer, self._config, self._steps = optimizer, config, steps
         self._done, self._fallen, self._best, self._waited = 0, 1.0, -math.inf, 0
         for group in optimizer.param_groups:
-            # Kept in the optimizer's state: `lr` itself is the last step's once that state has been loaded.
+            # Stored in the optimizer's state, because loading a state sets `lr` to the rate of the last step.
             group.setdefault("initial_lr", group["lr"])
         self._apply()
 
     @property
     def lr(self) -> float:
-        """The learning rate that the next step is taken with."""
+        """The learning rate of the next step."""
         return float(self._optimizer.param_groups[0]["lr"])
 
     def step(self) -> None:
-        """One optimizer step was taken."""
+        """Advance by one step, after the optimizer's."""
         self._done += 1
         self._apply()
 
     def evaluated(self, score: float) -> None:
-        """Tell the score of an evaluation, more is better; `plateau` falls after `patience` of them without gain.
+        """Report the score of an evaluation, higher is better; `plateau` lowers the rate after `patience` without gain.
 
-        A score that is not a number is no gain. Other schedules take no notice.
+        NaN counts as no gain. Other schedules ignore scores.
         """
         if self._config.name != "plateau":
             return
@@ -166,11 +165,11 @@ class Schedule:
             self._apply()
 
     def state_dict(self) -> dict[str, Any]:
-        """All that changes, as plain numbers."""
+        """Everything that changes, as plain numbers."""
         return {"done": self._done, "fallen": self._fallen, "best": self._best, "waited": self._waited}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where `state_dict` was taken; before or after the optimizer's own state is loaded."""
+        """Restore what `state_dict` returned; may be called before or after the optimizer's state is loaded."""
         self._done, self._fallen = int(state["done"]), float(state["fallen"])
         self._best, self._waited = float(state["best"]), int(state["waited"])
         self._apply()
@@ -182,23 +181,23 @@ class Schedule:
 
 
 def open_ema_model(network: nn.Module, decay: float) -> ModelEmaV3 | None:
-    """A copy of the network that follows it slowly, and is what is evaluated and kept; None where `decay` is 0.
+    """The exponential moving average of a network, which is what is evaluated and saved; None if `decay` is 0.
 
-    After step t, from 0: average = d average + (1 - d) weights, with d = min(decay, (1 + t) / (10 + t)): the first
-    steps, far from good, are soon forgotten (as in TensorFlow's ExponentialMovingAverage). The network is neither
+    After step t, from 0: average = d average + (1 - d) weights, with d = min(decay, (1 + t) / (10 + t)), so that the
+    first, bad weights are soon forgotten (as in TensorFlow's ExponentialMovingAverage). The network must be neither
     compiled nor wrapped.
 
-    Buffers of floats, BatchNorm's means and variances, are averaged like weights: they then belong to the same stretch
-    of training as the averaged weights, and are smoother than the last few batches of six photos. Whole numbers are
+    Float buffers, that is, BatchNorm's means and variances, are averaged like weights: they then belong to the same
+    period of training as the weights, and are smoother than those of the last few small batches. Integer buffers are
     copied.
     """
     if decay == 0:
         return None
-    # timm's warm-up, 1 - (1 + s / gamma)^-power, is (1 + t) / (10 + t) with gamma 9, power 1, s = t + 1.
+    # timm's warm-up, 1 - (1 + s / gamma)^-power, equals (1 + t) / (10 + t) for gamma 9, power 1 and s = t + 1.
     ema_model = ModelEmaV3(network, decay=decay, use_warmup=True, warmup_gamma=9.0, warmup_power=1.0)
     return ema_model.requires_grad_(requires_grad=False)
 
 
 def follow(ema_model: ModelEmaV3, network: nn.Module, step: int) -> None:
-    """Let the average take in the weights after an optimizer step, counted from 1."""
-    ema_model.update(network, step=step + 1)  # timm takes 1 from it, and s above is this step's number
+    """Update the average after an optimizer step, counted from 1."""
+    ema_model.update(network, step=step + 1)  # timm subtracts 1, so that s above is this step's number

@@ -1,6 +1,6 @@
-"""A run of `garmentcut train` or of a study: one recipe on one split, its folder on disk, and what a resume needs.
+"""A run of `garmentcut train` or of a study: one recipe on one split, its folder, and the state for resuming.
 
-A split, by fold or by name, says which pairs are learned from and which it is measured on.
+A split, chosen by fold or by name, says which pairs are trained on and which are measured on.
 """
 
 import hashlib
@@ -33,41 +33,41 @@ from garmentcut.training.logging import Ended, Evaluated
 RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.safetensors", "last.ckpt"
 FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME = "folds", "maps", "synthetic", "plan.json"
 LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME = ".garmentcut.lock", "range_test.svg", "range_test.jsonl"
-_BEFORE_IT = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME, *STAGES}
-STUDIO_HEIGHT = 1728  # pixels of drawn photos: what studios of today shoot
+_NO_RUN_YET = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME, *STAGES}
+STUDIO_HEIGHT = 1728  # height of drawn photos in pixels, as studios shoot today
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 _DIGITS_OF_A_PHOTO = 12
 _OLD_KEYS = {"division": "split", "division_sha256": "split_sha256"}
-"""Names of keys in `run.json` until November 2026, and what they are called now."""
-_OF_WEIGHTS = ("recipe", "trained_on", "trained_hashes", "boxes_xyxy")  # facts that run.json needs not
+"""Names of keys in `run.json` until November 2026, and their current names."""
+_LEFT_OUT_FACTS = ("recipe", "trained_on", "trained_hashes", "boxes_xyxy")  # facts that `run.json` leaves out
 _NO_RESUME = "and cannot be resumed from; delete it to begin again, or choose another --out"
-_NUM_SHOWN_TO_IT = 12  # photos that a training without held-out ones is measured on
+_NUM_MEASURED = 12  # photos that a training without held-out photos is measured on
 
 
 @dataclass(frozen=True)
 class Split:
-    """The two sides of a training: what it learns from, and what it is measured on."""
+    """The pairs that a training is trained on, and those that it is measured on."""
 
     name: str  # `fold0`, `validation`, or `none`
-    train: tuple[Pair, ...]  # pairs to learn from
-    validation: tuple[Pair, ...]  # pairs that it is measured on while it trains
-    # Splits that nothing is learned from; empty: everything is, `validation` too, whose Dice then says nothing of new
-    # photos.
+    train: tuple[Pair, ...]  # pairs to train on
+    validation: tuple[Pair, ...]  # pairs to measure on during training
+    # Splits that are not trained on. Empty: all pairs are trained on, including `validation`, whose Dice then says
+    # nothing about new photos.
     held_out: tuple[str, ...]
 
 
 def fold_names(manifest: Manifest) -> tuple[str, ...]:
-    """`fold0`, `fold1` ... in order; empty if the data set has train, validation and test instead."""
+    """`fold0`, `fold1` ... in order; empty if the dataset is split into train, validation and test."""
     if not all(re.fullmatch(r"fold\d+", split) for split in manifest.splits):
         return ()
     return tuple(sorted(manifest.splits, key=lambda split: int(split[4:])))
 
 
 def without_wrong(split: Split) -> Split:
-    """The same, but nothing is learned from cutouts that were marked wrong; they are measured all the same.
+    """The split without training pairs that were marked wrong; those to measure on are kept.
 
     Raises:
-        TrainingError: all of them were.
+        TrainingError: all training pairs were marked wrong.
     """
     train = tuple(pair for pair in split.train if pair.verdict != "wrong")
     if not train:
@@ -76,7 +76,7 @@ def without_wrong(split: Split) -> Split:
 
 
 def training_splits(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> tuple[Split, ...]:
-    """As `training_split`; `all` for `fold` gives every fold its turn.
+    """As `training_split`; if `fold` is `all`, one split for each fold.
 
     Raises:
         TrainingError: as `training_split`.
@@ -87,14 +87,15 @@ def training_splits(manifest: Manifest, fold: str | None = None, *, validation: 
 
 
 def training_split(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> Split:
-    """The usable pairs of a data set, split for a training; refused ones are left out.
+    """Split the usable pairs of a dataset for a training.
 
-    The manifest has folds, or splits train, validation and test. `fold` is the number of the fold to hold out, or
-    `none`: learn from everything; None: fold 0, or the split `validation`. `validation` is the split to measure on,
-    instead of a fold. All others are learned from, but for `test`.
+    The dataset has either folds or the splits train, validation and test. `fold` is the number of the fold to hold out,
+    or `none` to train on everything; None means fold 0, or the split `validation`. `validation` is the split to measure
+    on instead of a fold. All other splits but `test` are trained on.
 
     Raises:
-        TrainingError: no such fold or split, both are asked for, or one side has no pair; names those there are.
+        TrainingError: there is no such fold or split, both were given, or one side has no pair; the message names the
+            existing splits.
     """
     if fold is not None and validation is not None:
         raise TrainingError("--fold and --validation contradict each other; give only one of them")
@@ -114,13 +115,13 @@ def _all_of(manifest: Manifest) -> Split:
     if not pairs:
         raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
     by_view = sorted(pairs, key=lambda pair: (pair.view, pair.name))
-    return Split("none", pairs, tuple(by_view[:: -(-len(pairs) // _NUM_SHOWN_TO_IT)]), ())  # every view is among them
+    return Split("none", pairs, tuple(by_view[:: -(-len(pairs) // _NUM_MEASURED)]), ())  # includes all views
 
 
 def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
     folds = fold_names(manifest)
     if folds:
-        number = fold or "0"  # perhaps with leading zeros
+        number = fold or "0"  # may have leading zeros
         named = (name for name in folds if number.isdecimal() and int(name[4:]) == int(number))
         first = validation or next(named, f"fold{number}")
     elif fold is not None:
@@ -129,7 +130,7 @@ def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> t
         first = validation or "validation"
     if first not in manifest.splits:
         raise TrainingError(f"{manifest.folder} has no split {first!r}; it has {_shown(manifest)}")
-    # Nothing is learned from `test`, whatever it is measured on: it is for the last word.
+    # `test` is never trained on, whatever is measured on: it is reserved for the final measurement.
     return (first, *(split for split in manifest.splits if split == "test" and split != first))
 
 
@@ -139,58 +140,58 @@ def _shown(manifest: Manifest) -> str:
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained on what, and where it is kept."""
+    """A training: its recipe, its data and its folder."""
 
-    # Gets `recipe.toml`, `run.json`, `journal.jsonl`, `tensorboard/`, `samples/`, `best.safetensors`, and `last.ckpt`,
-    # from which it is resumed.
+    # Holds `recipe.toml`, `run.json`, `journal.jsonl`, `tensorboard/`, `samples/`, `best.safetensors` and `last.ckpt`,
+    # the state that it is resumed from.
     folder: Path
     recipe: Recipe  # all options
-    manifest: Manifest  # the data set
-    split: Split  # what of it is learned from
-    maps_folder: Path | None = None  # of a stage's run: where all stages' runs keep maps; None: in `folder`
-    drawn_folder: Path | None = None  # likewise, of drawn photos
+    manifest: Manifest  # the dataset
+    split: Split  # which pairs are trained on and measured on
+    maps_folder: Path | None = None  # in a stage's run: where all stages' runs keep maps; None: in `folder`
+    drawn_folder: Path | None = None  # the same for drawn photos
 
     @property
     def best_path(self) -> Path:
-        """The averaged weights of the best evaluation, with what is known of them."""
+        """File of the averaged weights of the best evaluation, with their metadata."""
         return self.folder / BEST_NAME
 
     @property
     def options(self) -> dict[str, Any]:
-        """The recipe's values by name, such as `optimizer.lr`."""
+        """The recipe's values by dotted name, such as `optimizer.lr`."""
         sections = asdict(self.recipe).items()
         return {f"{section}.{key}": value for section, keys in sections for key, value in keys.items()}
 
     @property
     def state_path(self) -> Path:
-        """Everything a resume needs."""
+        """File with everything that resuming needs."""
         return self.folder / STATE_NAME
 
     @property
     def maps_path(self) -> Path:
-        """Folder with the segment stage's alphas, which the refine stage learns from."""
+        """Folder with the segment stage's alphas, which the refine stage is trained on."""
         return self.maps_folder or self.folder / MAPS_NAME
 
     def sheet_path(self, step: int) -> Path:
-        """The validation sheet of a step."""
+        """File of the validation sheet after a step."""
         return self.folder / "samples" / f"step_{step:06d}.jpg"
 
     @cached_property
     def drawn(self) -> tuple[Pair, ...]:
-        """Drawn pairs and composites that are learned from beside the others; made when first asked for.
+        """Drawn pairs and composites to train on in addition to the others; made on first access.
 
         Raises:
             OSError: they cannot be written.
         """
         data = self.recipe.data
-        # Of a model of stages all learn from the same ones, whatever size they look at.
+        # All stages of a model are trained on the same ones, whatever size of photos they work with.
         height = STUDIO_HEIGHT if self.drawn_folder else data.size_hw[0]
         folder = self.drawn_folder or self.folder / DRAWN_NAME
         return extra_pairs(folder, data, height=height, manifest=self.manifest, pairs=self.split.train)
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What must be the same for a run to be resumed, but for the recipe."""
+        """What must be unchanged, besides the recipe, for the run to be resumed."""
         both = self.split.train, self.split.validation
         sides = [sorted((p.name, p.photo_sha256, p.cutout_sha256) for p in side) for side in both]
         return {
@@ -202,9 +203,9 @@ class Run:
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """What a model should know of its training, for its card; JSON."""
+        """What the model's card says about its training; can be stored as JSON."""
         height, pairs, boxes = self.recipe.data.frame_height, self.split.train, {}
-        if self.recipe.data.window != "photo":  # the garments' boxes in pixels of the framed photos
+        if self.recipe.data.window != "photo":  # the garments' boxes in pixels of the scaled photos
             scales = [(pair, height / pair.size_hw[0]) for pair in pairs]
             boxes = {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
         return {
@@ -220,7 +221,7 @@ class Run:
 
     @property
     def _learned_from(self) -> dict[str, Any]:
-        """What the weights have learned from: what they had before the start counts too."""
+        """The photos that the weights were trained on, including those of the weights that it started from."""
         origin, hashes = self._origin, hashes_of(self.manifest)
         own = [hashes[pair.photo_sha256] for pair in self.split.train if pair.photo_sha256 in hashes]
         photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.split.train)
@@ -232,7 +233,7 @@ class Run:
 
     @property
     def _origin(self) -> Origin:
-        """Where the weights came from; of a training that is resumed, the file may be gone since."""
+        """Where the weights came from. If the training is resumed, the file that it started from may be gone."""
         try:
             origins = [origin_of(start) for start in self._starts]
             return Origin(
@@ -250,25 +251,25 @@ class Run:
 
     @property
     def _starts(self) -> tuple[str, ...]:
-        """What its networks start from: those of a model of stages, each from its own."""
+        """What its networks start from; with stages, each network has its own start."""
         stages = [stage_recipe(self.recipe, name) for name in STAGES] if self.recipe.stages.refine else [self.recipe]
         return tuple(dict.fromkeys(recipe.network.start for recipe in stages))
 
     @cached_property
     def met_before(self) -> tuple[Pair, ...]:
-        """Held-out pairs that its start has learned from, or from others like them: what they show is too good."""
+        """Held-out pairs that are not new to the weights that it started from; their scores are too good."""
         met: set[str] = set()
         for start in self._starts:
-            with suppress(ModelError):  # of a training that was begun, it may be gone
+            with suppress(ModelError):  # may be gone if the training is resumed
                 met |= {pair.name for pair in met_by(origin_of(start), self.manifest)}
         return tuple(pair for pair in self.split.validation if pair.name in met)
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Keep other processes out of the folder, which is made if need be.
+        """Hold the lock of the folder, which is created if it is missing.
 
         Raises:
-            TrainingError: another training is at work there, or it cannot be written.
+            TrainingError: another training is using the folder, or it cannot be written to.
         """
         made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
@@ -284,7 +285,7 @@ class Run:
         try:
             yield
         finally:
-            with suppress(OSError):  # a run that could not start leaves no folder
+            with suppress(OSError):  # a run that could not start leaves no empty folder
                 if made and [path.name for path in self.folder.iterdir()] == [LOCK_NAME]:
                     (self.folder / LOCK_NAME).unlink()
                     for path in made:
@@ -292,14 +293,14 @@ class Run:
             lock.release()
 
     def check_resumable(self) -> None:
-        """Refuse a folder that holds something else than this run, or its beginning.
+        """Check that the folder is empty or holds an earlier state of this run.
 
         Raises:
-            TrainingError: says what differs.
+            TrainingError: it holds something else; the message says what differs.
         """
         before = self.read()
         if not before:
-            if self.folder.is_dir() and any(path.name not in _BEFORE_IT for path in self.folder.iterdir()):
+            if self.folder.is_dir() and any(path.name not in _NO_RUN_YET for path in self.folder.iterdir()):
                 raise TrainingError(f"{self.folder} is not empty, and not a training's folder; choose another --out")
             return
         if self.state_path.exists() and (differences := [*self.recipe_differences(), *self._other_data(before)]):
@@ -310,10 +311,10 @@ class Run:
             )
 
     def read(self) -> dict[str, Any]:
-        """`run.json`; empty if there is none.
+        """The contents of `run.json`; empty if there is none.
 
         Raises:
-            TrainingError: it cannot be read.
+            TrainingError: the file cannot be read.
         """
         path = self.folder / RUN_NAME
         try:
@@ -326,15 +327,15 @@ class Run:
         """Write `recipe.toml`, and `run.json` with these changes.
 
         Raises:
-            OSError: a full disk, and the like; what was there is untouched.
+            OSError: such as a full disk; the old files are unchanged.
         """
-        known = {key: value for key, value in self.facts.items() if key not in _OF_WEIGHTS}
+        known = {key: value for key, value in self.facts.items() if key not in _LEFT_OUT_FACTS}
         content = {**known, **self.read(), **known, **changes}
         write_atomic(self.folder / RECIPE_NAME, recipe_toml(self.recipe).encode())
         write_atomic(self.folder / RUN_NAME, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
 
     def summary(self, end: Ended) -> dict[str, Any]:
-        """How it went, for machines."""
+        """A summary of the training for machines."""
         best = {"mean_dice": end.best_dice, "step": end.best_step} if end.best_step else None
         return {
             "run": str(self.folder),
@@ -352,7 +353,7 @@ class Run:
         }
 
     def spec(self, event: Evaluated) -> NetworkSpec:
-        """What is known of weights that are kept after an evaluation."""
+        """The metadata of weights that are saved after an evaluation."""
         recipe = self.recipe
         seen_before = "" if self.split.held_out else ", photos it was trained on"
         if self.split.held_out and self.met_before:
@@ -373,7 +374,7 @@ class Run:
         )
 
     def recipe_differences(self) -> list[str]:
-        """What the recipe in the folder says otherwise, in words: `training.steps was 8, is 9`."""
+        """How the recipe differs from the one in the folder, in words such as `training.steps was 8, is 9`."""
         try:
             before, now = asdict(load_recipe(self.folder / RECIPE_NAME)), asdict(self.recipe)
         except ConfigError as error:
@@ -398,13 +399,13 @@ class Run:
 
 
 def met_by(origin: Origin, manifest: Manifest) -> tuple[Pair, ...]:
-    """Pairs that the weights of a start have learned from, or from others like them."""
+    """Pairs that are not new to weights of this origin, see `find_met`."""
     met = find_met(manifest, set(origin.trained_on) - {UNKNOWN}, unpacked_hashes(origin.trained_hashes))
     return tuple(pair for pair in manifest.usable if pair.name in met)
 
 
 def versions() -> dict[str, str]:
-    """Of garmentcut and of what it trains with."""
+    """Versions of garmentcut and of the packages that it trains with."""
     found = {"garmentcut": __version__}
     for package in _PACKAGES:
         with suppress(PackageNotFoundError):
@@ -417,16 +418,16 @@ class Progress:
     """How far a training is."""
 
     step: int = 0  # the last finished step, counted from 1
-    seconds: float = 0.0  # of all sessions
+    seconds: float = 0.0  # total duration of all sessions
     best_dice: float = -1.0  # best mean Dice of an evaluation so far; below 0: none yet
     best_step: int = 0  # the step of that evaluation
     num_without_gain: int = 0  # evaluations since then
-    ended: str = ""  # empty while there is more to do, else why there is not: `all steps` or `no gain`
+    ended: str = ""  # why the training is finished: `all steps` or `no gain`; empty: it is not
 
     def note(self, mean_dice: float, *, always_best: bool = False) -> bool:
-        """Take note of an evaluation after this step; True if it is the best so far.
+        """Record an evaluation after the current step; True if it is the best so far.
 
-        With `always_best` the last one counts: there is nothing held out that could tell which is better.
+        With `always_best` each one counts as the best, because without held-out photos none can be told to be better.
         """
         is_best = always_best or mean_dice > self.best_dice
         if is_best:
@@ -440,12 +441,12 @@ class Progress:
 
 
 def save_state(path: Path, progress: Progress, parts: Mapping[str, Any]) -> None:
-    """Write the state of a training so that an interrupted write leaves the last one as it was.
+    """Write the state of a training atomically.
 
-    `parts` is anything that torch would save, by name: a module, an optimizer, an average of weights.
+    `parts` has, by name, objects with a `state_dict`, such as modules, optimizers and averages of weights.
 
     Raises:
-        OSError: a full disk, and the like; the file there is untouched.
+        OSError: such as a full disk; the old file is unchanged.
     """
     content = io.BytesIO()
     states = {name: part.state_dict() for name, part in parts.items()}
@@ -454,10 +455,10 @@ def save_state(path: Path, progress: Progress, parts: Mapping[str, Any]) -> None
 
 
 def load_state(path: Path, parts: Mapping[str, Any]) -> Progress:
-    """Give the parts their saved states back, in this order, on their devices; without a file nothing changes.
+    """Restore the saved states of the parts, in this order, on their devices; without a file nothing changes.
 
     Raises:
-        TrainingError: the file is damaged, or of other parts than these, which are then half filled.
+        TrainingError: the file is damaged or has other parts; some of the parts may have been restored by then.
     """
     if not path.exists():
         return Progress()
@@ -467,11 +468,11 @@ def load_state(path: Path, parts: Mapping[str, Any]) -> Progress:
         raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
     try:
         with zipfile.ZipFile(path) as archive:
-            if damaged := archive.testzip():  # torch would load the tensors with whatever stands there
+            if damaged := archive.testzip():  # torch would load damaged tensors without an error
                 raise zipfile.BadZipFile(damaged)
         content = torch.load(path, map_location="cpu", weights_only=True)
         saved, progress = _renamed(content["parts"]), TypeAdapter(Progress).validate_python(content["progress"])
-    except Exception as error:  # torch raises many kinds, and advises to switch its safety off
+    except Exception as error:  # torch raises many types, and its messages suggest unsafe loading
         raise TrainingError(f"{path} is damaged, {_NO_RESUME}") from error
     try:
         for name, part in parts.items():
@@ -482,7 +483,7 @@ def load_state(path: Path, parts: Mapping[str, Any]) -> Progress:
 
 
 def _renamed(saved: dict[str, Any]) -> dict[str, Any]:
-    """The saved parts by today's names: until November 2026 the average of the weights was written in another form."""
+    """The saved parts by their current names; until November 2026 the averaged weights had another format."""
     if (average := saved.pop("average", None)) is not None:
         saved["ema_model"] = {f"module.{name}": tensor for name, tensor in average["network"].items()}
     return saved

@@ -1,9 +1,9 @@
-"""`garmentcut train`: one network, or three stages, whose fold networks are trained first, then the model file's own.
+"""`garmentcut train`: trains one network, or three stages: first their fold networks, then those of the model file.
 
-If refine learned from maps of photos that the segment stage was trained on, it would trust maps too much, which
-are worse on new photos. So each training photo's maps come from locate and segment networks that have seen neither
-it nor another photo of its group. They start from weights that have not seen these photos either. Each
-fold has a refine network, too, so that scores and doubt of held-out photos are those of new ones in all stages.
+Maps are better on photos that the segment stage was trained on than on new photos; if the refine stage learned from
+such maps, it would trust maps too much. So each training photo's maps come from locate and segment networks of a fold
+that have seen neither it nor another photo of its group, not even in the weights that they start from. Each fold also
+has a refine network, so that scores and doubt of held-out photos are like those of new photos in all stages.
 """
 
 import json
@@ -38,23 +38,23 @@ from garmentcut.training.logging import Ended, Event, Planned
 from garmentcut.training.loop import seconds_a_step, train_runs
 from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, Split, met_by
 
-_OTHER_SCALE = 0.84  # of the second, mirrored map of each photo
+_OTHER_SCALE = 0.84  # scale of the photo for its second, mirrored map
 _LEAST_STEPS = 20
 _Told = tuple[Run, Event]
-_SPARE = 0.07  # of the hours: photos are drawn, maps written, networks evaluated
+_SPARE = 0.07  # share of extra time for drawing photos, writing maps and evaluating networks
 
 
 @dataclass(frozen=True)
 class StagePlan:
-    """How long a training of stages will be, decided once."""
+    """How long a training of stages will be; decided once, at its start."""
 
-    steps: dict[str, int]  # of each stage's network that is kept
-    seconds_a_step: dict[str, float]  # measured at the start, on this machine
-    hours: float | None = None  # asked for; None: the recipe's own steps
-    precisions: dict[str, str] = field(default_factory=dict)  # of each stage, by a probe; as the recipe says if absent
+    steps: dict[str, int]  # of each stage's network in the model file
+    seconds_a_step: dict[str, float]  # of each stage, measured on this machine at the start
+    hours: float | None = None  # requested duration; None: as many steps as the recipe says
+    precisions: dict[str, str] = field(default_factory=dict)  # of each stage, as measured; missing: as in the recipe
 
     def seconds(self, recipe: Recipe) -> float:
-        """How long all of it should take."""
+        """Estimated duration of the whole training in seconds."""
         times = 1 + recipe.stages.folds * recipe.stages.fold_steps
         return sum(self.steps[name] * self.seconds_a_step[name] for name in STAGES) * times * (1 + _SPARE)
 
@@ -62,14 +62,14 @@ class StagePlan:
 def train_all(
     runs: Sequence[Run], devices: Devices, *, minutes: float | None = None, hours: float | None = None
 ) -> Generator[_Told, None, None]:
-    """Train runs of one recipe, each from where it stands; of a model of stages, all its networks in turn.
+    """Train runs of one recipe, resuming those that were begun. A recipe with stages trains all its networks in turn.
 
-    The networks of a model of stages are trained below their run's folder, their numbers of steps fitted to `hours`,
-    once, when the run begins. After `minutes` the network under way saves its state, and the others are not begun.
+    The networks of the stages are kept in subfolders of the run's folder. When such a run begins, the numbers of steps
+    are chosen to fit `hours`. After `minutes` the current network saves its state, and no other one is started.
 
     Raises:
         TrainingError, DatasetError: as `train_runs`; or too few garments for folds, or `hours` for a single network.
-        PhotoError: a photo cannot be read; names the file.
+        PhotoError: a photo cannot be read; the message names the file.
     """
     if not runs[0].recipe.stages.refine:
         if hours is not None:
@@ -105,10 +105,10 @@ def _stopped_in(run: Run, plan: StagePlan, devices: Devices, until: float | None
 
 
 def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
-    """The plan that the run's folder holds, or a new one, measured and kept there.
+    """The plan stored in the run's folder; if there is none, a new one is measured and stored.
 
     Raises:
-        TrainingError: the plan there cannot be read.
+        TrainingError: the stored plan cannot be read.
     """
     path = run.folder / PLAN_NAME
     if path.exists():
@@ -132,20 +132,20 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
 
 
 def _probed(recipe: Recipe, devices: Devices) -> tuple[str, float]:
-    """The precision of a network's training, and seconds a step: of `auto`, bfloat16 only where it is faster."""
+    """Precision of a network's training, and its seconds per step; `auto` becomes bfloat16 only if that is faster."""
     choices = [recipe.training.precision]
     if choices == ["auto"] and has_bfloat16(devices):
-        # `auto` is bfloat16 on GPUs, and a run that was begun on one may go on without.
+        # On GPUs `auto` means bfloat16, and the run can still be resumed on a machine without a GPU.
         choices = ["float32", "auto" if uses_cuda(devices) else "bfloat16"]
     found = {}
     for precision in choices:
-        tried = _at_precision(recipe, precision)
+        tried = _with_precision(recipe, precision)
         with launched(devices, tried.training) as fabric:
             found[precision] = round(seconds_a_step(tried, fabric), 4)
     return min(found.items(), key=itemgetter(1))
 
 
-def _at_precision(recipe: Recipe, precision: Any) -> Recipe:
+def _with_precision(recipe: Recipe, precision: Any) -> Recipe:
     return replace(recipe, training=replace(recipe.training, precision=precision))
 
 
@@ -155,10 +155,10 @@ def stage_runs(run: Run, plan: StagePlan) -> dict[str, Run]:
 
 
 def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
-    """The runs of each fold, by stage: they hold out the photos that they will make maps of and be judged by.
+    """The runs of each fold, by stage. A fold makes the maps of the photos that it holds out, and is measured on them.
 
     Raises:
-        TrainingError: fewer groups of garments than folds.
+        TrainingError: there are fewer groups of garments than folds.
     """
     splits, folds = fold_splits(run.split, run.recipe.stages.folds, run.recipe.training.seed), run.folder / FOLDS_NAME
     return [
@@ -168,10 +168,10 @@ def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
 
 
 def fold_splits(split: Split, folds: int, seed: int) -> list[Split]:
-    """Share the photos to learn from out among folds, groups of look-alikes whole; each holds one share out.
+    """Divide the training photos into folds without dividing groups of look-alikes; each split holds out one fold.
 
     Raises:
-        TrainingError: there are too few groups.
+        TrainingError: there are fewer groups than folds.
     """
     if len({pair.group for pair in split.train}) < folds:
         raise TrainingError(f"{len(split.train)} photos are too few for {folds} folds; add some, or set stages.folds")
@@ -185,40 +185,40 @@ def fold_splits(split: Split, folds: int, seed: int) -> list[Split]:
 
 def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, split: Split) -> Run:
     recipe, steps = stage_recipe(run.recipe, name), plan.steps[name]
-    recipe = _at_precision(recipe, plan.precisions.get(name, recipe.training.precision))
-    if split is not run.split:  # a fold's
+    recipe = _with_precision(recipe, plan.precisions.get(name, recipe.training.precision))
+    if split is not run.split:  # a fold network
         steps = max(round(steps * run.recipe.stages.fold_steps), _LEAST_STEPS)
-        # Nothing drawn, so that drawn photos have honest maps too.
+        # Trained without drawn photos, so that these are new to it when it makes their maps.
         recipe = replace(recipe, data=replace(recipe.data, synthetic=0, varied=0, composites=0))
         otherwise = "scratch" if name == "refine" else run.recipe.stages.fold_start
-        start = _honest_start(recipe.network.start, run.manifest, split, otherwise)
+        start = _unseen_start(recipe.network.start, run.manifest, split, otherwise)
         recipe = replace(recipe, network=replace(recipe.network, start=start))
-    # One evaluation, the last: held-out photos that chose the weights would not be held out.
+    # Evaluated only at the end: if held-out photos chose the best weights, they would no longer be held out.
     recipe = replace(recipe, training=replace(recipe.training, steps=steps, evaluate_every=steps))
     return Run(folder, recipe, run.manifest, split, maps_folder=run.maps_path, drawn_folder=run.folder / DRAWN_NAME)
 
 
-def _honest_start(start: str, manifest: Manifest, split: Split, otherwise: str) -> str:
-    """Where a fold's network may start: nowhere that has seen the photos it is to judge, or others like them."""
+def _unseen_start(start: str, manifest: Manifest, split: Split, otherwise: str) -> str:
+    """The weights that a fold network starts from: `otherwise`, if those of `start` have seen photos of its fold."""
     origin, held = origin_of(start), {pair.name for pair in split.validation}
     is_known = UNKNOWN in origin.trained_on or any(pair.name in held for pair in met_by(origin, manifest))
     return otherwise if is_known else start
 
 
 def _stages(run: Run, plan: StagePlan) -> Iterator[Run]:
-    """Each training in turn; the caller trains it to its end before it asks for the next."""
+    """Yield the networks of all stages in order; the caller must finish training each before it asks for the next."""
     folds = fold_runs(run, plan)
     for fold in folds:
         yield fold["locate"]
         yield fold["segment"]
         write_maps(run, fold, fold["segment"].split.validation)
-    for fold in folds:  # each learns from maps that the others have made
+    for fold in folds:  # learns from the maps that the other folds made
         yield fold["refine"]
     final = stage_runs(run, plan)
     yield final["locate"]
     yield final["segment"]
     made = final["refine"].drawn
-    for fold in folds:  # composites by the fold that has not seen their garments
+    for fold in folds:  # maps of composites come from the fold that has not seen the garment
         held = {pair.group for pair in fold["segment"].split.validation}
         write_maps(run, fold, [pair for pair in made if pair.group in held])
     write_maps(run, folds[0], made)
@@ -228,12 +228,12 @@ def _stages(run: Run, plan: StagePlan) -> Iterator[Run]:
 
 
 def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> None:
-    """Write the maps of photos that a fold's networks, finished runs of `locate` and `segment`, have held out.
+    """Write the maps of photos that a fold's networks, finished runs of `locate` and `segment`, have not seen.
 
-    Photos that have maps are passed over. `run` is that of the whole model.
+    Photos that already have maps are skipped. `run` is the run of the whole model.
 
     Raises:
-        PhotoError: a photo cannot be read; names the file.
+        PhotoError: a photo cannot be read; the message names the file.
     """
     pairs = [pair for pair in pairs if not _has_maps(run, pair)]
     if not pairs or not is_first_process():
@@ -255,9 +255,9 @@ def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> Non
 def map_of(
     locate: "TorchPredict", segment: "TorchPredict", rgb: NDArray[np.uint8], pair: Pair, *, is_mirrored: bool = False
 ) -> NDArray[np.float32]:
-    """What the first two stages say of a framed photo, `(H, W, 3)` uint8 sRGB, perhaps mirrored, as in use.
+    """Run the first two stages on a scaled photo, `(H, W, 3)` uint8 sRGB, as cutting does; it may be mirrored.
 
-    Where locate finds nothing, the pair's box is taken. `(H / 2, W / 2)` float32 in [0, 1], rounded up.
+    If locate finds no garment, the pair's box is used. Returns `(ceil(H / 2), ceil(W / 2))` float32 in [0, 1].
     """
     size_hw = rgb.shape[0], rgb.shape[1]
     frame, sizes = Frame(rgb, size_hw, size_hw), StageSizes(locate_hw=locate.size_hw)
@@ -267,7 +267,7 @@ def map_of(
         left, top, right, bottom = np.divide(pair.box_xyxy, pair.size_hw[::-1] * 2).tolist()
         box = (1 - right, top, 1 - left, bottom) if is_mirrored else (left, top, right, bottom)
     left_px, top_px, right_px, bottom_px = crop_of(box, frame, sizes).box_xyxy
-    # On whole pixels of the map.
+    # Aligned with whole pixels of the map.
     left_px, top_px = left_px // MAP_REDUCTION * MAP_REDUCTION, top_px // MAP_REDUCTION * MAP_REDUCTION
     alpha = segment_crop(segment, rgb[top_px:bottom_px, left_px:right_px], sizes)
     whole = np.zeros([-(-side // MAP_REDUCTION) for side in size_hw], np.float32)
@@ -277,10 +277,10 @@ def map_of(
 
 
 class TorchPredict:
-    """A network that a training has kept, called as a `garmentcut.prediction.runtime.Runtime` is; on the CPU.
+    """A trained network on the CPU, called like a `garmentcut.prediction.runtime.Runtime`.
 
     Raises:
-        ModelError: it cannot be read.
+        ModelError: the file cannot be read.
     """
 
     def __init__(self, path: Path) -> None:

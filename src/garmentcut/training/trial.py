@@ -1,7 +1,7 @@
-"""`garmentcut train` beforehand: the learning-rate range test, and the page that shows a recipe's augmentations.
+"""What `garmentcut train` offers before a training: a learning-rate range test, and a page of example augmentations.
 
-The range test is a short training whose rate climbs: Smith, "Cyclical learning rates for training neural networks",
-WACV 2017 (arXiv 2015), section 3.3.
+The range test is a short training with an increasing rate: Smith, "Cyclical learning rates for training neural
+networks", WACV 2017 (arXiv 2015), section 3.3.
 """
 
 import copy
@@ -32,22 +32,22 @@ from garmentcut.training.run import RANGE_CURVE_NAME, RANGE_POINTS_NAME, Run
 _NUM_STEPS = 100
 _NUM_EXAMPLES = 6
 _JPEG_QUALITY = 92
-_DIVERGED = 4.0  # times the lowest loss so far
-_MEMORY = 0.8  # of the running mean that this is judged by: one bad batch is not enough
+_DIVERGED = 4.0  # the loss has diverged if it exceeds the lowest one by this factor
+_MEMORY = 0.8  # decay of the running mean that is compared, so that one bad batch does not count
 _LEAST_POINTS = 5
-_HEADROOM = 1.15  # times the loss at the start; what diverges is cut off
+_HEADROOM = 1.15  # the plot ends at this factor of the initial loss; higher losses are cut off
 
 
 def try_rates(run: Run, fabric: Fabric) -> float | None:
-    """Draw the loss over a climbing learning rate: `range_test.svg` in the run's folder, its points beside it.
+    """Plot loss over learning rate to `range_test.svg` in the run's folder, with its points in `range_test.jsonl`.
 
-    The run's recipe and photos are used as in the training, on one device; nothing of it is changed.
+    The run's recipe and photos are used as in the training, on one device; the run itself is not changed.
 
     Returns:
         The rate at which the loss falls fastest; None if it never falls.
 
     Raises:
-        TrainingError: fewer than two steps before the loss diverged, memory is full, and so on.
+        TrainingError: the loss diverged after fewer than two steps, memory is full, and so on.
     """
     run = _single(run)
     recipe = run.recipe
@@ -75,11 +75,11 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
 def draw_augmentations(run: Run, path: Path) -> None:
     """Write a page, .jpg or .png, that shows what each augmentation of the recipe does to some training photos.
 
-    Nothing of the run is changed, its folder is not made.
+    The run is not changed, and its folder is not created.
 
     Raises:
         TrainingError: the page cannot be written.
-        PhotoError: a photo cannot be read; names the file.
+        PhotoError: a photo cannot be read; the message names the file.
     """
     run = _single(run)
     samples = open_samples(run)[0]
@@ -97,13 +97,13 @@ def draw_augmentations(run: Run, path: Path) -> None:
 
 
 def _single(run: Run) -> Run:
-    """The run itself, or of a model of stages that of the segment stage, which trains longest."""
+    """The run itself or, with stages, that of the segment stage, which is trained longest."""
     return replace(run, recipe=stage_recipe(run.recipe, "segment")) if run.recipe.stages.refine else run
 
 
 @dataclass(frozen=True)
 class RangePoint:
-    """One step: the learning rate it was taken with, and the loss before it."""
+    """One step: its learning rate, and the loss before it."""
 
     lr: float
     loss: float
@@ -118,14 +118,14 @@ def range_test(
     high: float = 1.0,
     num_steps: int = _NUM_STEPS,
 ) -> list[RangePoint]:
-    """Train for a few steps, the rate climbing evenly on a log scale, until the loss diverges; then undo it all.
+    """Train with a rate that grows exponentially from step to step until the loss diverges, then undo everything.
 
-    It stops when the loss is no number, or its running mean is four times the lowest one. `step` takes one optimizer
-    step on the next batch and returns its loss. The network's weights and buffers, the optimizer's state and rates are
-    put back, gradients are dropped.
+    The test stops when the loss is not finite or its running mean exceeds four times the lowest one. `step` must take
+    one optimizer step on the next batch and return its loss. In the end the network's weights and buffers and the
+    optimizer's state and rates are restored, and gradients are dropped.
 
     Returns:
-        A point a step, fewer than `num_steps` where it diverged; all finite.
+        One point per step, all finite; fewer than `num_steps` if the loss diverged.
     """
     points: list[RangePoint] = []
     with _undone(network, optimizer):
@@ -145,12 +145,12 @@ def range_test(
 
 
 def suggested_lr(points: Sequence[RangePoint]) -> float | None:
-    """The rate at which the loss falls fastest per decade, left of where it is lowest: a good `optimizer.lr`.
+    """The rate at which the smoothed loss falls fastest per decade, below the rate where it is lowest.
 
-    On the smoothed curve, see `smoothed_losses`. For a cyclical schedule it is a good peak, and a tenth of it a foot.
+    This is a good `optimizer.lr`. For a cyclical schedule it is a good peak, and a tenth of it a good minimum.
 
     Returns:
-        None where the loss never falls, or there are fewer than 5 points.
+        None if the loss never falls, or there are fewer than 5 points.
     """
     if len(points) < _LEAST_POINTS:
         return None
@@ -162,13 +162,13 @@ def suggested_lr(points: Sequence[RangePoint]) -> float | None:
 
 
 def smoothed_losses(points: Sequence[RangePoint]) -> NDArray[np.float64]:
-    """The losses, each averaged with its neighbours on both sides, a twentieth of the points far: `(N,)`.
+    """The losses `(N,)`, each averaged with its neighbours on both sides within a twentieth of the points.
 
-    To both sides, since a running mean would lag behind and suggest a rate that is too high.
+    On both sides, because a running mean would lag behind and suggest a rate that is too high.
     """
     losses = np.array([point.loss for point in points])
     reach = math.ceil(len(points) / 20)
-    # The further, the less, as in a triangle; at the ends, what there is of it.
+    # Triangular weights, truncated at both ends of the curve.
     window = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
     full = np.convolve(losses, window)[reach : reach + len(points)]
     return np.asarray(full / np.convolve(np.ones(len(points)), window)[reach : reach + len(points)], np.float64)
@@ -176,7 +176,7 @@ def smoothed_losses(points: Sequence[RangePoint]) -> NDArray[np.float64]:
 
 @contextmanager
 def _undone(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
-    """Put weights, buffers, optimizer and random numbers back to where they were."""
+    """A context after which weights, buffers, optimizer and random number generators are as before."""
     weights, state = copy.deepcopy((network.state_dict(), optimizer.state_dict()))
     devices = {parameter.device for parameter in network.parameters() if parameter.device.type == "cuda"}
     with torch.random.fork_rng(devices):
@@ -189,15 +189,15 @@ def _undone(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
 
 
 def curve_svg(points: Sequence[RangePoint], suggested: float | None) -> str:
-    """Draw loss over learning rate of 2 points at least: each step in grey, smoothed in blue; a whole SVG document.
+    """Plot loss over learning rate as an SVG document: each step in grey, smoothed in blue. Needs at least 2 points.
 
-    `suggested` is marked by a dashed line; None: no mark.
+    A dashed line marks `suggested`; None: no line.
     """
     rates, losses, smooth = [point.lr for point in points], [point.loss for point in points], smoothed_losses(points)
     high = float(smooth[: int(smooth.argmin()) + 1].max()) * _HEADROOM or 1.0
     axes = new_axes(7.2, 4.2)
     axes.set(xscale="log", xlim=(rates[0], rates[-1]), ylim=(0, high), xlabel="learning rate", ylabel="loss")
-    # Clipped by the frame; bounded, since some viewers stumble over huge numbers.
+    # The frame clips the curve; coordinates are bounded because some viewers fail on huge numbers.
     for values, color, width in ((losses, "#999", 1.0), (smooth, "#1f6fb4", 2.5)):
         axes.plot(rates, np.minimum(values, 3 * high), color=color, linewidth=width)
     if suggested is not None:

@@ -29,18 +29,18 @@ _JPEG_QUALITY = 88
 
 
 class Validation(NamedTuple):
-    """The result of an evaluation: over the validation photos."""
+    """The result of an evaluation on the validation photos."""
 
     mean_dice: float
     median_dice: float
-    loss: float  # their mean
+    loss: float  # mean over the photos
 
 
 @torch.no_grad()
 def validate(network: nn.Module, samples: Samples, config: LossConfig, *, fabric: Fabric) -> Validation:
-    """Measure a network on one photo at least; each device does its share of the photos.
+    """Measure a network on at least one photo; each device measures its share of the photos.
 
-    The network is in evaluation mode, on the device, not wrapped: `(N, 3, H, W)` in [0, 1] to logits `(N, 1, H, W)`.
+    `network`, in evaluation mode, on the device, not wrapped, maps `(N, 3, H, W)` in [0, 1] to logits `(N, 1, H, W)`.
     """
     table = torch.zeros(len(samples), 2, dtype=torch.float64, device=fabric.device)  # Dice and loss of each photo
     own = range(fabric.global_rank, len(samples), fabric.world_size)
@@ -50,7 +50,7 @@ def validate(network: nn.Module, samples: Samples, config: LossConfig, *, fabric
             logits, target = predict(network, sample, fabric=fabric)
             table[index, 0] = dice_of(logits, target)
             table[index, 1] = total_loss(logits, target, config).total
-    table = reduced(fabric, table, "sum")  # the rows of the other devices are 0 here
+    table = reduced(fabric, table, "sum")  # each device has zeros in the rows of the others
     dice, losses = table.cpu().T.tolist()
     return Validation(fmean(dice), median(dice), fmean(losses))
 
@@ -64,7 +64,7 @@ def predict(network: nn.Module, sample: Sample, *, fabric: Fabric) -> tuple[Tens
 
 
 def dice_of(logits: Tensor, target: Tensor) -> Tensor:
-    """2 |P and T| / (|P| + |T|) of the masks `alpha >= 0.5` of one photo, in [0, 1]; 1 where both are empty."""
+    """2 |P and T| / (|P| + |T|) of the masks `alpha >= 0.5` of one photo, in [0, 1]; 1 if both are empty."""
     predicted, wanted = logits >= 0, target >= 0.5
     both, sum_of_sizes = (predicted & wanted).sum(), predicted.sum() + wanted.sum()
     return torch.where(sum_of_sizes > 0, 2 * both / sum_of_sizes.clamp(min=1), 1.0)
@@ -72,7 +72,7 @@ def dice_of(logits: Tensor, target: Tensor) -> Tensor:
 
 @torch.no_grad()
 def draw_sheet(network: nn.Module, samples: Samples, step: int, seen: Validation, *, fabric: Fabric) -> bytes:
-    """A few validation photos after a step, evenly chosen, a row each; a JPEG file. Network: as in `validate`."""
+    """Draw a few validation photos after a step, one per row, as a JPEG file. The network is as in `validate`."""
     num, rows = len(samples), []
     for index in range(0, num, -(-num // _PHOTOS_ON_A_SHEET)):
         sample = samples[index]
@@ -90,7 +90,7 @@ def draw_sheet(network: nn.Module, samples: Samples, step: int, seen: Validation
 def sheet_row(
     photo: NDArray[np.uint8], target: NDArray[np.float32], alpha: NDArray[np.float32], labels: Sequence[str]
 ) -> NDArray[np.uint8]:
-    """Photo `(H, W, 3)`, target and prediction `(H, W)`, and their difference: missing is red, too much blue.
+    """Draw photo `(H, W, 3)`, target and prediction `(H, W)`, and their difference: red is missing, blue is too much.
 
     The first label is the pair's name.
     """
@@ -104,7 +104,7 @@ def sheet_row(
 
 
 def _labelled(picture: NDArray[np.uint8], labels: Sequence[str], size_px: int) -> NDArray[np.uint8]:
-    """A picture below labels that stand side by side, evenly spread."""
+    """A picture with a line of evenly spaced labels above it."""
     image = Image.fromarray(np.pad(picture, ((_LABEL_PX, 0), (0, 0), (0, 0)), constant_values=255))
     for number, label in enumerate(labels):
         place = number * image.width // len(labels) + _GAP_PX, 0

@@ -3,7 +3,7 @@ import { askBlob } from "../page/server.js";
 import { drawHeat, LOOKS } from "./looks.js";
 
 /**
- * What stands around the canvas: sliders of the brush, grounds, before/after, doubt, zoom; and settings that this browser keeps.
+ * The controls around the canvas: brush sliders, backgrounds, before/after, doubt, zoom; and settings stored in this browser.
  *
  * @typedef {object} Settings of the brushes and of the view; the same for all photos
  * @property {number} size diameter of the brush in pixels of the photo
@@ -17,7 +17,7 @@ const KEY = "garmentcut-editor";
 const FIRST = { size: 24, hardness: 0.8, strength: 1, look: "checks", ground: "#808080" };
 const LARGEST = 600;
 
-/** Settings as they were left, in this browser. @returns {Settings} */
+/** The settings stored in this browser. @returns {Settings} */
 export function loadSettings() {
   try {
     return { ...FIRST, ...JSON.parse(localStorage.getItem(KEY) ?? "{}") };
@@ -34,10 +34,10 @@ function bounded(value, low, high) {
   return Math.min(high, Math.max(low, value));
 }
 
-/** The sliders: what a place in [0, 1] means, the place of a value, and the value in words. */
+/** The sliders: the value at a position in [0, 1], the position of a value, and the value in words. */
 const SHARE = { read: (place) => place, place: (share) => share, text: (share) => `${Math.round(share * 100)} %` };
 const SIZE = {
-  // By the root, so that small brushes, which need care, have most of the way.
+  // A square root scale, so that small brushes, which need precision, take up most of the slider.
   read: (place) => Math.max(1, Math.round(place ** 2 * LARGEST)),
   place: (size) => Math.sqrt(size / LARGEST),
   text: (size) => `${size} px`,
@@ -103,7 +103,7 @@ export class ViewBar {
     }
   }
 
-  /** The colour of the person's own. @param {string} [color] `#rrggbb`; what was picked, if none is named */
+  /** The person's own background colour. @param {string} [color] `#rrggbb`; what was picked, if none is named */
   #chooseGround(color) {
     const own = LOOKS.find(({ name }) => name === "own");
     const chosen = color ?? document.querySelector(".look-own").value;
@@ -117,7 +117,7 @@ export class ViewBar {
     announce(this.stage.look.label);
   }
 
-  /** A photo was opened: what was switched on stays on. */
+  /** A photo was opened; settings that are on stay on. */
   async follow() {
     await this.split.apply();
     if (this.#showsHeat && this.easel.photo) await this.#loadHeat();
@@ -154,7 +154,7 @@ export class ViewBar {
   }
 }
 
-/** The before/after slider: left of its line the photo, or the prediction as it was; right of it the work. */
+/** The before/after slider: the photo or the prediction left of its line, the current alpha right of it. */
 export class SplitView {
   #handle = byId("split-handle");
   #share = 0.5;
@@ -178,7 +178,7 @@ export class SplitView {
     });
   }
 
-  /** Off, photo, prediction, off. */
+  /** Go to the next of off, photo, prediction. */
   async turn() {
     if (!this.stage.photo) return;
     this.#shows = this.#shows === "off" ? "photo" : this.#shows === "photo" ? "prediction" : "off";
@@ -187,7 +187,7 @@ export class SplitView {
     announce({ off: "Before and after: off", photo: "Left: the photo", prediction: "Left: the first prediction" }[this.#shows]);
   }
 
-  /** Show what is chosen for the photo that is open. */
+  /** Apply the setting to the open photo. */
   async apply() {
     const { photo } = this.stage;
     const before = this.#shows === "prediction" && photo ? await photo.predicted() : null;

@@ -14,20 +14,20 @@ const ENCODE_AFTER_MS = 60;
 const IDLE_S = 15;
 
 /**
- * One photo after the other: opened, decided on, left. What is painted goes into the browser's own store at once and to the
- * server through the outbox. Tells its listeners `open` and `update` (the item is another).
+ * Opens photos one after another, and handles decisions. Strokes are stored in the browser at once and sent to the server
+ * through the outbox. Dispatches `open` and `update` (the item has changed).
  */
 export class Desk extends EventTarget {
   /** @type {PlacedItem | null} */
   item = null;
   clock = new Clock();
-  /** The next photo, loaded while this one is worked on. One is kept: a photo of 1152x1728 takes 14 MB. @type {{id: number, entry: Promise<Entry>} | null} */
+  /** The next photo, loaded while this one is edited. Only one, because a photo of 1152x1728 takes 14 MB. @type {{id: number, entry: Promise<Entry>} | null} */
   #shelf = null;
   #isOpening = false;
   #opened = 0;
-  /** Hands-on seconds of photos that were looked at and left as they were. @type {Map<number, number>} */
+  /** Working time in seconds on photos that were viewed and not changed. @type {Map<number, number>} */
   #spent = new Map();
-  /** Where photos stood when they were first seen: a decision does not move the counter. @type {Map<number, {position: number, total: number}>} */
+  /** Positions of photos when they were first seen, so that a decision does not change the counter. @type {Map<number, {position: number, total: number}>} */
   #places = new Map();
 
   /** @param {import("./photo.js").Easel} easel @param {import("../page/store.js").Outbox} outbox @param {string} query the queue's filters, `?…` or empty */
@@ -78,11 +78,11 @@ export class Desk extends EventTarget {
   #preload(id) {
     if (!id || this.#shelf?.id === id) return;
     const shelf = { id, entry: this.#load(id) };
-    shelf.entry.catch(() => this.#shelf === shelf && (this.#shelf = null)); // it is loaded again, and its error told, when it is opened
+    shelf.entry.catch(() => this.#shelf === shelf && (this.#shelf = null)); // opening it loads it again and reports the error
     this.#shelf = shelf;
   }
 
-  /** @param {Entry} entry @param {boolean} isFresh asked of the server just now */
+  /** @param {Entry} entry @param {boolean} isFresh it was just loaded from the server */
   async #show({ item, photo }, isFresh) {
     this.item = Object.assign(item, this.#placeOf(item));
     this.clock.start(this.#spent.get(item.id));
@@ -112,7 +112,7 @@ export class Desk extends EventTarget {
     this.#update({ ...this.item, siblings });
   }
 
-  /** Bring back strokes that no server has. @param {OpenPhoto} photo */
+  /** Restore strokes that were not sent to the server. @param {OpenPhoto} photo */
   async #restore(photo) {
     const draft = await findDraft(photo);
     if (!draft || this.photo !== photo) return;
@@ -128,7 +128,7 @@ export class Desk extends EventTarget {
     if (isCurrent) announce("Your earlier strokes have been restored.");
   }
 
-  /** Ask whether a photo loaded some time ago is still the same. */
+  /** Check whether a photo that was loaded some time ago is still current. */
   async #refresh() {
     const { item, query } = this;
     if (!item) return;
@@ -141,18 +141,18 @@ export class Desk extends EventTarget {
       this.photo.replaceAlpha(alpha);
       this.easel.open(this.photo);
     }
-    // Somebody painted on meanwhile: the version stays the one that was painted on, and the server will say so.
+    // If it was painted on meanwhile, its version is kept, and the server will report the conflict.
     const version = isOther && this.photo?.isChanged ? item.version : now.version;
     this.#update({ ...now, version, ...this.#places.get(now.id) });
   }
 
-  /** Accept or reject, and go on. @param {"accept" | "reject"} action */
+  /** Accept or reject, and open the next photo. @param {"accept" | "reject"} action */
   decide(action) {
     const { photo, item } = this;
     if (this.#isOpening || !item) return;
     if (!photo) return announce("This photo was not cut: there is nothing to decide.");
     const png = photo.isChanged ? encodeLater(photo.alpha) : undefined;
-    if (png && action === "reject") this.#post({ action: "draft" }, png); // rejected strokes are kept all the same
+    if (png && action === "reject") this.#post({ action: "draft" }, png); // strokes of rejected photos are kept too
     this.#post({ action }, action === "accept" ? png : undefined);
     photo.isHandedOver = true;
     const done = action === "reject" ? "Rejected" : png ? "Corrected and accepted" : "Accepted";
@@ -161,14 +161,14 @@ export class Desk extends EventTarget {
     announce(item.next ? `${done}: ${item.name}` : `${done}. That was the last photo of this queue.`);
   }
 
-  /** The last photo of a queue is decided: if it was the last of all, a page says what was done. @param {number} id */
+  /** The last photo of a queue was decided; if it was the batch's last one, a page shows a summary. @param {number} id */
   async #finish(id) {
     await this.outbox.settled(id);
     const { total } = await askJson("/api/photos?state=open&limit=1");
     if (total === 0 && this.item?.id === id) location.assign("/statistics");
   }
 
-  /** Take a decision back. */
+  /** Undo a decision. */
   reopen() {
     if (!this.item || this.#isOpening) return;
     if (this.item.state === "open") return announce("There is no decision on this photo to undo.");
@@ -182,7 +182,7 @@ export class Desk extends EventTarget {
     this.item.note = note;
   }
 
-  /** Before another photo, or page, is opened: unsaved strokes go to the server as a draft. */
+  /** Send unsaved strokes to the server as a draft, before another photo or page is opened. */
   #leave() {
     const { photo, item } = this;
     if (!photo || !item || photo.isHandedOver) return Promise.resolve();
@@ -264,7 +264,7 @@ export class Desk extends EventTarget {
   }
 }
 
-/** Encode once the next photo is on the screen: the eye does not wait for a file. @param {import("../painting/plane.js").Plane} alpha */
+/** Encode after the next photo is shown, so that nobody waits for it. @param {import("../painting/plane.js").Plane} alpha */
 async function encodeLater(alpha) {
   const painted = copyPlane(alpha);
   await new Promise((resolve) => setTimeout(resolve, ENCODE_AFTER_MS));
@@ -276,15 +276,15 @@ function chooseVersion(message) {
   const dialog = byId("conflict");
   byId("conflict-message").textContent = message;
   if (!dialog.open) dialog.showModal();
-  dialog.oncancel = (event) => event.preventDefault(); // Escape is no answer
+  dialog.oncancel = (event) => event.preventDefault(); // Escape must not close it
   return new Promise((resolve) => {
     for (const choice of ["theirs", "mine"]) byId(`conflict-${choice}`).onclick = () => (dialog.close(), resolve(choice));
   });
 }
 
 /**
- * Hands-on seconds: the time between one sign of life and the next, while the page is seen. A pause counts for fifteen
- * seconds, the time it takes to look a photo over, and no more.
+ * Working time in seconds: the time between user actions while the page is visible. A pause counts for at most fifteen
+ * seconds, the time that it takes to check a photo.
  */
 export class Clock {
   #counted = 0;
@@ -295,25 +295,25 @@ export class Clock {
     this.last_ms = now_ms();
   }
 
-  /** Begin with another photo. @param {number} [seconds] spent on it before, and not yet stored */
+  /** Start for another photo. @param {number} [seconds] time spent on it before that is not yet stored */
   start(seconds = 0) {
     this.#counted = seconds;
     this.show();
   }
 
-  /** Something was done: a key, a stroke, a move. */
+  /** The user did something: a key, a stroke, a move. */
   tick() {
     this.#counted = this.seconds;
     this.show();
   }
 
-  /** The page is no longer seen. */
+  /** The page was hidden. */
   hide() {
     this.tick();
     this.#isSeen = false;
   }
 
-  /** The page is seen again. */
+  /** The page is visible again. */
   show() {
     this.last_ms = this.now_ms();
     this.#isSeen = true;
@@ -324,7 +324,7 @@ export class Clock {
     return this.#counted + (this.#isSeen ? Math.min(IDLE_S, (this.now_ms() - this.last_ms) / 1000) : 0);
   }
 
-  /** See what is done on this page. */
+  /** Listen for user actions on this page. */
   watch() {
     for (const kind of ["pointermove", "pointerdown", "keydown", "wheel"]) {
       addEventListener(kind, () => this.tick(), { passive: true, capture: true });

@@ -11,19 +11,19 @@ import { Stage } from "./stage.js";
 import { Toolbox } from "./tools.js";
 
 /**
- * The editor's page: its parts put together, what keys and buttons do, and what is known about the photo beside it.
+ * The editor's page: connects its parts, the commands of keys and buttons, and the information about the photo.
  *
  * @import { PlacedItem } from "../page/server.js"
  */
 
 const CHOKE_PX = 0.25;
-const KEEP_FILE_MS = 60_000; // until the browser has surely written it
+const KEEP_FILE_MS = 60_000; // by then the browser has saved it
 const PAN_SHARE = 0.15; // of the canvas
 const ARROWS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"];
 
 const first = dataOf("photo-data");
 const entry = loadPhoto(first);
-entry.catch(() => undefined); // whoever waits for it hears of it
+entry.catch(() => undefined); // reported where it is awaited
 const settings = loadSettings();
 const stage = new Stage(byId("canvas"));
 const easel = new Easel(stage, settings);
@@ -43,7 +43,7 @@ function showView() {
   showBrush();
 }
 
-/** Another tool is in the hand. */
+/** Another tool was selected. */
 function showTool() {
   for (const button of document.querySelectorAll("[data-command^=tool-]")) {
     button.ariaPressed = String(button.dataset.command === `tool-${toolbox.name}`);
@@ -53,7 +53,7 @@ function showTool() {
   showBrush();
 }
 
-/** Another photo is on the easel. */
+/** Another photo was opened. */
 function showOpened() {
   const item = desk.item;
   const address = `/photos/${item.id}${desk.query}`;
@@ -63,7 +63,7 @@ function showOpened() {
   showView();
 }
 
-/** What is known about the photo is another. */
+/** The information about the photo has changed. */
 function showItem() {
   const { item } = desk;
   if (!item) return;
@@ -89,7 +89,7 @@ function showItem() {
   showSiblings(item);
 }
 
-/** The garment's other views beside it. @param {PlacedItem} item */
+/** Show the garment's other views. @param {PlacedItem} item */
 function showSiblings({ id, siblings }) {
   const key = [id, ...siblings.map((sibling) => `${sibling.id} ${sibling.state} ${sibling.urls.thumbnail}`)].join();
   if (byId("siblings").dataset.shown === key) return; // new pictures would flicker
@@ -107,7 +107,7 @@ function showSiblings({ id, siblings }) {
   byId("siblings").replaceChildren(...links);
 }
 
-/** Where the pointer is, and the alpha there. */
+/** Show the pointer's position and the alpha there. */
 function showPlace() {
   const alpha = desk.photo?.alpha;
   const [x, y] = [Math.floor(pointer.place.x), Math.floor(pointer.place.y)];
@@ -123,7 +123,7 @@ function clicked(event) {
   else desk.leaveFor(link.href);
 }
 
-/** Every command of the editor: keys and buttons obey this table, and the help shows it. @type {import("../page/page.js").Commands} */
+/** All commands of the editor, for keys, buttons and the help. @type {import("../page/page.js").Commands} */
 const COMMANDS = {
   Decide: {
     accept: { keys: ["a"], label: "Accept, with your correction if there is one", run: once(() => desk.decide("accept")) },
@@ -185,12 +185,12 @@ const COMMANDS = {
   },
 };
 
-/** What a key held down does once: it decides on one photo, not on ten. */
+/** A command that a key held down runs only once, so that it decides on one photo and not on ten. */
 function once(work) {
   return (event) => event.repeat || work();
 }
 
-/** What is done between strokes only. */
+/** A command that does not run during a stroke. */
 function free(work) {
   return () => easel.photo && !toolbox.tool.isBusy && work();
 }

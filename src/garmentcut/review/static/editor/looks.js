@@ -2,10 +2,10 @@ import { boxOfTile, tilesUnder } from "../painting/history.js";
 import { decodeGray, within } from "../painting/plane.js";
 
 /**
- * Ways to look at a cutout: on a ground, as a veil, as a mask, by its outline, with the model's doubt as colour.
+ * Ways to show a cutout: on a background, with an overlay, as a mask, by its outline, with the model's doubt as colour.
  *
- * `ground` is the colour behind it, `other` makes squares with it; `strength` is how much of what is cut away gets the
- * ground's colour. The mask has no ground: it shows the alpha itself.
+ * `ground` is the background colour, `other` a second one for a checkerboard; `strength` is how strongly the background
+ * covers what is cut away. The mask has no `ground`: it shows the alpha itself.
  *
  * @import { Plane, Rectangle } from "../painting/plane.js"
  * @typedef {{pixels: Uint8ClampedArray, alpha: Plane}} Picture RGBA
@@ -30,7 +30,7 @@ export const LOOKS = [
 export const PHOTO_LOOK = { name: "photo", label: "Photo", ground: [0, 0, 0], strength: 0 };
 
 const CONTRASTS = [[255, 255, 255], [0, 0, 0], [0, 177, 64], [230, 0, 180], [0, 90, 255], [255, 140, 0], [0, 200, 220], [255, 225, 0]];
-const EVERY = 61; // pixels that are looked at for it
+const EVERY = 61; // every 61st pixel is used to find the contrasting colour
 
 /** How far around a pixel its colour depends on the alpha. */
 export const EDGE_REACH_PX = 3;
@@ -40,14 +40,14 @@ const SQUARE_BITS = 4; // squares of 16 pixels
 const HALF = 127.5;
 const own = new Float32Array(3); // the pixel's own colour
 
-/** The colour that is farthest from the garment's, and from the wall's: a fringe is a mixture of both. @param {Picture} picture */
+/** The colour farthest from those of the garment and of the backdrop, because a fringe is a mixture of both. @param {Picture} picture */
 function contrastOf({ pixels, alpha }) {
   const likeness = CONTRASTS.map(([red, green, blue]) => {
     const [sums, counts] = [[0, 0], [1, 1]];
     for (let i = 0; i < alpha.data.length; i += EVERY) {
       const [r, g, b] = [pixels[i * 4] - red, pixels[i * 4 + 1] - green, pixels[i * 4 + 2] - blue];
       const isGarment = alpha.data[i] >> 7;
-      sums[isGarment] += 1 / (2000 + 2 * r * r + 4 * g * g + 3 * b * b); // the eye's weights, about
+      sums[isGarment] += 1 / (2000 + 2 * r * r + 4 * g * g + 3 * b * b); // roughly the eye's sensitivity
       counts[isGarment]++;
     }
     return sums[0] / counts[0] + sums[1] / counts[1];
@@ -55,10 +55,10 @@ function contrastOf({ pixels, alpha }) {
   return CONTRASTS[likeness.indexOf(Math.min(...likeness))];
 }
 
-/** Write the pixels of a look, whose ground is a colour, into `data`, where the box is. `photo` and `data` are RGBA of the whole photo. */
+/** Write the pixels of a look, whose `ground` must be a colour, into the box in `data`. `photo` and `data` are RGBA of the whole photo. */
 export function shade(look, photo, alpha, { data, box }) {
   const { ground, other = ground, strength = 1 } = look;
-  // Nearly all pixels are wholly garment or wholly not: on a ground those are copied, four bytes at a time.
+  // Nearly all pixels are entirely garment or entirely background: those are copied, four bytes at a time.
   const source = new Uint32Array(photo.buffer, photo.byteOffset, photo.length / 4);
   const target = new Uint32Array(data.buffer, data.byteOffset, data.length / 4);
   const [plain, plainOther] = [ground, other].map((color) => new Uint32Array(Uint8Array.of(...(color ?? [0, 0, 0]), 255).buffer)[0]);
@@ -87,10 +87,10 @@ function mix(data, p, from, q, to, share) {
 }
 
 /**
- * The garment's own colour where the studio shines through, into `own`, so that an edge is seen as it will be delivered:
- * a light fringe that `cut` takes away anyhow is no reason to choke.
+ * Write the garment's own colour at a mixed pixel into `own`, so that an edge is shown as it will be delivered: a light
+ * fringe that `cut` removes anyway is no reason to choke.
  *
- * One pass, over sixteen pixels around, of the blur fusion that garmentcut.photo.compose does in two (M. Forte,
+ * One pass, over sixteen neighbouring pixels, of the blur fusion that garmentcut.photo.compose does in two (M. Forte,
  * "Approximate Fast Foreground Colour Estimation", ICIP 2021, equation 4); weights are squared, so that nearly opaque
  * pixels, whose colour is the garment's, count most.
  */
@@ -122,7 +122,7 @@ function add(sum, photo, p, weight) {
   sum[3] += weight;
 }
 
-/** The cutout as it now is, as a PNG file, with the garment's own colours. @param {Picture} picture @returns {Promise<Blob>} */
+/** The current cutout as a PNG file, with the garment's own colours. @param {Picture} picture @returns {Promise<Blob>} */
 export function cutoutOf({ pixels, alpha }) {
   const canvas = new OffscreenCanvas(alpha.width, alpha.height);
   const image = new ImageData(pixels.slice(), alpha.width);
@@ -136,7 +136,7 @@ export function cutoutOf({ pixels, alpha }) {
   return canvas.convertToBlob();
 }
 
-/** The line at which the garment covers one half of a pixel, between the pixels; kept by tiles, since strokes change few. */
+/** The outline at alpha one half, between pixels; cached by tiles, because strokes change few of them. */
 export class Outline {
   /** @type {Map<number, Path2D>} */
   #paths = new Map();
@@ -166,7 +166,7 @@ export class Outline {
   }
 }
 
-/** A line that is seen on any ground: dark below, light above. @param {CanvasRenderingContext2D} drawing @param {Path2D} path @param {number} [scale] of the drawing */
+/** Draw a line that is visible on any background: dark below, light above. @param {CanvasRenderingContext2D} drawing @param {Path2D} path @param {number} [scale] of the drawing */
 export function strokeTwice(drawing, path, scale = 1) {
   for (const [width, color] of [[3, "rgb(0 0 0 / 65%)"], [1.25, "#fff"]]) {
     drawing.lineWidth = (width * devicePixelRatio) / scale;
@@ -206,7 +206,7 @@ function addCell(path, corners, x, y) {
 }
 
 /**
- * Where the model doubts, as colour to be laid over the photo: clear where it is sure, yellow, then red.
+ * The model's doubt as an overlay for the photo: clear where it is sure, then yellow, then red.
  *
  * @param {Blob} blob gray, 255 for the greatest doubt
  */

@@ -4,37 +4,37 @@ import { copyPlane, decodeGray, decodeImage, samePlane, wholeOf } from "../paint
 import { askBlob, askJson } from "../page/server.js";
 
 /**
- * The photo that is worked on: loaded, and painted on in steps.
+ * The photo that is edited: loading it, and painting on it in undoable steps.
  *
  * @import { Plane, Rectangle } from "../painting/plane.js"
  * @import { PlacedItem } from "../page/server.js"
  * @typedef {{item: PlacedItem, photo: OpenPhoto | null}} Entry null: `cut` failed, there is nothing to paint on
  */
 
-/** A photo's pixels, the alpha that is painted, the alpha as the server has it. */
+/** A photo's pixels, the alpha that is edited, and the alpha that the server has. */
 export class OpenPhoto {
   /** @param {PlacedItem} item @param {Uint8ClampedArray} pixels RGBA @param {Plane} alpha */
   constructor(item, pixels, alpha) {
     this.item = item;
     this.pixels = pixels;
-    /** True once what is painted was given to the outbox, until it is painted on. */
+    /** True if the current alpha was given to the outbox. */
     this.isHandedOver = false;
-    /** What the outbox has to send. @type {Plane | null} */
+    /** The alpha that the outbox must send. @type {Plane | null} */
     this.sent = null;
     this.alpha = alpha;
-    /** The alpha as the server has it. */
+    /** The alpha that the server has. */
     this.saved = copyPlane(alpha);
     this.history = new History(alpha);
     /** @type {Promise<Plane> | null} */
     this.first = item.has_alpha ? null : Promise.resolve(copyPlane(alpha));
   }
 
-  /** True if there are strokes that the server has not. */
+  /** True if there are strokes that the server does not have. */
   get isChanged() {
     return !samePlane(this.alpha, this.saved);
   }
 
-  /** Take the server's alpha, and forget all steps. @param {Plane} alpha */
+  /** Replace the alpha by the server's, and drop all steps. @param {Plane} alpha */
   replaceAlpha(alpha) {
     this.alpha = alpha;
     this.saved = copyPlane(alpha);
@@ -65,14 +65,14 @@ export async function fetchAlpha(address) {
   return decodeGray(await askBlob(address));
 }
 
-/** What tools paint on: the open photo's alpha, shown on the stage, kept as steps. Tells its listeners `change` after every step. */
+/** What tools paint on: the open photo's alpha, shown on the stage, with its steps. Dispatches `change` after each step. */
 export class Easel extends EventTarget {
   /** @type {OpenPhoto | null} */
   photo = null;
   /** All zero between strokes. @type {Plane} */
   coverage = { width: 0, height: 0, data: new Uint8Array(0) };
   #isPainting = false;
-  /** Presses that move the edge are one step while nothing comes between them. @type {{step: import("../painting/history.js").Step | null, distance: number}} */
+  /** Successive presses that move the edge are one step. @type {{step: import("../painting/history.js").Step | null, distance: number}} */
   #move = { step: null, distance: 0 };
 
   /** @param {import("./stage.js").Stage} stage @param {import("./controls.js").Settings} settings */
@@ -82,12 +82,12 @@ export class Easel extends EventTarget {
     this.settings = settings;
   }
 
-  /** Wait until no brush is down: until then `settled` must stay as it is. */
+  /** Wait until no stroke is being painted; until then `settled` must not change. */
   async rest() {
     while (this.#isPainting) await new Promise((resolve) => this.addEventListener("rest", resolve, { once: true }));
   }
 
-  /** A brush came down, or went up. @param {boolean} isPainting */
+  /** A stroke began or ended. @param {boolean} isPainting */
   setPainting(isPainting) {
     this.#isPainting = isPainting;
     if (!isPainting) this.dispatchEvent(new Event("rest"));
@@ -110,7 +110,7 @@ export class Easel extends EventTarget {
     return { alpha: this.photo.alpha, settled: this.photo.history.settled };
   }
 
-  /** Make what was painted a step. @param {string} label @param {Rectangle | null} box */
+  /** Make a step of what was painted. @param {string} label @param {Rectangle | null} box */
   commit(label, box) {
     const step = this.photo?.history.commit(label, box) ?? null;
     if (step) this.dispatchEvent(new Event("change"));
@@ -143,11 +143,11 @@ export class Easel extends EventTarget {
   }
 
   /**
-   * Move the whole edge. Presses in a row are one step: each computes the sum of all from where the first began, since
-   * an edge moved eight times by a quarter pixel would be softer than one moved once by two.
+   * Move the whole edge. Successive presses are one step: each moves the original edge by their sum, because an edge
+   * moved eight times by a quarter pixel would be softer than one moved once by two.
    *
    * @param {number} distance pixels; positive: inwards
-   * @returns {string} where the edge is now, in words
+   * @returns {string} the position of the edge, in words
    */
   moveEdge(distance) {
     const { step, distance: before } = this.#move;
@@ -159,7 +159,7 @@ export class Easel extends EventTarget {
     return label;
   }
 
-  /** Take the steps out of the edge. @returns {boolean} false if it has none */
+  /** Smooth jagged parts of the edge. @returns {boolean} false if there are none */
   smoothEdge() {
     return this.replace("Smooth edge", smooth(this.planes.settled)) !== null;
   }

@@ -4,12 +4,12 @@ import { byId } from "../page/page.js";
  * @import { Stage } from "./stage.js"
  */
 
-const WHEEL_ZOOM = 0.0015; // a notch of 120 zooms by a fifth
-const PEN_ERASER = 32; // PointerEvent.buttons of a pen turned over
+const WHEEL_ZOOM = 0.0015; // one notch (120) zooms by a fifth
+const PEN_ERASER = 32; // PointerEvent.buttons for the eraser end of a pen
 
 /**
- * Mouse, pen and fingers on the canvas: what the tool gets to know, and what moves the photo. Space or the middle button
- * pans, the wheel zooms where the pointer is, two fingers do both. Tells its listeners `place` of where the pointer is.
+ * Mouse, pen and touch on the canvas: passes events to the tool, or moves the photo. Space or the middle button pans, the
+ * wheel zooms at the pointer, two fingers do both. Dispatches `place` when the pointer has moved.
  */
 export class Pointer extends EventTarget {
   #isSpaceDown = false;
@@ -41,7 +41,7 @@ export class Pointer extends EventTarget {
     });
     addEventListener("keyup", (event) => event.key === " " && this.#setSpace(false));
     addEventListener("blur", () => this.#setSpace(false));
-    // Alt alone would open the browser's menu and take the next key.
+    // Alt alone would open the browser's menu, which takes the next key.
     for (const kind of ["keydown", "keyup"]) addEventListener(kind, (event) => event.key === "Alt" && event.preventDefault());
   }
 
@@ -124,7 +124,7 @@ export class Pointer extends EventTarget {
   }
 }
 
-/** The brush's circle at the pointer, as large as what it paints. */
+/** The circle at the pointer that shows the size of the brush. */
 export class Cursor {
   #circle = byId("cursor");
   #isRound = false;

@@ -2,7 +2,7 @@ import { garmentIn, unite, wholeOf, within } from "../painting/plane.js";
 import { EDGE_REACH_PX, LOOKS, Outline, PHOTO_LOOK, shade, strokeTwice } from "./looks.js";
 
 /**
- * The canvas: where the photo stands on it, and what is painted once a frame.
+ * The canvas: the photo's position on it, and painting once per frame.
  *
  * @import { Plane, Point, Rectangle, Size } from "../painting/plane.js"
  * @import { OpenPhoto } from "./photo.js"
@@ -13,20 +13,20 @@ import { EDGE_REACH_PX, LOOKS, Outline, PHOTO_LOOK, shade, strokeTwice } from ".
 const LARGEST = 32;
 const SMALLEST = 0.02;
 const MARGIN = 24; // pixels around a photo that fits
-const LOUPE = { radius: 110, scale: 4 }; // of the screen, as seen
-const SQUARES = 4; // from this scale on pixels are squares, below it only at whole ones
+const LOUPE = { radius: 110, scale: 4 }; // radius in CSS pixels
+const SQUARES = 4; // from this scale on, and at smaller integer scales, pixels are drawn as squares
 const LEVELS = 4; // the photo, a half, a quarter, an eighth
 
-/** Where the photo stands on the canvas. All in device pixels: at scale 1 a pixel of the photo is a pixel of the screen. */
+/** The photo's position on the canvas in device pixels: at scale 1 a pixel of the photo is a pixel of the screen. */
 export class Viewport {
   scale = 1;
   left = 0;
   top = 0;
   screen = { width: 1, height: 1 }; // the canvas
   photo = { width: 1, height: 1 };
-  /** Where the garment is, if there is one. @type {Rectangle | null} */
+  /** The garment's box, if there is one. @type {Rectangle | null} */
   garment = null;
-  /** What follows the size of the window, until somebody zooms or moves. @type {"garment" | "photo" | ""} */
+  /** What is fitted to the window, until the user zooms or moves the photo. @type {"garment" | "photo" | ""} */
   fits = "garment";
   /** What is fitted when the next photo is opened. @type {"garment" | "photo"} */
   habit = "garment";
@@ -38,7 +38,7 @@ export class Viewport {
     else this.#place(this.scale, middle, middleOf(screen));
   }
 
-  /** The whole photo, or the garment. @param {"garment" | "photo"} what */
+  /** Fit the whole photo or the garment. @param {"garment" | "photo"} what */
   fit(what) {
     const { screen, photo, garment } = this;
     const box = (what === "garment" && garment) || wholeOf(photo);
@@ -76,7 +76,7 @@ export class Viewport {
     this.top = this.#inReach(anchor.y - point.y * scale, this.photo.height, this.screen.height);
   }
 
-  /** Whole pixels, and a part of the photo always in sight. @param {number} start @param {number} length @param {number} room */
+  /** Round to whole pixels, and keep a part of the photo in sight. @param {number} start @param {number} length @param {number} room */
   #inReach(start, length, room) {
     const least = Math.min(room, length * this.scale) / 4;
     return Math.round(Math.min(room - least, Math.max(least - length * this.scale, start)));
@@ -88,15 +88,15 @@ function middleOf({ width, height }) {
 }
 
 /**
- * A picture with smaller copies of itself, kept up where it changes: small views are smooth, and a stroke seen from
- * afar costs no more than one seen at 100 %.
+ * A picture with smaller copies of itself, updated where it changes, so that small views are smooth, and painting in
+ * them costs no more than at 100 %.
  */
 export class Pyramid {
   pixels = new ImageData(1, 1);
   levels = Array.from({ length: LEVELS }, () => new OffscreenCanvas(1, 1));
   drawings = this.levels.map((level) => level.getContext("2d", { alpha: false }));
 
-  /** Let it hold a picture of this size. @param {Size} size */
+  /** Prepare for a picture of this size. @param {Size} size */
   resize({ width, height }) {
     if (this.pixels.width === width && this.pixels.height === height) return;
     this.pixels = new ImageData(width, height);
@@ -107,13 +107,13 @@ export class Pyramid {
     });
   }
 
-  /** Bring `pixels` into the canvases. @param {Rectangle} [box] what changed in them; all, if none is given */
+  /** Copy `pixels` to the canvases. @param {Rectangle} [box] what changed in them; all, if none is given */
   update(box = wholeOf(this.pixels)) {
     this.drawings[0].putImageData(this.pixels, 0, 0, box.x0, box.y0, box.x1 - box.x0, box.y1 - box.y0);
     let { x0, y0, x1, y1 } = box;
     for (let k = 1; k < LEVELS; k++) {
       const [from, to] = [this.levels[k - 1], this.levels[k]];
-      // Whole pixels of the smaller copy, which are pairs of the larger one.
+      // Aligned with pixels of the smaller copy, each of which is a pair of the larger one.
       [x0, y0] = [Math.floor(x0 / 2), Math.floor(y0 / 2)];
       [x1, y1] = [Math.min(to.width, Math.ceil(x1 / 2)), Math.min(to.height, Math.ceil(y1 / 2))];
       const width = Math.min(2 * x1, from.width) - 2 * x0;
@@ -125,14 +125,14 @@ export class Pyramid {
   /** @param {CanvasRenderingContext2D} drawing clipped to what is to be drawn @param {View} view */
   draw(drawing, { scale, left, top }) {
     const k = Math.min(LEVELS - 1, Math.max(0, Math.floor(Math.log2(1 / scale) + 0.01)));
-    drawing.imageSmoothingEnabled = scale < 1 || (scale < SQUARES && !Number.isInteger(scale)); // uneven pixels would look like steps of the edge
+    drawing.imageSmoothingEnabled = scale < 1 || (scale < SQUARES && !Number.isInteger(scale)); // pixels of uneven size would look like a jagged edge
     drawing.setTransform(scale * 2 ** k, 0, 0, scale * 2 ** k, left, top);
     drawing.drawImage(this.levels[k], 0, 0);
     drawing.resetTransform();
   }
 }
 
-/** Paints what changed, once a frame. */
+/** Paints what changed, once per frame. */
 export class Stage {
   viewport = new Viewport();
   now = new Pyramid();
@@ -142,9 +142,9 @@ export class Stage {
   split = null;
   /** @type {OffscreenCanvas | null} */
   heat = null;
-  /** Drawn last, over everything: a tool's own lines. @type {(drawing: CanvasRenderingContext2D) => void} */
+  /** Draws a tool's own lines last, over everything else. @type {(drawing: CanvasRenderingContext2D) => void} */
   overlay = () => undefined;
-  /** Called when the photo was moved or zoomed, or the canvas is another. @type {() => void} */
+  /** Called when the photo was moved or zoomed, or the canvas has changed. @type {() => void} */
   onview = () => undefined;
   /** Pixels of the photo whose alpha changed. @type {Rectangle | null} */
   #changed = null;
@@ -154,7 +154,7 @@ export class Stage {
   #hasLoupe = false;
   /** Where the pointer is on the canvas. @type {Point | null} */
   spot = null;
-  /** The look, with this photo's ground. */
+  /** The look, with the background colour for this photo. */
   #shown = this.look;
   #outline = null;
 
@@ -174,7 +174,7 @@ export class Stage {
     return this.#hasLoupe;
   }
 
-  /** Pixels of the screen for one of the photo, where the pointer is. */
+  /** Device pixels per pixel of the photo at the pointer. */
   get scaleAtPointer() {
     const { scale } = this.viewport;
     return this.#hasLoupe ? Math.max(LOUPE.scale * devicePixelRatio, 2 * scale) : scale;
@@ -189,7 +189,7 @@ export class Stage {
     return within({ x0: x, y0: y, x1: x, y1: y }, this.canvas, (LOUPE.radius + 3) * devicePixelRatio);
   }
 
-  /** Give the canvas as many pixels as the screen has there. @param {ResizeObserverEntry} entry */
+  /** Set the canvas's size to its size in device pixels. @param {ResizeObserverEntry} entry */
   #resize({ devicePixelContentBoxSize: sizes, contentRect }) {
     this.canvas.width = sizes?.[0]?.inlineSize ?? Math.round(contentRect.width * devicePixelRatio);
     this.canvas.height = sizes?.[0]?.blockSize ?? Math.round(contentRect.height * devicePixelRatio);
@@ -197,7 +197,7 @@ export class Stage {
     this.viewChanged();
   }
 
-  /** Show a photo, or nothing. One that is shown already, but has another alpha, stays where it is. @param {OpenPhoto | null} photo */
+  /** Show a photo, or nothing. A photo that is already shown and has a new alpha keeps its position. @param {OpenPhoto | null} photo */
   show(photo) {
     const isOther = photo !== this.photo;
     this.photo = photo;
@@ -308,7 +308,7 @@ export class Stage {
     drawing.restore();
   }
 
-  /** Tell the page, its tests and benchmarks which photo is on the screen. */
+  /** Mark in the page, for tests and benchmarks, which photo is shown. */
   #tellWhatIsSeen() {
     const id = String(this.photo?.item.id ?? "");
     if (this.canvas.dataset.photo === id) return;
@@ -325,7 +325,7 @@ export class Stage {
     this.earlier.update();
   }
 
-  /** Draw in a rectangle only, from now on, and on the surround's gray. @param {Rectangle} box */
+  /** Clip drawing to a rectangle, and fill it with the surrounding gray. @param {Rectangle} box */
   #clear(box) {
     const { drawing } = this;
     drawing.beginPath();

@@ -6,11 +6,11 @@ import { fillArea, Stroke } from "../painting/stroke.js";
 import { strokeTwice } from "./looks.js";
 
 /**
- * The tools, one of which is in the hand.
+ * The tools, one of which is selected.
  *
  * @import { Easel } from "./photo.js"
  * @import { Plane, Point, Rectangle } from "../painting/plane.js"
- * @typedef {{photo: import("./photo.js").OpenPhoto, box: Rectangle, path: Touch[], hint: string}} Job a stroke that the server works on
+ * @typedef {{photo: import("./photo.js").OpenPhoto, box: Rectangle, path: Touch[], hint: string}} Job a stroke that the server processes
  *
  * @typedef {object} Touch a point of a pointer's path, in pixels of the photo
  * @property {number} x
@@ -20,26 +20,26 @@ import { strokeTwice } from "./looks.js";
  * @property {boolean} alt the opposite: erase instead of paint; a pen turned over does the same
  */
 
-const CLOSE_PX = 9; // on the screen: a click this near to the first corner closes a polygon
+const CLOSE_PX = 9; // a click this close to the first corner, in screen pixels, closes a polygon
 const LONGEST_PX = 2048; // the server's limit for a side of a smart stroke
 const SMART_HARDNESS = 0.5;
 
 /**
- * What every tool can be asked; one that does not care leaves it as it is here. The pointer came down: `begin`; moved, down:
- * `move`, with all its places since the last call; moved, up: `hover`; went up: `end`. By key: `cancel` gives up what is not
- * finished, `close` finishes a line, `stepBack` takes its last point back (false: there is none). `draw` shows what is not
- * finished, in pixels of the canvas.
+ * The interface of all tools, with methods that do nothing. `begin`: the pointer was pressed; `move`: it moved while pressed,
+ * with all its positions since the last call; `hover`: it moved otherwise; `end`: it was released. By key, `cancel` drops what
+ * is unfinished, `close` finishes a line, `stepBack` removes its last point (false: there is none). `draw` shows what is
+ * unfinished, in pixels of the canvas.
  */
 export class Tool {
   isRound = false; // the cursor is the brush's circle
 
-  /** @param {Easel} easel @param {string} hint shown while the tool is in the hand */
+  /** @param {Easel} easel @param {string} hint shown while the tool is selected */
   constructor(easel, hint) {
     this.easel = easel;
     this.hint = hint;
   }
 
-  /** True while a stroke or a line is not finished. */
+  /** True while a stroke or a line is unfinished. */
   get isBusy() {
     return false;
   }
@@ -56,7 +56,7 @@ export class Tool {
   draw() {}
 }
 
-/** Paints garment, or takes it away. Pen pressure sets the size, Shift draws a straight line from where the last stroke ended. */
+/** Paints garment or erases it. Pen pressure sets the size; Shift draws a straight line from the end of the last stroke. */
 class BrushTool extends Tool {
   isRound = true;
   stroke = null;
@@ -114,7 +114,7 @@ class BrushTool extends Tool {
   }
 }
 
-/** Without the points that a brush of this size would not show: a pen tells of hundreds a second. @param {Touch[]} touches @param {number} size pixels */
+/** Drop points that make no difference for a brush of this size, because a pen sends hundreds per second. @param {Touch[]} touches @param {number} size pixels */
 function thinned(touches, size) {
   let last = touches[0];
   return touches.filter((touch, k) => {
@@ -124,7 +124,7 @@ function thinned(touches, size) {
   });
 }
 
-/** A stroke over an edge, inside which the model draws the edge anew. Shift: what it covers is garment; Alt: it is not. */
+/** A stroke over an edge, in which the model draws the edge again. Shift: it covers garment; Alt: it covers background. */
 class SmartTool extends Tool {
   isRound = true;
   stroke = null;
@@ -181,7 +181,7 @@ class SmartTool extends Tool {
     }
   }
 
-  /** Pixels that were painted over meanwhile stay as they were painted. @param {Rectangle} box @param {Plane} coverage @param {Plane} sent @param {Plane} answer */
+  /** Apply the server's answer, except to pixels that were painted on meanwhile. @param {Rectangle} box @param {Plane} coverage @param {Plane} sent @param {Plane} answer */
   #lay(box, coverage, sent, answer) {
     const { alpha } = this.easel.planes;
     for (let y = box.y0, k = 0; y < box.y1; y++) {
@@ -267,7 +267,7 @@ class LassoTool extends Tool {
     const { viewport } = this.easel.stage;
     const corners = points.map((point) => viewport.toScreen(point));
     strokeTwice(drawing, lineThrough(corners));
-    drawing.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]); // what is only planned
+    drawing.setLineDash([4 * devicePixelRatio, 4 * devicePixelRatio]); // dashed, because it is not applied yet
     strokeTwice(drawing, lineThrough([corners.at(-1), corners[0]]));
     drawing.setLineDash([]);
   }
@@ -280,7 +280,7 @@ function lineThrough(points) {
   return path;
 }
 
-/** Straight lines from click to click. Enter, or a click on the first corner, closes; Alt held at the first click takes away. */
+/** Straight lines from click to click. Enter or a click on the first corner closes; Alt at the first click erases. */
 class PolygonTool extends LassoTool {
   /** @type {Touch | null} */
   next = null;
@@ -288,7 +288,7 @@ class PolygonTool extends LassoTool {
   begin(touch) {
     const { points } = this;
     if (!points.length) this.subtract = touch.alt;
-    // The second press of a double click closes too: it comes where the last corner is.
+    // The second press of a double click also closes, because it is at the last corner.
     if (points.length > 2 && [points[0], points.at(-1)].some((corner) => this.#isNear(touch, corner))) return this.close();
     points.push(touch);
     this.easel.stage.redraw();
@@ -359,7 +359,7 @@ class ClickTool extends Tool {
   }
 }
 
-/** All tools. Tells its listeners `choose` when another is taken into the hand. */
+/** All tools. Dispatches `choose` when another one is selected. */
 export class Toolbox extends EventTarget {
   name = "brush";
 

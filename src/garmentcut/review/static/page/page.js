@@ -1,6 +1,6 @@
-/** What both pages are made of: elements, words, messages, keys and the help that lists them. */
+/** What both pages share: elements, names, messages, shortcuts, and the help that lists them. */
 
-/** The element with an id; a page without it is a mistake in its template. @returns {any} */
+/** The element with an id, which the page's template must have. @returns {any} */
 export function byId(id) {
   const found = document.getElementById(id);
   if (!found) throw new Error(`the page has no #${id}`);
@@ -20,12 +20,12 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** What the server wrote into the page for its script. @param {string} id of a `<script type="application/json">` */
+/** The data that the server put into the page for its script. @param {string} id of a `<script type="application/json">` */
 export function dataOf(id) {
   return JSON.parse(byId(id).textContent ?? "null");
 }
 
-/** States of a photo, in the order of the page, and what they are called. @type {Record<string, string>} */
+/** States of a photo, in the order of the page, and their names. @type {Record<string, string>} */
 export const STATES = { open: "Open", accepted: "Accepted", corrected: "Corrected", rejected: "Rejected", failed: "Failed" };
 /** Verdicts of the model. @type {Record<string, string>} */
 export const VERDICTS = { review: "Please check", accept: "Model is sure", "": "" };
@@ -44,7 +44,7 @@ const SHOWN_MS = 5000;
 /** @type {ReturnType<typeof setTimeout> | undefined} */
 let timer;
 
-/** Show a message for some seconds, or if it is urgent until the next one, and read it to those who do not see the screen. */
+/** Show a message for some seconds or, if it is urgent, until the next one; screen readers read it. */
 export function announce(text, { urgent = false, link } = {}) {
   const place = byId("message");
   place.replaceChildren(text, ...(link ? [" ", element("a", { href: link.href }, link.text)] : []));
@@ -65,7 +65,7 @@ export function announce(text, { urgent = false, link } = {}) {
 /**
  * How a key press is written in a table of shortcuts: `a`, `Shift+Z`, `Ctrl+z`, `[`, `Shift+[`, `ArrowLeft`, `?`.
  *
- * Brackets are taken by their place on the keyboard too: on many keyboards they need a second key.
+ * Brackets are also recognised by their position, because many keyboards need a second key for them.
  */
 function nameOf({ code, key, shiftKey, ctrlKey, metaKey }) {
   const bracket = { BracketLeft: "[", BracketRight: "]" }[code];
@@ -83,7 +83,7 @@ function ownsKey({ key, target }) {
   return key.startsWith("Arrow") && target.matches("input");
 }
 
-/** Run commands by key and by button, and write them into the help. @param {Commands} groups @param {Record<string, () => void>} [others] that only buttons have */
+/** Run commands by key and by button, and list them in the help. @param {Commands} groups @param {Record<string, () => void>} [others] that only buttons have */
 export function listen(groups, others = {}) {
   const dialog = byId("help");
   const commands = Object.values(groups).flatMap(Object.entries);

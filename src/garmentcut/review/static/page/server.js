@@ -1,10 +1,10 @@
 import { byId } from "./page.js";
 
-/** Requests to the server, asked again until it answers. */
+/** Requests to the server, repeated until it answers. */
 
-/** The server refused, and says why in words that can be shown. */
+/** The server refused a request; the message can be shown. */
 export class Refusal extends Error {
-  /** @param {number} status of HTTP @param {string} message @param {Item | null} item the photo as it now is, where another version was in the way */
+  /** @param {number} status of HTTP @param {string} message @param {Item | null} item the current photo, if the request was based on an old version */
   constructor(status, message, item) {
     super(message);
     this.status = status;
@@ -16,7 +16,7 @@ export class Refusal extends Error {
 class Unreachable extends Error {}
 
 /**
- * One photo of the batch; docs/review-api.md says what each means.
+ * One photo of the batch; docs/review-api.md explains the fields.
  *
  * @typedef {"open" | "accepted" | "corrected" | "rejected" | "failed"} State
  * @typedef {{page: string, thumbnail: string, photo: string, alpha: string | null, predicted: string | null, heat: string | null}} Urls
@@ -34,9 +34,9 @@ const POLL_MS = 2000;
 const WAITS_MS = [500, 1000, 2000, 3000, 5000];
 const PERSON_KEY = "garmentcut-person";
 
-let waiting = 0; // requests that have had no answer yet
+let waiting = 0; // number of requests without an answer
 
-/** Who works here; empty if nobody said so. */
+/** Name of the person; empty if not given. */
 export function person() {
   return localStorage.getItem(PERSON_KEY) ?? "";
 }
@@ -56,19 +56,19 @@ export function askBlob(path) {
   return insist(path, (answer) => answer.blob());
 }
 
-/** Ask every two seconds what changed, while the page is seen: what `cut` writes, what others decide. @param {number} revision up to which the page knows everything @param {(change: Change) => void} tell */
+/** While the page is visible, ask every two seconds what changed, by `cut` or by others. @param {number} revision that the page is up to date with @param {(change: Change) => void} tell */
 export async function watchChanges(revision, tell) {
   for (;;) {
     await new Promise((resolve) => setTimeout(resolve, POLL_MS));
     if (document.hidden) continue;
-    const change = await askJson(`/api/changes?since=${revision}`).catch(() => null); // a refusal once, say 500, may not come again
+    const change = await askJson(`/api/changes?since=${revision}`).catch(() => null); // an error, such as 500, may be temporary
     if (!change) continue;
     revision = change.revision;
     tell(change);
   }
 }
 
-/** Ask the server once. @throws {Refusal | Unreachable} */
+/** Send a request once. @throws {Refusal | Unreachable} */
 async function ask(path, read, { method = "GET", json, png } = {}) {
   const headers = {};
   if (method !== "GET") headers["X-Garmentcut-Token"] = document.querySelector("meta[name=garmentcut-token]")?.getAttribute("content") ?? "";
@@ -89,7 +89,7 @@ async function ask(path, read, { method = "GET", json, png } = {}) {
   });
 }
 
-/** Ask until the server answers; a banner says so meanwhile. */
+/** Repeat a request until the server answers; a banner is shown meanwhile. */
 async function insist(...request) {
   let failures = 0;
   try {
@@ -107,13 +107,13 @@ async function insist(...request) {
   }
 }
 
-/** @param {1 | -1} more requests that wait for the server to come back */
+/** @param {1 | -1} more change in the number of requests that wait for the server */
 function tellWaiting(more) {
   waiting += more;
   byId("connection").hidden = waiting === 0;
 }
 
-/** Wait, or until the browser says it is online again, or somebody presses "try now". */
+/** Wait for some time, or until the browser is online again or the user presses "try now". */
 function pause(time_ms) {
   return new Promise((resolve) => {
     setTimeout(resolve, time_ms);

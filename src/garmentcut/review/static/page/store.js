@@ -3,8 +3,8 @@ import { putTile, tilesOfDifference } from "../painting/history.js";
 import { askBlob, askJson, Refusal } from "./server.js";
 
 /**
- * What this browser keeps so that nothing is lost, in two stores of IndexedDB: `drafts` (strokes that no server has) and
- * `outbox` (decisions that have not arrived). Keys begin with the batch: one address may serve another batch tomorrow.
+ * What this browser stores so that nothing is lost, in two IndexedDB stores: `drafts` (strokes that the server does not
+ * have) and `outbox` (unsent decisions). Keys begin with the batch, because an address may serve another batch later.
  *
  * @import { Item } from "./server.js"
  * @import { Plane } from "../painting/plane.js"
@@ -21,7 +21,7 @@ let opening = null;
 /** @type {Promise<string> | null} */
 let naming = null;
 
-/** What `work` asks of a store, once it is on the disk. @param {StoreName} name @param {(store: IDBObjectStore) => IDBRequest} work @param {IDBTransactionMode} [mode] */
+/** The result of a request to a store, after its transaction is committed. @param {StoreName} name @param {(store: IDBObjectStore) => IDBRequest} work @param {IDBTransactionMode} [mode] */
 async function run(name, work, mode = "readwrite") {
   opening ??= new Promise((resolve, reject) => {
     const request = indexedDB.open(DATABASE, 1);
@@ -48,7 +48,7 @@ function getAll(store, ...parts) {
   return run(store, (opened) => opened.getAll(IDBKeyRange.bound(keyOf(...parts, ""), keyOf(...parts, "\uffff"))), "readonly");
 }
 
-/** This tab's own name: the same after a reload, another in a copy of the tab. @returns {Promise<string>} */
+/** This tab's name, which survives a reload; a duplicated tab gets a new one. @returns {Promise<string>} */
 function tabName() {
   return (naming ??= claim(sessionStorage.getItem(TAB_KEY)));
 }
@@ -66,27 +66,27 @@ function claim(name) {
   });
 }
 
-/** True if a tab of that name is open. Where the browser cannot tell (plain http from another machine): false. */
+/** True if a tab with this name is open; false if the browser cannot tell (plain http from another machine). */
 async function isAlive(name) {
   return navigator.locks ? navigator.locks.request(TAB_LOCK + name, { ifAvailable: true }, async (lock) => lock === null) : false;
 }
 
 /**
- * Strokes that no server has yet, kept after each of them: a reload or a crash loses none. Each tab has its own; those
- * of a tab that is gone are taken over by the next that opens the photo.
+ * Strokes that the server does not have yet, stored after each one, so that a reload or crash loses none. Each tab has its
+ * own; drafts of a closed tab are taken over by the next tab that opens the photo.
  *
  * @typedef {object} Draft
  * @property {number} id of the photo
  * @property {string} tab
- * @property {number} version of the photo on which it was painted
+ * @property {number} version of the photo that it is based on
  * @property {number} width
  * @property {number} height
  * @property {import("../painting/history.js").Tile[]} tiles
- * @property {number} seconds hands-on time not yet stored
+ * @property {number} seconds working time that is not stored yet
  * @property {number} kept_ms when, by this machine's clock
  */
 
-/** Keep what is painted; forget the draft if all of it is saved. @param {import("../editor/photo.js").OpenPhoto} photo @param {number} seconds */
+/** Store what is painted; drop the draft if all of it is saved. @param {import("../editor/photo.js").OpenPhoto} photo @param {number} seconds */
 export async function keepDraft({ item: { id, version }, alpha, saved }, seconds) {
   const tiles = tilesOfDifference(alpha, saved);
   if (!tiles.length) return dropDraft(id);
@@ -96,19 +96,19 @@ export async function keepDraft({ item: { id, version }, alpha, saved }, seconds
   return run("drafts", (store) => store.put(draft, keyOf(id, tab)));
 }
 
-/** @param {number} id @param {string} [tab] this one, if none is named */
+/** @param {number} id @param {string} [tab] by default this tab */
 export async function dropDraft(id, tab) {
   const key = keyOf(id, tab ?? (await tabName()));
   return run("drafts", (store) => store.delete(key));
 }
 
-/** Forget this tab's draft of a photo that was left, if it is no younger than what the server has got. @param {number} id @param {number} posted_ms */
+/** Drop this tab's draft of a closed photo if it is not newer than what the server received. @param {number} id @param {number} posted_ms */
 export async function dropSentDraft(id, posted_ms) {
   const own = await tabName();
   for (const draft of await getAll("drafts", id)) if (draft.tab === own && draft.kept_ms <= posted_ms) await dropDraft(id);
 }
 
-/** The draft of a photo, this tab's own or one whose tab is gone. @param {import("../editor/photo.js").OpenPhoto} photo @returns {Promise<Draft | null>} */
+/** The draft of a photo, from this tab or from a closed one. @param {import("../editor/photo.js").OpenPhoto} photo @returns {Promise<Draft | null>} */
 export async function findDraft({ item, alpha }) {
   const own = await tabName();
   /** @type {Draft[]} */
@@ -119,7 +119,7 @@ export async function findDraft({ item, alpha }) {
   return null;
 }
 
-/** An alpha with a draft's tiles laid over it. @param {Plane} alpha @param {Draft} draft @returns {Plane} */
+/** An alpha with a draft's tiles applied. @param {Plane} alpha @param {Draft} draft @returns {Plane} */
 export function withDraft(alpha, draft) {
   const plane = copyPlane(alpha);
   for (const tile of draft.tiles) putTile(plane, tile);
@@ -127,15 +127,15 @@ export function withDraft(alpha, draft) {
 }
 
 /**
- * What is to be stored about a photo.
+ * A change of a photo for the server to store.
  *
  * @typedef {object} Letter
  * @property {number} id of the photo
  * @property {number} version it is based on
  * @property {"accept" | "reject" | "reopen" | "draft" | "note"} action
- * @property {Blob} [png] the alpha, for `draft`, and for `accept` where it was corrected
+ * @property {Blob} [png] the alpha, for `draft`, and for `accept` if it was corrected
  * @property {string} [note]
- * @property {number} [seconds] hands-on time
+ * @property {number} [seconds] working time
  * @property {number} [posted_ms] when, by this machine's clock
  * @property {string} [key] in the store
  *
@@ -143,8 +143,8 @@ export function withDraft(alpha, draft) {
  */
 
 /**
- * Decisions on their way to the server: kept in the browser until the server has them, sent one after the other, through
- * lost connections, reloads and crashes. Tells its listeners `sent`, `stale` and `refused` (detail: News).
+ * Sends decisions to the server one after another. They are stored in the browser until the server has them, in spite of
+ * lost connections, reloads and crashes. Dispatches `sent`, `stale` and `refused` (detail: News).
  */
 export class Outbox extends EventTarget {
   /** @type {Letter[]} */
@@ -152,16 +152,16 @@ export class Outbox extends EventTarget {
   #work = Promise.resolve();
   #number = 0;
 
-  /** Send what an earlier page could not. */
+  /** Send what an earlier page could not send. */
   async resume() {
     for (const letter of await getAll("outbox")) this.#enqueue(letter);
   }
 
   /**
-   * Keep and send.
+   * Store and send a letter.
    *
    * @param {Promise<Blob>} [png] the alpha, while it is still being encoded
-   * @returns {Promise<void>} the browser has it: the page may be left
+   * @returns {Promise<void>} resolves when the browser has stored it, so that the page may be left
    */
   post(content, png) {
     const posted_ms = Date.now();
@@ -174,17 +174,17 @@ export class Outbox extends EventTarget {
     return kept.then(() => undefined, () => undefined);
   }
 
-  /** True if something about a photo is on its way. @param {number} id */
+  /** True if something about a photo is being sent. @param {number} id */
   has(id) {
     return this.waiting.some((letter) => letter.id === id);
   }
 
-  /** Wait until nothing is on its way about a photo. @param {number} id */
+  /** Wait until nothing about a photo is being sent. @param {number} id */
   async settled(id) {
     if (this.has(id)) await this.#work;
   }
 
-  /** Listen to what became of letters. @param {"sent" | "stale" | "refused"} kind @param {(news: News) => void} hear */
+  /** Listen for the results of letters. @param {"sent" | "stale" | "refused"} kind @param {(news: News) => void} hear */
   on(kind, hear) {
     this.addEventListener(kind, (event) => hear(event.detail));
   }
@@ -201,11 +201,11 @@ export class Outbox extends EventTarget {
     });
   }
 
-  /** @param {Letter} letter @param {boolean} isKept in the store; a browser that keeps nothing still sends */
+  /** @param {Letter} letter @param {boolean} isKept whether it is in the store; browsers that cannot store still send */
   async #deliver(letter, isKept) {
     if (isKept && !(await run("outbox", (store) => store.get(letter.key), "readonly"))) return; // another tab has sent it
     const { kind, ...news } = await send(letter);
-    if (kind === "sent") for (const later of this.waiting) if (later.id === letter.id) later.version = news.item.version; // it is my own change
+    if (kind === "sent") for (const later of this.waiting) if (later.id === letter.id) later.version = news.item.version; // the new version is this page's own change
     await run("outbox", (store) => store.delete(letter.key)).catch(() => undefined);
     this.#tell(kind, { letter, ...news });
   }
@@ -236,7 +236,7 @@ function requestOf({ id, version, action, png, note, seconds = 0 }) {
   return [`${address}/decision`, { method: "POST", json: { version, action, note, seconds } }];
 }
 
-/** True if the version in the way is this very letter: it was stored, only the answer got lost. @param {Letter} letter @param {Item} item as it now is */
+/** True if the conflicting version is this letter's own: it was stored, but the response was lost. @param {Letter} letter @param {Item} item the current one */
 async function hasArrived(letter, item) {
   if (item.version !== letter.version + 1) return false;
   if (letter.action === "note") return item.note === letter.note;

@@ -1,19 +1,19 @@
 import { copyPlane } from "./plane.js";
 
 /**
- * Changes of a whole alpha: its edge moved or smoothed, a hole filled, all components but one removed. None changes the plane it is given.
+ * Edits of a whole alpha: moving or smoothing its edge, filling a hole, keeping one component. They do not modify their argument.
  *
  * @import { Plane } from "./plane.js"
  */
 
-// Sixteen directions: an edge at the worst angle between two of them moves 2 % less than asked.
+// Sixteen directions: an edge at the worst angle between two of them moves 2 % less than requested.
 const DIRECTIONS = Array.from({ length: 16 }, (_, k) => ({ x: Math.cos((k * Math.PI) / 8), y: Math.sin((k * Math.PI) / 8) }));
 
 /**
- * Move the garment's edge inwards, or outwards, keeping how soft it is.
+ * Move the garment's edge inwards or outwards without changing its softness.
  *
- * The lowest (outwards: highest) of the alphas that stand `distance` away in sixteen directions, each interpolated:
- * a grey-scale erosion by a circle whose radius may be a fraction of a pixel. Longer ways are walked pixel by pixel.
+ * Takes the lowest (outwards: highest) of the interpolated alphas `distance` away in sixteen directions: a grey-scale
+ * erosion by a circle whose radius may be a fraction of a pixel. Larger distances are done in steps of one pixel.
  *
  * @param {number} distance pixels; negative: outwards
  */
@@ -39,7 +39,7 @@ function chokeStep(plane, reach, inwards) {
   return result;
 }
 
-/** Pixels that differ from a corner or a middle of the window around them: few do. @param {Plane} plane @param {number} reach pixels */
+/** Pixels that differ from a corner or a side's middle of the window around them, which are few. @param {Plane} plane @param {number} reach pixels */
 function unevenIn({ width, height, data }, reach) {
   const found = new Uint32Array(data.length);
   let count = 0;
@@ -60,7 +60,7 @@ function unevenIn({ width, height, data }, reach) {
   return found.subarray(0, count);
 }
 
-/** Alpha between four pixels; beyond the frame the border goes on. @param {Plane} plane @param {number} x @param {number} y */
+/** Alpha interpolated between four pixels; the border is repeated outside the frame. @param {Plane} plane @param {number} x @param {number} y */
 function interpolate({ width, height, data }, x, y) {
   const left = Math.floor(x);
   const top = Math.floor(y);
@@ -75,11 +75,11 @@ function interpolate({ width, height, data }, x, y) {
 
 const WEIGHTS = [1, 6, 15, 20, 15, 6, 1]; // binomial, of 64: a Gaussian of sigma 1.22 px
 const REACH = 3;
-const STEEPEN = 2; // makes a blurred edge about as sharp as it was
+const STEEPEN = 2; // makes a blurred edge about as sharp as before
 
 /**
- * Take the steps out of an edge: blur, then steepen around one half. Only where both garment and background are within
- * three pixels: sheer cloth, which is neither, stays as it is.
+ * Smooth jagged edges: blur, then steepen around one half. Only where both garment and background are within three pixels,
+ * so that sheer cloth, which is neither, is not changed.
  */
 export function smooth(plane) {
   const result = copyPlane(plane);
@@ -90,7 +90,7 @@ export function smooth(plane) {
   return result;
 }
 
-/** The weighted mean around a pixel; beyond the frame the border goes on. @param {Plane} plane @param {number} x @param {number} y @returns {number | null} null: no edge is near */
+/** The weighted mean around a pixel; the border is repeated outside the frame. @param {Plane} plane @param {number} x @param {number} y @returns {number | null} null: no edge is near */
 function edgeMean({ width, height, data }, x, y) {
   let [low, high, sum] = [255, 0, 0];
   for (let dy = -REACH; dy <= REACH; dy++) {
@@ -111,9 +111,9 @@ const LONGEST_END_PX = 24;
 const OPAQUE = 250;
 
 /**
- * Fill the hole at a pixel, its soft edge too, and its soft ends: a slit that grows so narrow that it only dims the cloth.
+ * Fill the hole at a pixel with its soft edge, and with soft ends where a slit is so narrow that it only dims the cloth.
  *
- * @returns {Plane | string} or why not: the pixel is no hole, or the hole reaches the frame's border
+ * @returns {Plane | string} the new alpha, or why not: the pixel is not in a hole, or the hole reaches the frame's border
  */
 export function fillHole(plane, x, y) {
   const { width, height, data } = plane;
@@ -131,7 +131,7 @@ export function fillHole(plane, x, y) {
       inside.push(j);
     }
   }
-  // The edge climbs towards the garment; going uphill only, it does not leak along another edge. Between opaque cloth it goes on.
+  // Alpha rises towards the garment; filling only uphill does not leak along other edges. Between opaque cloth it continues.
   for (let step = 0, front = inside; step < LONGEST_END_PX && front.length; step++) {
     const next = [];
     for (const i of front) {
@@ -160,10 +160,10 @@ const OTHERS = 1;
 const KEPT = 2;
 
 /**
- * Keep the connected component at a pixel; all others go, each with its own soft edge. Soft pixels belong to the nearest
- * component through which they hang together; those that hang on none go.
+ * Keep the connected component at a pixel, and remove all others with their soft edges. Soft pixels belong to the nearest
+ * component that they are connected to; those connected to none are removed.
  *
- * @returns {Plane | string} or why not: there is no garment at the pixel
+ * @returns {Plane | string} the new alpha, or why not: there is no garment at the pixel
  */
 export function keepComponent(plane, x, y) {
   const { width, height, data } = plane;
@@ -173,7 +173,7 @@ export function keepComponent(plane, x, y) {
   const queue = new Uint32Array(data.length);
   let size = 0;
   const own = (i, mark) => ((owner[i] = mark), (queue[size++] = i));
-  /** Give the neighbours of all that is queued, where nobody owns them, its mark, one pixel at a time. */
+  /** Flood fill: give the unmarked neighbours of all queued pixels their marks, one pixel at a time. */
   const spread = (lowest) => {
     for (let read = 0; read < size; read++) {
       const i = queue[read];

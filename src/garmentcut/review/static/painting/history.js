@@ -1,8 +1,8 @@
 import { copyBox, copyPlane, cropPlane, samePlane, unite, wholeOf } from "./plane.js";
 
 /**
- * Undo and redo without limit, by tiles: squares of 64 pixels in which changes are kept. A packed tile of garment edge
- * takes about 600 bytes instead of 4096, one of nothing but garment or background takes 64.
+ * Unlimited undo and redo by tiles, squares of 64 x 64 pixels. A packed tile with garment edge takes about 600 bytes instead
+ * of 4096, a tile of only garment or only background takes 64.
  *
  * @import { Plane, Rectangle } from "./plane.js"
  * @typedef {{index: number, packed: Uint8Array}} Tile
@@ -12,7 +12,7 @@ import { copyBox, copyPlane, cropPlane, samePlane, unite, wholeOf } from "./plan
 const TILE = 64;
 const LONGEST = 128; // bytes of a run
 
-/** Each step holds the packed tiles it replaced. Tools write into `plane`, read what stood there before from `settled`, and end with `commit`. */
+/** Each step holds the packed tiles that it replaced. Tools write to `plane`, read earlier values from `settled`, and call `commit`. */
 export class History {
   constructor(plane) {
     this.plane = plane;
@@ -25,7 +25,7 @@ export class History {
   }
 
   /**
-   * Make what was painted into a step.
+   * Make a step of what was painted.
    *
    * @param {string} label what was done, for the message after undo
    * @param {Rectangle | null} box where
@@ -65,7 +65,7 @@ export class History {
     return { label: step.label, box: boxes.reduce(unite, null) };
   }
 
-  /** Pack what a tile held before, and settle what it holds now. @param {number} index @returns {Tile} */
+  /** Pack a tile's old contents, and copy the new ones to `settled`. @param {number} index @returns {Tile} */
   #keep(index) {
     const box = boxOfTile(this.plane, index);
     const packed = pack(cropPlane(this.settled, box).data);
@@ -82,7 +82,7 @@ export function putTile(plane, { index, packed }) {
   for (let y = box.y0, k = 0; y < box.y1; y++, k += width) plane.data.set(bytes.subarray(k, k + width), y * plane.width + box.x0);
 }
 
-/** Packed tiles in which a plane differs from another: all that must be kept to have it again. @param {Plane} plane @param {Plane} from @returns {Tile[]} */
+/** Packed tiles in which a plane differs from another, from which it can be restored. @param {Plane} plane @param {Plane} from @returns {Tile[]} */
 export function tilesOfDifference(plane, from) {
   return tilesUnder(plane, wholeOf(plane))
     .filter((index) => !samePlane(plane, from, boxOfTile(plane, index)))
@@ -108,8 +108,8 @@ export function tilesUnder(plane, box) {
 }
 
 /**
- * Bytes in runs, as in PackBits (Apple, 1984; TIFF 6.0, section 9): a head of 0 to 127 announces that many bytes and
- * one, as they are; a head of 129 to 255 repeats the next byte 257 - head times.
+ * Run-length encoding as in PackBits (Apple, 1984; TIFF 6.0, section 9): a header n of 0 to 127 is followed by n + 1
+ * literal bytes; a header n of 129 to 255 repeats the next byte 257 - n times.
  */
 export function pack(bytes) {
   const packed = new Uint8Array(bytes.length + Math.ceil(bytes.length / LONGEST));

@@ -1,5 +1,5 @@
 /**
- * The alpha as it is painted: one byte a pixel, 0 background, 255 garment; and parts of it.
+ * The alpha that is painted, one byte per pixel, 0 for background and 255 for garment; and parts of it.
  *
  * @typedef {object} Plane
  * @property {number} width pixels
@@ -8,7 +8,7 @@
  *
  * @typedef {{width: number, height: number}} Size
  * @typedef {{x: number, y: number}} Point
- * @typedef {{x0: number, y0: number, x1: number, y1: number}} Rectangle whole pixels from (x0, y0) up to, not including, (x1, y1): the order of `box_xyxy`
+ * @typedef {{x0: number, y0: number, x1: number, y1: number}} Rectangle whole pixels from (x0, y0) up to but excluding (x1, y1), in the order of `box_xyxy`
  */
 
 /** @param {Plane} plane @returns {Plane} */
@@ -16,7 +16,7 @@ export function copyPlane({ width, height, data }) {
   return { width, height, data: data.slice() };
 }
 
-/** A rectangle of a plane as a plane of its own. @param {Plane} plane @param {Rectangle} box within the plane @returns {Plane} */
+/** A copy of a rectangle of a plane. @param {Plane} plane @param {Rectangle} box within the plane @returns {Plane} */
 export function cropPlane(plane, box) {
   const [width, height] = [box.x1 - box.x0, box.y1 - box.y0];
   const data = new Uint8Array(width * height);
@@ -35,7 +35,7 @@ export function copyBox(from, to, box) {
   }
 }
 
-/** True if both planes, of one size, hold the same alpha in a rectangle. @param {Plane} one @param {Plane} other @param {Rectangle} [box] all, if none is given */
+/** True if two planes of the same size are equal in a rectangle. @param {Plane} one @param {Plane} other @param {Rectangle} [box] by default everything */
 export function samePlane(one, other, box = wholeOf(one)) {
   if (one.width !== other.width || one.data.length !== other.data.length) return false;
   for (let y = box.y0; y < box.y1; y++) {
@@ -45,7 +45,7 @@ export function samePlane(one, other, box = wholeOf(one)) {
   return true;
 }
 
-/** The rectangle around what is garment, by half or more. @param {Plane} plane @returns {Rectangle | null} null: there is none */
+/** The bounding rectangle of pixels that are at least half garment. @param {Plane} plane @returns {Rectangle | null} null: there is none */
 export function garmentIn({ width, height, data }) {
   const box = { x0: width, y0: height, x1: 0, y1: 0 };
   for (let y = 0, i = 0; y < height; y++) {
@@ -73,7 +73,7 @@ export function unite(one, other) {
 }
 
 /**
- * Whole pixels around a rectangle, `margin` wider on every side, within the frame; null if nothing is left.
+ * A rectangle rounded outwards to whole pixels, `margin` wider on each side, clipped to the frame; null if empty.
  *
  * @param {Rectangle} box may have fractions
  * @returns {Rectangle | null}
@@ -98,11 +98,11 @@ const CHECKS = Uint32Array.from({ length: 256 }, (_, n) => {
   return value;
 });
 
-/** An alpha as a gray PNG of 8 bits (PNG, W3C 2003): a canvas could only write RGBA. @param {Plane} plane @returns {Promise<Blob>} */
+/** Encode an alpha as an 8-bit gray PNG (PNG, W3C 2003), because a canvas can only write RGBA. @param {Plane} plane @returns {Promise<Blob>} */
 export async function encodeGray({ width, height, data }) {
   const rows = new Uint8Array((width + 1) * height);
   for (let y = 0; y < height; y++) {
-    rows[y * (width + 1)] = 2; // filter "up": edges run mostly downwards
+    rows[y * (width + 1)] = 2; // filter "up", because most edges are vertical
     for (let x = 0; x < width; x++) {
       rows[y * (width + 1) + x + 1] = data[y * width + x] - (y > 0 ? data[(y - 1) * width + x] : 0);
     }
@@ -130,7 +130,7 @@ function chunk(name, content) {
   return bytes;
 }
 
-/** Pixels of an image as they are in the file: no colour conversion, no multiplication by its alpha. @param {Blob} blob @returns {Promise<ImageData>} */
+/** Pixels of an image as in the file, without colour conversion or premultiplied alpha. @param {Blob} blob @returns {Promise<ImageData>} */
 export async function decodeImage(blob) {
   const bitmap = await createImageBitmap(blob, { colorSpaceConversion: "none", premultiplyAlpha: "none" });
   const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);

@@ -1,7 +1,7 @@
 import { unite, within } from "./plane.js";
 
 /**
- * What strokes and closed lines do to the alpha.
+ * How strokes and closed lines change the alpha.
  *
  * @import { Plane, Rectangle } from "./plane.js"
  * @typedef {{x: number, y: number, radius: number}} Dab centre and radius in pixels of the photo
@@ -9,8 +9,8 @@ import { unite, within } from "./plane.js";
  */
 
 /**
- * One stroke of a round brush. Its coverage is the largest that any point of the path gives a pixel, so that crossing
- * one's own stroke, or moving slowly, builds nothing up: what it does to the alpha is decided by brush and place alone.
+ * One stroke of a round brush. The coverage of a pixel is the maximum over all points of the path, so that it does not
+ * accumulate where the stroke crosses itself or moves slowly: it depends only on brush and path.
  */
 export class Stroke {
   /** @param {Plane} coverage all zero; cleared again by `finish` @param {Brush} brush */
@@ -23,7 +23,7 @@ export class Stroke {
     this.last = null;
   }
 
-  /** Go on to a point. @param {Dab} dab @returns {Rectangle | null} around the pixels whose coverage changed: of a wide brush, its leading edge */
+  /** Continue to a point. @param {Dab} dab @returns {Rectangle | null} around the pixels whose coverage changed: the leading edge of a wide brush */
   extend(dab) {
     const box = coverSegment(this.coverage, this.last ?? dab, dab, this.brush.hardness);
     this.last = dab;
@@ -31,7 +31,7 @@ export class Stroke {
     return box;
   }
 
-  /** Lay the stroke over the alpha. @param {Plane} settled the alpha before the stroke @param {Plane} plane the alpha to write @param {Rectangle} box where */
+  /** Apply the stroke to the alpha. @param {Plane} settled the alpha before the stroke @param {Plane} plane the alpha to write @param {Rectangle} box where */
   blend(settled, plane, box) {
     const target = this.brush.erase ? 0 : 255;
     const weight = this.brush.strength / 255;
@@ -53,7 +53,7 @@ export class Stroke {
 }
 
 /**
- * Raise coverage along a straight piece of a stroke.
+ * Raise coverage along a straight segment of a stroke.
  *
  * @param {number} hardness 1: an edge one pixel soft; 0: soft from the centre
  * @returns {Rectangle | null} around what was raised
@@ -75,7 +75,7 @@ export function coverSegment(coverage, from, to, hardness) {
       if (data[i] === 255) continue;
       const fromX = x + 0.5 - from.x;
       const share = (fromX * alongX + fromY * alongY) * perLength;
-      const part = share < 0 ? 0 : share > 1 ? 1 : share; // the nearest point of the piece
+      const part = share < 0 ? 0 : share > 1 ? 1 : share; // the nearest point of the segment
       const radius = from.radius + (to.radius - from.radius) * part;
       const offX = fromX - alongX * part;
       const offY = fromY - alongY * part;
@@ -103,7 +103,7 @@ export function falloff(distance, radius, hardness) {
 }
 
 /**
- * Add a closed line's inside to the alpha, or take it away, its edge antialiased by the browser's own rasteriser.
+ * Add the inside of a closed line to the alpha, or subtract it, antialiased by the browser's rasteriser.
  *
  * @param {Plane} settled the alpha before
  * @param {Plane} plane the alpha to write
@@ -126,7 +126,7 @@ export function fillArea(settled, plane, points, subtract) {
   return box;
 }
 
-/** RGBA of the filled line; the fourth is its coverage. @param {{x: number, y: number}[]} points @param {Rectangle} box */
+/** RGBA of the filled line; A is its coverage. @param {{x: number, y: number}[]} points @param {Rectangle} box */
 function rasterise(points, box) {
   const canvas = new OffscreenCanvas(box.x1 - box.x0, box.y1 - box.y0);
   const drawing = canvas.getContext("2d", { willReadFrequently: true });

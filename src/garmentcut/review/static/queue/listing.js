@@ -13,7 +13,7 @@ const TYPING_MS = 250;
 const PAGE = 120;
 const AHEAD_PX = 1500;
 
-/** Filters and order, as they stand in the page's address. */
+/** Filters and order, as in the page's address. */
 export class Query {
   /** @param {string} search `?…` or empty */
   constructor(search) {
@@ -31,13 +31,13 @@ export class Query {
     else this.values.delete(key);
   }
 
-  /** As it is written into addresses: `?…`, or empty. @param {Record<string, string>} [more] */
+  /** The query as part of an address: `?…`, or empty. @param {Record<string, string>} [more] */
   search(more = {}) {
     const text = new URLSearchParams([...this.values, ...Object.entries(more)]).toString();
     return text ? `?${text}` : "";
   }
 
-  /** True if it leaves out photos that are to be decided on. */
+  /** True if it leaves out photos that are still to be decided. */
   get isNarrow() {
     return KEYS.some((key) => key !== "sort" && this.get(key) && !(key === "state" && this.get(key) === "open"));
   }
@@ -46,7 +46,7 @@ export class Query {
     return this.get("sort") === "name";
   }
 
-  /** True if a photo belongs into the list: what the server does, for photos that come in later. @param {Item} item */
+  /** True if a photo matches, as on the server; for photos that arrive later. @param {Item} item */
   takes(item) {
     const text = this.get("text").toLowerCase();
     if (!item.place.toLowerCase().includes(text) && !item.note.toLowerCase().includes(text)) return false;
@@ -57,21 +57,21 @@ export class Query {
     });
   }
 
-  /** Negative if `one` stands before `other`. @param {Item} one @param {Item} other */
+  /** Negative if `one` comes before `other`. @param {Item} one @param {Item} other */
   compare(one, other) {
     const byPlace = one.place < other.place ? -1 : Number(one.place > other.place);
     return this.isByGarment ? byPlace : rankOf(other) - rankOf(one) || byPlace;
   }
 }
 
-/** The most doubtful highest, those without a doubt below, failed ones lowest. @param {Item} item */
+/** Sort key: highest for the most doubtful, lower without a doubt, lowest for failed photos. @param {Item} item */
 function rankOf(item) {
   return item.state === "failed" ? -2 : (item.doubt ?? -1);
 }
 
-/** The row of filters: what it shows follows the query, what is chosen in it changes the query. */
+/** The row of filters, which shows the query and changes it. */
 export class Filters {
-  /** @param {Query} query @param {() => void} changed @param {() => void} entered with Enter in the search */
+  /** @param {Query} query @param {() => void} changed @param {() => void} entered called on Enter in the search */
   constructor(query, changed, entered) {
     this.query = query;
     this.changed = changed;
@@ -102,7 +102,7 @@ export class Filters {
     this.changed();
   }
 
-  /** Write the query into the controls. */
+  /** Show the query in the controls. */
   #show() {
     for (const name of ["view", "verdict", "sort", "text"]) {
       const control = this.#control(name);
@@ -155,11 +155,11 @@ export class Filters {
 }
 
 /**
- * The cards on the page, in the queue's order, loaded page by page as far as somebody scrolls; sorted by garment, its
- * views stand in a frame of their own.
+ * The cards on the page, in the queue's order, loaded page by page on scrolling; if sorted by garment, a garment's views
+ * are framed together.
  */
 export class Listing {
-  /** @param {HTMLElement} place @param {Element} end stands behind the last card @param {Query} query @param {(answer: Answer) => void} arrived */
+  /** @param {HTMLElement} place @param {Element} end element after the last card @param {Query} query @param {(answer: Answer) => void} arrived */
   constructor(place, end, query, arrived) {
     this.place = place;
     this.end = end;
@@ -172,7 +172,7 @@ export class Listing {
     /** Where the next page begins. @type {string | null} */
     this.cursor = null;
     this.turn = 0;
-    /** The first page, as it was last asked for. */
+    /** The last request for the first page. */
     this.loaded = Promise.resolve();
     this.observer = new IntersectionObserver(([entry]) => entry.isIntersecting && this.#next(), { rootMargin: `${AHEAD_PX}px` });
   }
@@ -187,7 +187,7 @@ export class Listing {
     this.#show(answer);
   }
 
-  /** Ask for the first page anew: the filters are others. */
+  /** Load the first page again, because the filters have changed. */
   restart() {
     const turn = ++this.turn;
     this.observer.disconnect();
@@ -215,12 +215,12 @@ export class Listing {
       else this.#insert(item, this.items.length);
     }
     this.arrived(answer);
-    if (answer.cursor) this.observer.observe(this.end); // tells at once if the end is still in sight
+    if (answer.cursor) this.observer.observe(this.end); // reports at once if the end is still visible
   }
 
   /**
-   * A photo changed, or is new. One that no longer matches stays where it is: a card that vanishes under the hand, or a
-   * list that jumps, costs more than it tells.
+   * A photo changed or is new. One that no longer matches the filters stays, because cards that vanish or move under the
+   * pointer are more disturbing than useful.
    */
   update(item) {
     if (this.cards.has(item.id)) return this.#refill(item);
@@ -263,7 +263,7 @@ function makeCard(item, search) {
   return card;
 }
 
-/** Bring a card up to date. @param {HTMLElement} card @param {Item} item */
+/** Update a card. @param {HTMLElement} card @param {Item} item */
 function fillCard(card, item) {
   card.className = `card ${item.state}`;
   const link = card.querySelector("a");
@@ -273,14 +273,14 @@ function fillCard(card, item) {
   link.replaceChildren(pictureOf(item, link.querySelector("img")), linesOf(item));
 }
 
-/** @param {Item} item @param {HTMLImageElement | null} old kept if it shows the same: a new one would flicker */
+/** @param {Item} item @param {HTMLImageElement | null} old kept if it shows the same, because a new one would flicker */
 function pictureOf(item, old) {
   if (item.state === "failed") return element("div.failure", {}, item.reason);
   if (old?.getAttribute("src") === item.urls.thumbnail) return old;
   return element("img", { loading: "lazy", decoding: "async", alt: "", width: 160, height: 214, src: item.urls.thumbnail });
 }
 
-/** What a card says; under a garment's name it is called by its view. @param {Item} item */
+/** The text of a card; below a garment's name, its title is the view. @param {Item} item */
 function linesOf(item) {
   const name = item.garment || item.name;
   const short = name.length > 16 ? `${name.slice(0, 8)}…${name.slice(-4)}` : name;

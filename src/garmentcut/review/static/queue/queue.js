@@ -3,7 +3,7 @@ import { askJson, person, setPerson, watchChanges } from "../page/server.js";
 import { Outbox } from "../page/store.js";
 import { Filters, Listing, Query } from "./listing.js";
 
-/** Every command of the queue: the keyboard obeys this table, and the help shows it. @type {import("../page/page.js").Commands} */
+/** All commands of the queue, for keys and the help. @type {import("../page/page.js").Commands} */
 const COMMANDS = {
   Choose: {
     walk: { keys: ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown"], shown: ["←", "→", "↑", "↓"], label: "Go to another photo", run: ({ key }) => walk(key) },
@@ -25,7 +25,7 @@ const query = new Query(location.search);
 const listing = new Listing(byId("queue"), byId("more"), query, showAnswer);
 const filters = new Filters(query, restart, openFirst);
 const outbox = new Outbox();
-/** The model has said of some photo how sure it is. */
+/** True if the model's verdict is known for some photo. */
 let knowsDoubt = false;
 
 /** @param {import("./listing.js").Answer} answer */
@@ -40,7 +40,7 @@ function showAnswer(answer) {
   byId("nothing").hidden = answer.total > 0;
 }
 
-/** How far the batch is. @param {{counts: import("./listing.js").Counts, running: boolean}} news */
+/** Show the progress of the batch. @param {{counts: import("./listing.js").Counts, running: boolean}} news */
 function showBatch({ counts, running }) {
   filters.showCounts(counts);
   byId("running").hidden = !running;
@@ -61,13 +61,13 @@ function showBatch({ counts, running }) {
   byId("start").textContent = query.isNarrow ? "Start with the photos shown" : open ? begin : "See the summary";
 }
 
-/** The filters are others. */
+/** The filters have changed. */
 function restart() {
   history.replaceState(null, "", `/${query.search()}`);
   listing.restart();
 }
 
-/** Enter in the search: the first match. */
+/** Enter in the search opens the first match. */
 async function openFirst() {
   await listing.loaded;
   const link = document.querySelector(".card a");
@@ -84,7 +84,7 @@ function decide(action, card) {
   if (action !== "reopen") walk("ArrowRight");
 }
 
-/** The first of what the filters show: open ones, where they name no state. */
+/** Open the first photo that the filters show; only open ones if they do not name a state. */
 async function start() {
   const wanted = new Query(query.search());
   if (!wanted.get("state")) wanted.set("state", "open");
@@ -94,19 +94,19 @@ async function start() {
   else location.assign("/statistics");
 }
 
-/** Enter: what is chosen, or where to begin. */
+/** Enter opens the focused card, or the first photo. */
 function open() {
   const link = focusedCard()?.querySelector("a");
   if (link) link.click();
   else start();
 }
 
-/** The card that has the focus, or null. @returns {HTMLElement | null} */
+/** The focused card, or null. @returns {HTMLElement | null} */
 function focusedCard() {
   return document.activeElement?.closest(".card") ?? null;
 }
 
-/** Go to another card; without a focus, to the first. @param {string} key an arrow */
+/** Focus another card, or the first one if none has the focus. @param {string} key an arrow */
 function walk(key) {
   const cards = [...document.querySelectorAll(".card")];
   const here = focusedCard();
@@ -116,7 +116,7 @@ function walk(key) {
   next?.scrollIntoView({ block: "nearest" });
 }
 
-/** The card nearest below or above. @param {HTMLElement[]} cards @param {HTMLElement} here @param {1 | -1} direction */
+/** The nearest card in the row below or above. @param {HTMLElement[]} cards @param {HTMLElement} here @param {1 | -1} direction */
 function inNextRow(cards, here, direction) {
   const from = here.getBoundingClientRect();
   const places = cards.map((card) => {
@@ -141,7 +141,7 @@ name.value = person();
 name.addEventListener("change", () => setPerson(name.value));
 byId("start").addEventListener("click", (event) => (event.preventDefault(), start()));
 document.addEventListener("click", clicked);
-addEventListener("pageshow", (event) => event.persisted && listing.restart()); // back from a photo: what is shown is old
+addEventListener("pageshow", (event) => event.persisted && listing.restart()); // back from a photo: the list is outdated
 outbox.on("sent", ({ item }) => item && listing.update(item));
 for (const kind of ["stale", "refused"]) {
   outbox.on(kind, ({ item, message }) => {
