@@ -1,5 +1,6 @@
 """`garmentcut cut` at work in a folder that is reviewed, and run again after a correction."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from sqlalchemy.exc import OperationalError
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_on, read_decision
 from garmentcut.errors import RunError
+from garmentcut.photo.files import LOCK_NAME
 from garmentcut.prediction.folder import BATCH_NAME
 from garmentcut.prediction.results import Journal
 from garmentcut.prediction.steps import Steps, decision_for, held_for_review
@@ -43,10 +45,14 @@ def alpha_in(path):
 def test_new_results_appear_while_cut_still_runs(review, cut_batch):
     assert review.get("/api/photos").json()["total"] == 3
     revision = review.get("/api/changes").json()["revision"]
-    cut_batch(["c_Front"])
+    lock = cut_batch(["c_Front"]) / LOCK_NAME
     changes = review.get("/api/changes", params={"since": revision}).json()
     assert [item["name"] for item in changes["items"]] == ["c_Front"]
     assert changes["running"] is True
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    lock.write_text(json.dumps(json.loads(lock.read_text()) | {"pid": ended.pid}))
+    assert review.get("/api/changes").json()["running"] is False, "of a run that has ended, there come no more"
 
 
 def test_the_same_command_again_leaves_a_correction_alone(review, cut_batch, gray, png, red_cutter):

@@ -395,8 +395,7 @@ class FolderLock:
                 return False
         except FileNotFoundError:
             return False
-        holder = _read(claim)
-        return not holder or holder.get("host") != this_host() or is_running(holder.get("pid"))
+        return may_be_held(claim)
 
     def _renew_for_ever(self, claim: Path, over: threading.Event) -> None:
         renewed, number = time.monotonic(), int(claim.name.rpartition(".")[2])
@@ -447,6 +446,12 @@ def _identity(status: os.stat_result) -> tuple[int, int]:
 
 def _holder_record(token: str) -> bytes:
     return json.dumps({"token": token, "host": this_host(), "pid": os.getpid()}).encode()
+
+
+def may_be_held(path: Path) -> bool:
+    """Whether the process that a lock's file names may be at work still, without trying the lock."""
+    holder = _read(path)
+    return not holder or holder.get("host") != this_host() or is_running(holder.get("pid"))
 
 
 def _read(path: Path) -> dict[str, object]:

@@ -18,7 +18,8 @@ from sqlalchemy.orm import Session
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, read_decision, write_decision
 from garmentcut.errors import DatabaseError, LockTakenError, OutputError, PhotoError, ReviewError
 from garmentcut.naming import VIEWS
-from garmentcut.photo.files import FolderLock, StagedFile, sha256_of
+from garmentcut.photo.files import LOCK_NAME as CUT_LOCK_NAME
+from garmentcut.photo.files import FolderLock, StagedFile, may_be_held, sha256_of
 from garmentcut.photo.photo import Cutout, to_alpha
 from garmentcut.photo.spec import Sighting, Specification, shared_scales, sight_garment
 from garmentcut.photo.write import png_bytes
@@ -134,7 +135,8 @@ class Store:
     def is_running(self) -> bool:
         """Whether `garmentcut cut` seems to be running in the folder; trying its lock could disturb it."""
         try:
-            return time.time() - (self.folder / RESULTS_NAME).stat().st_mtime < _AT_WORK_S
+            is_recent = time.time() - (self.folder / RESULTS_NAME).stat().st_mtime < _AT_WORK_S
+            return is_recent and may_be_held(self.folder / CUT_LOCK_NAME)
         except OSError:
             return False
 

@@ -25,6 +25,24 @@ def test_a_brush_stroke_is_undone_redone_accepted_and_kept(editor, gray):
     assert editor.alpha(*WALL) == 255
 
 
+def test_until_the_photo_is_there_the_editor_says_so_and_shows_no_brush(editor):
+    held = []
+    editor.tab.route("**/alpha.png*", lambda route: held.append(route))
+    editor.tab.reload(wait_until="commit")
+    loading, cursor = editor.tab.get_by_text("The photo is being loaded"), editor.tab.locator("#cursor")
+    expect(loading).to_be_visible()
+    expect(editor.tab.locator("#hint")).not_to_be_empty()  # the tools are there
+    editor.tab.mouse.move(600, 400)
+    editor.tab.mouse.move(610, 410)
+    expect(cursor).to_be_hidden()  # at the scale of no photo, it would fill the screen
+    for route in held:
+        route.continue_()
+    editor.tab.unroute("**/alpha.png*")
+    expect(loading).to_be_hidden()
+    editor.tab.mouse.move(600, 400)
+    expect(cursor).to_be_visible()
+
+
 def test_the_eraser_takes_away_and_alt_turns_it_round(editor):
     editor.keys.press("e")
     editor.stroke((180, 350), (200, 350))

@@ -137,10 +137,10 @@ export class Cursor {
 
   /** @param {boolean} isRound @param {number} size pixels of the photo */
   show(isRound, size) {
-    this.#isRound = isRound;
+    this.#isRound = isRound && this.stage.photo !== null; // before one is there, its scale is not known
     const diameter = Math.max(3, (size * this.stage.scaleAtPointer) / devicePixelRatio);
     this.#circle.style.width = this.#circle.style.height = `${diameter}px`;
-    this.stage.canvas.classList.toggle("round", isRound && diameter > 8);
+    this.stage.canvas.classList.toggle("round", this.#isRound && diameter > 8);
     this.#draw();
   }
 
