@@ -123,6 +123,14 @@ def test_other_photos_are_refused(small_run):
         Run(run.folder, run.recipe, fewer, training_split(fewer, "0")).check_resumable()
 
 
+def test_a_cutout_that_was_changed_is_refused(small_run):
+    run = begun(small_run())
+    first, *others = run.manifest.pairs
+    changed = Manifest(run.manifest.folder, (replace(first, cutout_sha256="0" * 64), *others))
+    with pytest.raises(TrainingError, match="as many as then, but other photos or cutouts"):
+        Run(run.folder, run.recipe, changed, training_split(changed, "0")).check_resumable()
+
+
 def test_pairs_that_changed_sides_are_refused(small_run):
     run = begun(small_run())
     turned = Manifest(

@@ -392,10 +392,12 @@ class Run:
             return [f"it holds out {before['split']}, this {self.identity['split']}"]
         if before == self.identity:
             return []
-        return [
-            f"the pairs differ: {content.get('num_trained_on')} to learn from and {content.get('num_validated_on')} to"
-            f" measure on then, {len(self.split.train)} and {len(self.split.validation)} now"
-        ]
+        then = (content.get("num_trained_on"), content.get("num_validated_on"))
+        now = (len(self.split.train), len(self.split.validation))
+        if then == now:
+            return ["the pairs differ: as many as then, but other photos or cutouts, or on other sides of the split"]
+        were = f"{then[0]} to learn from and {then[1]} to measure on then"
+        return [f"the pairs differ: {were}, {now[0]} and {now[1]} now"]
 
 
 def met_by(origin: Origin, manifest: Manifest) -> tuple[Pair, ...]:
