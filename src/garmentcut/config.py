@@ -25,6 +25,16 @@ _Switch = Annotated[bool, Field(strict=True)]
 _MOST_SHOWN_CHARS = 80  # of a refused value in a message
 
 
+def check_kind(value: object, kind: type) -> None:
+    """Refuse what is given in place of a record of ours, None excepted: a dictionary or a path, say.
+
+    Raises:
+        TypeError: names what is wanted.
+    """
+    if not isinstance(value, kind | None):
+        raise TypeError(f"give a {kind.__module__}.{kind.__name__}, not {type(value).__name__}")
+
+
 def _at_least_one(names: tuple[str, ...]) -> tuple[str, ...]:
     if not names:
         raise ValueError(f"no format; use one or more of {NAMES}")

@@ -52,6 +52,14 @@ def test_bytes_and_pil_are_what_a_file_holds(cutout, tmp_path):
     assert cutout.to_bytes("jpeg", background="#ffffff", trim=True)[:2] == b"\xff\xd8"
     with pytest.raises(ConfigError, match="formats"):
         cutout.to_bytes("gif")
+    with pytest.raises(ConfigError, match="'gif' is not a format"):
+        cutout.save(tmp_path / "a.png", format="gif")
+
+
+def test_save_takes_a_format_by_the_names_that_to_bytes_takes(cutout, tmp_path):
+    for format in ("jpg", ".JPG", "JPEG"):
+        cutout.save(tmp_path / "a.jpeg", format=format)
+        assert (tmp_path / "a.jpeg").read_bytes() == cutout.to_bytes(format)
 
 
 def test_what_is_shown_of_a_cutout_is_short(cutout):
@@ -69,6 +77,10 @@ def test_over_by_hand(two_by_two):
         [[255, 255, 255], [192, 192, 192]],
     ]
     assert two_by_two.over("#102030")[1, 0].tolist() == [16, 32, 48]
+    np.testing.assert_array_equal(two_by_two.over("white"), two_by_two.over("#ffffff"))
+    for wrong in ("wite", (255, 255, 255)):
+        with pytest.raises(ConfigError, match="background"):
+            two_by_two.over(wrong)
 
 
 def test_over_at_16_bits():
@@ -102,6 +114,15 @@ def test_wrong_arrays_are_refused_at_the_edge(rgb, alpha, message):
         Cutout(rgb, alpha)
 
 
+def test_what_is_no_array_or_of_another_byte_order_is_refused_with_a_way_out():
+    for wrong in ([[[0, 0, 0]]], "dress.jpg", Image.new("RGB", (1, 1))):
+        with pytest.raises(TypeError, match=r"garmentcut\.read_photo makes a Photo of a file"):
+            Photo(wrong)
+    swapped = np.dtype(np.uint16).newbyteorder()
+    with pytest.raises(ValueError, match=r"native by rgb.astype\(np.uint16\)"):
+        Photo(np.zeros((2, 2, 3), swapped))
+
+
 def test_box(two_by_two):
     alpha = np.zeros((50, 40), np.float32)
     cutout = Cutout(np.zeros((50, 40, 3), np.uint8), alpha)
@@ -111,6 +132,12 @@ def test_box(two_by_two):
     alpha[49, 39] = 0.001  # invisible: rounds to 0 of 255
     assert cutout.box_xyxy == (5, 10, 26, 31)
     assert two_by_two.box_xyxy == (0, 0, 2, 2)
+
+
+def test_a_margin_that_is_no_number_of_pixels_is_refused(two_by_two):
+    for margin in (-1, 1.5, "3"):
+        with pytest.raises(ValueError, match="use a whole number of pixels, 0 or more"):
+            two_by_two.trimmed(margin)
 
 
 def test_trimmed_inside_the_frame():

@@ -46,8 +46,14 @@ def test_no_garment_is_said_not_cut(red_cutter):
     "bad", [np.zeros((4, 4), np.float32), np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8)]
 )
 def test_other_arrays_are_refused(red_cutter, bad):
-    with pytest.raises(ValueError, match="rgb must be"):
+    with pytest.raises(PhotoError, match="an array must be"):
         red_cutter(bad)
+
+
+def test_settings_of_another_kind_are_refused():
+    for wrong, kind in (({"config": {"threads": 1}}, "RuntimeConfig"), ({"cut": "fast"}, "CutConfig")):
+        with pytest.raises(TypeError, match=f"give a garmentcut.config.{kind}, not (dict|str)"):
+            garmentcut.Cutter.load(**wrong)
 
 
 def test_the_embedded_model_cuts_a_studio_photo():

@@ -48,6 +48,20 @@ def rows_of(out):
     return [json.loads(line) for line in (out / "results.jsonl").read_text().splitlines()]
 
 
+def test_a_script_may_give_paths_as_text_and_is_told_what_else_to_give(red_cutter, draw, tmp_path):
+    photo, out = draw(tmp_path / "in/a.png"), str(tmp_path / "out")
+    with FolderCutter(red_cutter, out) as folder:
+        (row,) = folder.cut(folder.plan(find_sources([str(photo)], out)))
+        assert row.ok
+        with pytest.raises(TypeError, match=r"give a garmentcut\.prediction\.sources\.Source, not PosixPath"):
+            folder.plan([photo])
+    with pytest.raises(FolderError, match="use `with FolderCutter"):
+        FolderCutter(red_cutter, out).plan([])
+    for wrong in ({"config": {}}, {"specification": "customer.toml"}):
+        with pytest.raises(TypeError, match=r"give a garmentcut\.\S+, not (dict|str)"):
+            FolderCutter(red_cutter, out, **wrong)
+
+
 def test_done_means_same_photo_same_options_files_there(red_cutter, draw, tmp_path):
     photo = draw(tmp_path / "in/a.png")
     ((row,), _) = cut(red_cutter, tmp_path / "in", tmp_path / "out")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut import read_photo, remove
+from garmentcut import PhotoError, read_photo, remove
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction import inputs
@@ -29,6 +29,9 @@ def test_the_same_photo_in_every_form(path):
         np.testing.assert_array_equal(photo_of(file).rgb, RED)
     with pytest.raises(TypeError, match="not list"):
         photo_of([1, 2])
+    for text in (path.open(), path.open(encoding="latin-1"), io.StringIO("a.png")):
+        with text, pytest.raises(TypeError, match="must give bytes, not text: open it with mode 'rb'"):
+            photo_of(text)
 
 
 def test_what_goes_in_is_what_comes_out(path, red_cutter):
@@ -69,6 +72,26 @@ def test_pil_images_are_read_as_their_files_are(mode, tmp_path):
     np.testing.assert_array_equal(photo_of(image).rgb, read_photo(path).rgb)
 
 
+def test_pil_images_that_are_in_no_file():
+    sheer = Image.fromarray(RED).convert("LA")
+    sheer.putalpha(100)
+    np.testing.assert_allclose(photo_of(sheer.convert("La")).rgb, photo_of(sheer).rgb.astype(int), atol=2)
+    deep = np.arange(96 * 64, dtype=np.uint16).reshape(96, 64)
+    swapped = Image.frombytes("I;16B", (64, 96), deep.astype(">u2").tobytes())
+    np.testing.assert_array_equal(photo_of(swapped).rgb, photo_of(deep).rgb)
+    for mode in ("I", "F"):  # their levels would be cut off at 255
+        with pytest.raises(PhotoError, match=f"mode {mode} does not say which level is white; convert"):
+            photo_of(Image.fromarray(RED).convert(mode))
+
+
+def test_a_pil_image_of_a_damaged_file_is_a_bad_photo(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (200, 200, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.jpg")
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.jpg").read_bytes()[:9000])
+    with Image.open(tmp_path / "a.jpg") as image, pytest.raises(PhotoError, match="truncated"):
+        photo_of(image)
+
+
 def test_pil_images_are_turned_upright_and_keep_their_profile():
     exif = Image.Exif()
     exif[274] = 6
@@ -84,18 +107,35 @@ def test_arrays_of_one_and_four_channels():
     np.testing.assert_array_equal(photo_of(gray).rgb, np.dstack([gray] * 3))
     sheer = np.dstack([RED, np.zeros((96, 64), np.uint8)])
     assert (photo_of(sheer).rgb == 255).all()
-    with pytest.raises(ValueError, match="rgb must be"):
-        photo_of(np.zeros((4, 4, 5), np.uint8))
+    for wrong in (np.zeros((4, 4, 5), np.uint8), RED / 255, RED[None], RED[:0], np.zeros(4, np.uint8)):
+        with pytest.raises(PhotoError, match=r"\(H, W\), \(H, W, 3\) or \(H, W, 4\) of uint8, where white is 255"):
+            photo_of(wrong)
+
+
+@pytest.mark.parametrize("channels", [slice(0, 3), 0, slice(0, 1), [0, 1, 2, 0]])
+def test_arrays_of_either_byte_order(channels):
+    native = RED[..., channels].astype(np.uint16) * 257
+    swapped = photo_of(native.astype(native.dtype.newbyteorder())).rgb
+    assert swapped.dtype == np.uint16
+    np.testing.assert_array_equal(swapped, photo_of(native).rgb)
 
 
 def test_many_photos_in_order_and_a_bad_one_stops_none(path, red_cutter, tmp_path):
     (tmp_path / "junk.jpg").write_bytes(b"junk")
-    sources = [path, tmp_path / "junk.jpg", np.full_like(RED, 200), tmp_path / "gone.jpg", RED]
+    sources = [path, tmp_path / "junk.jpg", np.full_like(RED, 200), tmp_path / "gone.jpg", RED / 255, RED]
     results = list(red_cutter.map(sources))
-    assert [result.source is source for result, source in zip(results, sources, strict=True)] == [True] * 5
-    assert [result.code for result in results] == ["", "unsupported", "no_garment", "missing", ""]
-    assert [result.ok for result in results] == [True, False, False, False, True]
+    assert [result.source is source for result, source in zip(results, sources, strict=True)] == [True] * 6
+    assert [result.code for result in results] == ["", "unsupported", "no_garment", "missing", "unsupported", ""]
+    assert [result.ok for result in results] == [True, False, False, False, False, True]
     assert all(bool(result.reason) != result.ok for result in results)
+
+
+def test_what_is_given_in_place_of_photos_or_a_cutter_is_refused(path, red_cutter):
+    for one in (str(path), path.read_bytes(), RED):
+        with pytest.raises(TypeError, match="several photos, for example a list; for one call the cutter itself"):
+            next(red_cutter.map(one))
+    with pytest.raises(TypeError, match=r"give a garmentcut\.prediction\.cutter\.Cutter, not str"):
+        remove(RED, cutter="model.onnx")
 
 
 def test_photos_are_drawn_as_they_are_needed(red_cutter):

@@ -149,8 +149,10 @@ def clean(cutout: Cutout) -> Cutout:
 
 def trim(cutout: Cutout, margin_px: int = 0) -> Cutout:
     """See `Cutout.trimmed`. Specks are ignored, because one that nobody sees would leave most of the picture empty."""
-    if cutout.garment_box_xyxy is None or margin_px < 0:
-        raise ValueError("nothing to trim to" if margin_px >= 0 else f"margin_px is {margin_px}")
+    if not isinstance(margin_px, int | np.integer) or margin_px < 0:
+        raise ValueError(f"margin_px is {margin_px}; use a whole number of pixels, 0 or more")
+    if cutout.garment_box_xyxy is None:
+        raise ValueError("nothing to trim to")
     height, width = cutout.alpha.shape
     left, top, right, bottom = np.add(cutout.garment_box_xyxy, (-margin_px, -margin_px, margin_px, margin_px))
     inside = slice(max(top, 0), min(bottom, height)), slice(max(left, 0), min(right, width))

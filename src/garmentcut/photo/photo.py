@@ -193,14 +193,17 @@ class Cutout:
         """The cutout on a plain background, `(H, W, 3)` of the photo's depth.
 
         Args:
-            color: `#rrggbb` in sRGB, converted to the photo's profile; None: the white of that profile.
+            color: `#rrggbb` in sRGB, or a colour's name in CSS, converted to the photo's profile; None: the white of
+                that profile.
 
         Raises:
+            garmentcut.errors.ConfigError: there is no such colour.
             PhotoError: the colour cannot be converted to the profile.
         """
+        from garmentcut.config import load_config
         from garmentcut.photo.compose import lay_over
 
-        return lay_over(self, color)
+        return lay_over(self, load_config(overrides={"output.background": color}).output.background)
 
     def save(self, file: str | os.PathLike[str], /, *, format: str | None = None, **output: Any) -> None:
         """Write the cutout to a file, completely or not at all.
@@ -241,8 +244,13 @@ class Cutout:
 
 
 def _check_rgb(rgb: Pixels) -> None:
+    if not isinstance(rgb, np.ndarray):
+        raise TypeError(
+            f"rgb must be an array, not {type(rgb).__name__}; garmentcut.read_photo makes a Photo of a file"
+        )
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or not rgb.size:
-        raise ValueError(f"rgb must be (H, W, 3) uint8 or uint16, not {rgb.shape} {rgb.dtype}")
+        swapped = "" if rgb.dtype.isnative else "; make it native by rgb.astype(np.uint16)"
+        raise ValueError(f"rgb must be (H, W, 3) uint8 or uint16, not {rgb.shape} {rgb.dtype}{swapped}")
 
 
 def to_8_bit(pixels: Pixels) -> NDArray[np.uint8]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from garmentcut.errors import ConfigError, Note, OutputError
-from garmentcut.naming import FORMATS, NAMES
+from garmentcut.naming import FORMATS, known_format
 from garmentcut.photo.compose import Preparation, lay_over
 from garmentcut.photo.metadata import IPTC_RESOURCE, Resource, append_directories, join_resources, parse_exif, with_dpi
 from garmentcut.photo.photo import NO_METADATA, Metadata, Pixels, to_8_bit
@@ -63,11 +63,12 @@ def format_for(path: Path, format: str | None) -> str:
     """
     by_suffix = {suffix: name for name, row in FORMATS.items() if name != "mask" for suffix in row.suffixes}
     asked = by_suffix.get(path.suffix.lower())
-    chosen = format or asked
-    if chosen is None:
+    if format is None and asked is None:
         raise ConfigError(f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(by_suffix)}")
-    if chosen not in FORMATS:
-        raise ConfigError(f"{chosen!r} is not a format; use one of {NAMES}")
+    try:
+        chosen = known_format(str(format or asked))
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
     if asked and asked != ("png" if chosen == "mask" else chosen):
         raise ConfigError(f"{path}: the suffix says {asked}, the format {chosen}; change one of them")
     return chosen

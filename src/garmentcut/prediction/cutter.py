@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from garmentcut.config import CutConfig, RuntimeConfig
+from garmentcut.config import CutConfig, RuntimeConfig, check_kind
 from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
 from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
@@ -435,6 +435,8 @@ class Cutter:
             garmentcut.errors.ModelError: the file or the backend cannot be used, or the model has no
                 stages and `fast` was asked for.
         """
+        check_kind(config, RuntimeConfig)
+        check_kind(cut, CutConfig)
         content, card = read_model(Path(model) if model is not None else default_model())
         cut = cut or CutConfig()
         if card.stages is not None:
@@ -456,7 +458,6 @@ class Cutter:
 
         Raises:
             PhotoError: it cannot be read, or no garment was found.
-            ValueError: an array of an unsupported shape or dtype.
         """
         photo = photo_of(photo)
         frame = self.frame(photo)
@@ -470,6 +471,8 @@ class Cutter:
         >>> for result in cutter.map(sorted(Path("photos").glob("*.jpg"))):  # doctest: +SKIP
         ...     print(result.source, result.reason or result.cutout.doubt)
         """
+        if isinstance(photos, str | bytes) or (isinstance(photos, np.ndarray) and photos.ndim < 4):
+            raise TypeError("map takes several photos, for example a list; for one call the cutter itself")
         with ThreadPoolExecutor(1) as pool:
             for source, photo in map_in_order(pool, _read, photos, num_ahead=_READ_AHEAD):
                 if isinstance(photo, Result):

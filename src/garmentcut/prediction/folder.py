@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig
+from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig, check_kind
 from garmentcut.errors import FolderError, LockLostError, LockTakenError, NoBatchError, SourceError
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import (
@@ -181,12 +181,12 @@ class FolderCutter:
     def __init__(
         self,
         cutter: Cutter,
-        out_dir: Path,
+        out_dir: str | os.PathLike[str],
         *,
         config: Config | None = None,
         overwrite: bool = False,
         specification: Specification | None = None,
-        model: Path | None = None,
+        model: str | os.PathLike[str] | None = None,
     ) -> None:
         """Prepare a run; nothing is written before the context is entered.
 
@@ -201,8 +201,10 @@ class FolderCutter:
         Raises:
             garmentcut.errors.ConfigError: the model cannot guarantee `folder.accept_risk`; the message says why.
         """
+        for given, kind in ((cutter, Cutter), (config, Config), (specification, Specification)):
+            check_kind(given, kind)
         self.cutter = cutter
-        self.out_dir = out_dir.resolve()
+        self.out_dir = Path(out_dir).resolve()
         self.config = config or Config()
         self.overwrite = overwrite
         self.specification = specification
@@ -217,7 +219,7 @@ class FolderCutter:
         if card.doubt is not None:  # another doubt model gives other verdicts
             self.options = fingerprint(self.options, asdict(card.doubt))
         self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)
-        named = str(model.resolve()) if model else ""
+        named = str(Path(model).resolve()) if model else ""
         self.order = Order(named, self.config.read, self.config.output, specification, cutter.config)
         self.owner = fingerprint(str(self.out_dir))
         self._lock = FolderLock(self.out_dir / LOCK_NAME)
@@ -278,10 +280,8 @@ class FolderCutter:
         Raises:
             FolderError: it was removed, replaced or unmounted, or another run has taken it.
         """
-        try:
-            self._lock.check()
-        except LockLostError as error:
-            raise FolderError(f"{self.out_dir}: {error}; put it back and run again") from error
+        if problem := self.problem():
+            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again")
 
     def problem(self) -> str:
         """What happened to the output folder, in words; empty: it is still the one that was entered."""
@@ -318,7 +318,10 @@ class FolderCutter:
 
         Raises:
             garmentcut.errors.ConfigError: the specification would give two files the same name.
+            TypeError: paths, say, and not what `find_sources` has found.
         """
+        if not hasattr(self, "journal"):
+            raise FolderError("the folder is not open: use `with FolderCutter(...) as folder:`")
         self.check()
         out, rows = self.out_dir, self.journal.rows
         unread = [row.input for row in rows.values() if row.code == "unreadable"]
@@ -326,6 +329,8 @@ class FolderCutter:
         self.journal.forget(path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK))  # noqa: PTH112
         ours = {name for row in rows.values() for name in row.written}
         sources = list(sources)
+        for source in sources:
+            check_kind(source, Source)
         below = {one.path: one.path.relative_to(out).as_posix() for one in sources if one.path.is_relative_to(out)}
         sources = [source for source in sources if below.get(source.path) not in ours]
         adopt_moved(sources, self.journal)

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from garmentcut.errors import code_of
+from garmentcut.config import check_kind
+from garmentcut.errors import PhotoError, code_of
 from garmentcut.photo.color import rgb_of_channels
-from garmentcut.photo.photo import Cutout, Photo
-from garmentcut.photo.read import decode_photo, read_photo
+from garmentcut.photo.photo import Cutout, Photo, Pixels
+from garmentcut.photo.read import damage_named, decode_photo, read_photo
 
 if TYPE_CHECKING:
     from garmentcut.prediction.cutter import Cutter
@@ -34,9 +35,8 @@ def photo_of(source: PhotoLike) -> Photo:
             white. An array is `(H, W)`, `(H, W, 3)` or `(H, W, 4)`, uint8 or uint16 (full range), sRGB, upright.
 
     Raises:
-        PhotoError: a file cannot be read; the message says why.
+        PhotoError: a file, an image or an array cannot be used; the message says why.
         TypeError: none of these.
-        ValueError: an array of an unsupported shape or dtype.
     """
     if isinstance(source, Photo):
         return source
@@ -48,30 +48,40 @@ def photo_of(source: PhotoLike) -> Photo:
         return _photo_of_image(source)
     if isinstance(source, np.ndarray):
         return _photo_of_array(source)
-    if isinstance(source, io.IOBase) or hasattr(source, "read"):
-        return decode_photo(source.read())
+    if hasattr(source, "read"):
+        if isinstance(source, io.TextIOBase) or not isinstance(content := source.read(), bytes):
+            raise TypeError("an open file must give bytes, not text: open it with mode 'rb', or give its path")
+        return decode_photo(content)
     raise TypeError(f"a photo is bytes, a path, an open file, a PIL image or an array, not {type(source).__name__}")
 
 
 def _photo_of_array(pixels: Array) -> Photo:
-    if pixels.dtype in (np.uint8, np.uint16) and pixels.ndim == 2:
-        return Photo(rgb_of_channels(pixels[..., None], None, None).rgb)
-    if pixels.dtype in (np.uint8, np.uint16) and pixels.ndim == 3 and pixels.shape[2] == 4:
-        converted = rgb_of_channels(pixels[..., :3], pixels[..., 3], None)
-        return Photo(converted.rgb, notes=converted.notes)
-    return Photo(np.ascontiguousarray(pixels))
+    """Laid on white where it is transparent; of either byte order."""
+    native = pixels.dtype.newbyteorder("=")
+    channels = pixels.shape[2:] or (1,)
+    if native not in (np.uint8, np.uint16) or pixels.ndim < 2 or channels not in ((1,), (3,), (4,)) or not pixels.size:
+        wanted = "(H, W), (H, W, 3) or (H, W, 4) of uint8, where white is 255, or uint16, where it is 65535"
+        raise PhotoError(f"an array must be {wanted}, not {pixels.shape} {pixels.dtype}")
+    planes: Pixels = np.ascontiguousarray(np.atleast_3d(pixels), native)
+    converted = rgb_of_channels(planes[..., :3], planes[..., 3] if channels == (4,) else None, None)
+    return Photo(converted.rgb, notes=converted.notes)
 
 
 def _photo_of_image(image: Image.Image) -> Photo:
     """Turn a PIL image upright and into RGB; its colour profile and resolution are kept."""
     profile, dpi = image.info.get("icc_profile"), image.info.get("dpi")
-    image = ImageOps.exif_transpose(image)
+    if image.mode in ("I", "F"):
+        fix = "convert its levels to mode L or I;16, or give the path of its file"
+        raise PhotoError(f"a PIL image of mode {image.mode} does not say which level is white; {fix}")
+    with damage_named():  # the pixels of an opened file are read only now
+        image = ImageOps.exif_transpose(image)
     is_gray, has_alpha = image.mode.startswith("I;16") or image.mode in ("L", "1"), image.has_transparency_data
-    if image.mode == "1":
-        image = image.convert("L")
-    elif not is_gray and image.mode != "CMYK":
+    if image.mode in ("1", "La"):  # La converts to LA only
+        image = image.convert("L" if image.mode == "1" else "LA")
+    if not is_gray and image.mode != "CMYK":
         image = image.convert("RGBA" if has_alpha else "RGB")
     pixels = np.atleast_3d(np.asarray(image))
+    pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # of I;16B
     alpha = pixels[..., 3] if image.mode == "RGBA" else None
     color = pixels if alpha is None else pixels[..., :3]
     converted = rgb_of_channels(color, alpha, profile, is_cmyk=image.mode == "CMYK")
@@ -104,6 +114,9 @@ def remove(source: PhotoLike, *, cutter: "Cutter | None" = None) -> "bytes | Ima
     Raises:
         PhotoError: it cannot be read, or no garment was found; `code` says which.
     """
+    from garmentcut.prediction.cutter import Cutter
+
+    check_kind(cutter, Cutter)
     cutout = (cutter or default_cutter())(source)
     if isinstance(source, Image.Image):
         return cutout.to_pil()

@@ -110,7 +110,9 @@ class NotLookedAt:
         return f"{number} not looked at: {', '.join(f'{kind} {count}' for kind, count in self.kinds.items())}"
 
 
-def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped] | None = None) -> list[Source]:
+def find_sources(
+    inputs: Iterable[str | Path], out_dir: str | Path, *, skipped: list[Skipped] | None = None
+) -> list[Source]:
     """Find the photos among `inputs`, and those in folders among them; each once, in a stable order.
 
     Folders are searched with their subfolders. Hidden files and folders, junk, links to folders, `out_dir` and the
@@ -121,11 +123,11 @@ def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped
     Raises:
         SourceError: an input does not exist or is the output folder, or there is no photo.
     """
-    inputs, out_dir = [Path(path) for path in inputs], out_dir.resolve()
+    named, out_dir = [Path(path) for path in inputs], Path(out_dir).resolve()
     passed_over: list[Skipped] = [] if skipped is None else skipped
-    are_folders = {given: _is_folder(given) for given in inputs}
+    are_folders = {given: _is_folder(given) for given in named}
     found: dict[Path, Source] = {}
-    for given in inputs:
+    for given in named:
         root = Path(os.path.realpath(given))
         if root == out_dir:
             raise SourceError(f"{given}: the output folder must not be the photos' folder; choose another --out")
@@ -140,7 +142,7 @@ def find_sources(inputs: Iterable[Path], out_dir: Path, *, skipped: list[Skipped
         for source in sources:
             found.setdefault(source.path, source)
     if not found:
-        raise nothing_found(inputs, passed_over)
+        raise nothing_found(named, passed_over)
     return list(found.values())
 
 
