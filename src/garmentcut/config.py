@@ -26,11 +26,7 @@ _MOST_SHOWN_CHARS = 80  # of a refused value in a message
 
 
 def check_kind(value: object, kind: type) -> None:
-    """Refuse what is given in place of a record of ours, None excepted: a dictionary or a path, say.
-
-    Raises:
-        TypeError: names what is wanted.
-    """
+    """Raise a TypeError that names `kind` if a value is neither of it nor None, but a dictionary or path, say."""
     if not isinstance(value, kind | None):
         raise TypeError(f"give a {kind.__module__}.{kind.__name__}, not {type(value).__name__}")
 

@@ -116,7 +116,7 @@ def test_wrong_arrays_are_refused_at_the_edge(rgb, alpha, message):
 
 def test_what_is_no_array_or_of_another_byte_order_is_refused_with_a_way_out():
     for wrong in ([[[0, 0, 0]]], "dress.jpg", Image.new("RGB", (1, 1))):
-        with pytest.raises(TypeError, match=r"garmentcut\.read_photo makes a Photo of a file"):
+        with pytest.raises(TypeError, match="read_photo makes a Photo of a file"):
             Photo(wrong)
     swapped = np.dtype(np.uint16).newbyteorder()
     with pytest.raises(ValueError, match=r"native by rgb.astype\(np.uint16\)"):

@@ -69,6 +69,10 @@ def test_the_test_split_is_never_learned_from(parts):
     assert training_split(parts, validation="test").held_out == ("test",)
 
 
+def test_a_fold_may_be_named_as_the_split_is(manifest):
+    assert training_split(manifest, "fold1").held_out == training_split(manifest, "1").held_out == ("fold1",)
+
+
 def test_refused_pairs_are_left_out(manifest):
     refused = replace(manifest.pairs[0], split="", faults=(fault_of("empty", "nothing in it"),))
     with_refused = Manifest(manifest.folder, (refused, *manifest.pairs[1:]))

@@ -249,6 +249,8 @@ def card_of(model: bytes) -> ModelCard:
         ModelError: not an ONNX file, no card, a card this version does not know, or a network that does not match the
             card (a damaged download, for example).
     """
+    if not model:
+        raise ModelError("is empty; copy it again")
     text, network = split_card(model)
     if text is None:
         raise ModelError("has no garmentcut card, so its input is unknown; use a file that garmentcut made")
@@ -272,7 +274,7 @@ def parse_card(text: str | bytes) -> ModelCard:
         return TypeAdapter(ModelCard).validate_python(_with_new_names(content))
     except ValidationError as error:
         first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
+        key = ".".join(map(str, first["loc"])) or "not a table"
         if first["type"] in _OUT_OF_BOUNDS:
             raise ModelError(f"has a card whose {key} makes no sense: {first['msg'].lower()}") from error
         raise ModelError(f"has a card that this version of garmentcut does not know ({key}); update one") from error

@@ -245,9 +245,7 @@ class Cutout:
 
 def _check_rgb(rgb: Pixels) -> None:
     if not isinstance(rgb, np.ndarray):
-        raise TypeError(
-            f"rgb must be an array, not {type(rgb).__name__}; garmentcut.read_photo makes a Photo of a file"
-        )
+        raise TypeError(f"rgb must be an array, not {type(rgb).__name__}; read_photo makes a Photo of a file")
     if rgb.ndim != 3 or rgb.shape[2] != 3 or rgb.dtype not in (np.uint8, np.uint16) or not rgb.size:
         swapped = "" if rgb.dtype.isnative else "; make it native by rgb.astype(np.uint16)"
         raise ValueError(f"rgb must be (H, W, 3) uint8 or uint16, not {rgb.shape} {rgb.dtype}{swapped}")

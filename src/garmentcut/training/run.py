@@ -121,7 +121,7 @@ def _all_of(manifest: Manifest) -> Split:
 def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
     folds = fold_names(manifest)
     if folds:
-        number = fold or "0"  # may have leading zeros
+        number = (fold or "0").removeprefix("fold")  # may have leading zeros
         named = (name for name in folds if number.isdecimal() and int(name[4:]) == int(number))
         first = validation or next(named, f"fold{number}")
     elif fold is not None:
