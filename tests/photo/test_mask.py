@@ -9,7 +9,6 @@ from garmentcut.photo.mask import (
     dilate,
     erode,
     garment_box,
-    grab_cut,
     slices_of,
 )
 
@@ -177,25 +176,3 @@ def test_only_unsure_patches_change_if_asked():
     found[96:134, 36:74] = alpha[96:134, 36:74]
     np.testing.assert_array_equal(found, alpha)
     assert agree_with_colors(true, rgb, unsure_only=True) is true
-
-
-def test_a_graph_cut_decides_unsure_patches_and_leaves_straps():
-    rgb, true = dress_on_a_wall()
-    rgb[5:30, 50:56] = rgb[60:85, 50:56]  # a strap
-    true[5:30, 50:56] = 0.6
-    alpha = true.copy()
-    alpha[100:130, 40:70], alpha[135:155, 40:70] = 0.4, 0.6  # without some cloth, with some wall
-    found = grab_cut(alpha, rgb)
-    assert (found.dtype, found.shape) == (np.float32, alpha.shape)
-    assert found[102:128, 42:68].min() == 1
-    assert found[137:153, 42:68].max() == 0
-    np.testing.assert_array_equal(found[:24], alpha[:24])
-    np.testing.assert_array_equal(grab_cut(alpha, rgb), found)
-
-
-@pytest.mark.parametrize("level", [0.0, 0.3, 0.6, 1.0])
-def test_a_graph_cut_needs_both_sides(level):
-    rgb, true = dress_on_a_wall()
-    alpha = np.full(rgb.shape[:2], level, np.float32)
-    np.testing.assert_array_equal(grab_cut(alpha, rgb), alpha)
-    assert grab_cut(true, rgb) is true

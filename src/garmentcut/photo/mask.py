@@ -29,7 +29,6 @@ _ROUNDS = 4
 _PRIOR, _FOR, _AGAINST = 2.0, 4.0, 2.0  # limits of log odds: alpha, colour for and against; sure cloth stays
 _UNSURE, _EDGE_PX = 0.02, 2  # at half size: distance of unsure alpha from 0 and 1, half width of a soft edge
 _SMOOTH_PX, _FLAT = 4, 1e-3  # guided filter: radius, and variance of lightness below which there is no edge
-_CUT_MARGIN_PX, _CUT_ROUNDS, _LEAST_SAMPLES = 96, 2, 5  # of GrabCut, whose colour models are mixtures of five Gaussians
 
 
 def bounding_box(mask: Mask) -> Box | None:
@@ -164,9 +163,12 @@ def agree_with_colors(
     Returns:
         `(H, W)` float32 in [0, 1]; where alpha and colours agree, the surer of the two.
     """
-    patches: Any = _unsure_patches(alpha) if unsure_only else True
-    if not np.any(patches):
-        return alpha
+    patches: Any = True
+    if unsure_only:
+        patches = erode((alpha > _UNSURE) & (alpha < 1 - _UNSURE), _EDGE_PX)
+        if not patches.any():
+            return alpha
+        patches = dilate(patches, _EDGE_PX + 1)
     bins = color_bins(rgb)
     gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) / 255, np.float32)
     prior = np.log(np.maximum(alpha, 1e-6) / np.maximum(1 - alpha, 1e-6)).clip(-_PRIOR, _PRIOR)
@@ -179,35 +181,6 @@ def agree_with_colors(
         surer = np.where(belief >= 0.5, np.maximum(alpha, belief), np.minimum(alpha, belief))
         agreed = np.where((alpha >= 0.5) == (belief >= 0.5), surer, belief)
     return np.asarray(np.where(patches, agreed, alpha), np.float32)
-
-
-def grab_cut(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Decide patches in which a rough alpha is near neither 0 nor 1, by OpenCV's GrabCut in boxes around them.
-
-    Thin parts stay as they are, because a graph cut shortens straps. Arguments and result are as for
-    `agree_with_colors`; equal input always gives equal output.
-    """
-    patches = _unsure_patches(alpha)
-    if not patches.any():
-        return alpha
-    cut, free = alpha.copy(), patches & ~dilate(thin_of(alpha >= 0.5), _EDGE_PX)
-    for box in components(dilate(patches, _CUT_MARGIN_PX)).boxes_xyxy:
-        inside = slices_of(tuple(box))
-        rough, covered = alpha[inside], alpha[inside] >= 0.5
-        if min(np.count_nonzero(covered), np.count_nonzero(~covered)) < _LEAST_SAMPLES:
-            continue
-        unsure = (rough > _UNSURE) & (rough < 1 - _UNSURE)
-        labels = np.where(unsure, cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8) + covered  # the foreground's are odd
-        cv2.setRNGSeed(0)  # its mixtures begin with random clusters
-        part, models = np.ascontiguousarray(rgb[inside]), (np.zeros((1, 65)), np.zeros((1, 65)))
-        cv2.grabCut(part, labels, (0, 0, 1, 1), *models, _CUT_ROUNDS, cv2.GC_INIT_WITH_MASK)
-        np.copyto(cut[inside], labels & 1, where=free[inside])
-    return cut
-
-
-def _unsure_patches(alpha: NDArray[np.float32]) -> Mask:
-    """Where an alpha is near neither 0 nor 1, without lines as narrow as a soft edge."""
-    return dilate(erode((alpha > _UNSURE) & (alpha < 1 - _UNSURE), _EDGE_PX), _EDGE_PX + 1)
 
 
 def color_bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:
