@@ -63,12 +63,10 @@ class ClusterCutter:
     """
 
     def __init__(self, folder: FolderCutter, out: str) -> None:
-        """Prepare a run; nothing is written before the context is entered.
+        """Prepare a run to the target `out`, a path or URL; nothing is written before the context is entered.
 
-        Args:
-            folder: a folder run with the wanted options, not entered. What one of both has cut is not cut again by the
-                other. Its model is sent to the workers, unless it is the embedded one, which they have.
-            out: path or URL of the target.
+        `folder` is a folder run with the wanted options, not entered. What one of both has cut is not cut again by the
+        other. Its model is sent to the workers, unless it is the embedded one, which they have.
 
         Raises:
             ConfigError: the options do not fit a cluster.
@@ -184,7 +182,12 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
     rows = {str(Path(row.input)): row for row in ledger.rows.values() if row.code != "bad_name"}
 
     def is_same(row: Row, path: Path) -> bool:
-        return _is_same(row, by_path[path])
+        """True if a listed photo is still the one that a row describes."""
+        photo = by_path[path]
+        if photo.input_etag and row.input_etag:
+            return (photo.input_bytes, photo.input_etag) == (row.input_bytes, row.input_etag)
+        has_same_stamp = (photo.input_bytes, photo.input_mtime_ns) == (row.input_bytes, row.input_mtime_ns)
+        return has_same_stamp or (not is_url(photo.input) and is_unchanged(row, Path(photo.input)))
 
     def is_another(row: Row, path: Path) -> bool:
         return not is_same(row, path) and is_another_at(row, lambda: read_photo(by_path[path], folder.config.read))
@@ -216,14 +219,6 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
         if not photo.ok:
             groups[photo.input].append(Job(replace(photo, model=label, options=folder.options)))
     return ClusterPlan(tuple(map(tuple, groups.values())), plan.done)
-
-
-def _is_same(row: Row, photo: Row) -> bool:
-    """True if a listed photo is still the one that a row describes."""
-    if photo.input_etag and row.input_etag:
-        return (photo.input_bytes, photo.input_etag) == (row.input_bytes, row.input_etag)
-    is_same = (photo.input_bytes, photo.input_mtime_ns) == (row.input_bytes, row.input_mtime_ns)
-    return is_same or (not is_url(photo.input) and is_unchanged(row, Path(photo.input)))
 
 
 def batches_of(groups: Iterable[Group], num_photos: int) -> Iterator[Group]:

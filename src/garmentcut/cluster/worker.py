@@ -57,12 +57,9 @@ class Worker:
     """Cuts batches of photos, several in parallel threads, so that one is read or written while another is cut."""
 
     def __init__(self, model: bytes | None, assignment: Assignment, num_cutting: int = 1) -> None:
-        """Load the model, once in the worker's life.
+        """Load the model, once in the worker's life: the content of its file, or None for the embedded one.
 
-        Args:
-            model: content of its file; None: the embedded one.
-            assignment: what the run is about.
-            num_cutting: batches that are cut at a time, in addition to those that are read or written.
+        `num_cutting` batches are cut at a time, in addition to those that are read or written.
         """
         self._assignment, self._target = assignment, open_storage(assignment.target)
         self._cutting = threading.Semaphore(num_cutting)

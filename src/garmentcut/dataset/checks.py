@@ -213,7 +213,8 @@ def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Faul
     """Check that the cutout, where its alpha `(H, W)` at the photo's size is opaque, has the photo's colours there."""
     if cutout.rgb is None:
         return (fault_of("unchecked", f"from a {cutout.source}: no colours to compare with the photo's"),)
-    inside = _inside(alpha)
+    opaque, mask = alpha >= _OPAQUE, alpha >= 0.5
+    inside = opaque if opaque.sum() > mask.sum() / 2 else mask  # of a sheer garment few pixels are opaque
     area = _box_of(inside)
     colors, original = resize_rgb(to_8_bit(cutout.rgb), photo.size_hw), to_8_bit(photo.rgb)
     differences = original[area].astype(np.int16) - colors[area]
@@ -224,7 +225,9 @@ def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Faul
         text = f"of another photo (likeness {found.likeness:.2f} of 1 at best); pair it with its own"
         return (fault_of("other_photo", f"the colours inside the cutout are {text}"),)
     if _gain(found.unshifted, found.likeness) > _SHIFT_GAIN and found.shift_xy != (0, 0):
-        text = f"the cutout is shifted by {_directions(found.shift_xy)} against the photo; move it back"
+        named = zip(found.shift_xy, (("right", "left"), ("down", "up")), strict=True)
+        shifts = ", ".join(f"{abs(shift)} px {names[shift < 0]}" for shift, names in named if shift)
+        text = f"the cutout is shifted by {shifts} against the photo; move it back"
         return (fault_of("shifted", text),)
     if (mean := _patch_difference(differences, inside[area])) > _GRADED_LEVELS:
         return (fault_of("colors", f"the colours inside differ by {mean:.0f} of 255 levels on average"),)
@@ -249,12 +252,6 @@ def _border_of(values: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([values[0], values[-1], values[1:-1, 0], values[1:-1, -1]])
 
 
-def _inside(alpha: _Floats) -> NDArray[np.bool_]:
-    """The garment's opaque pixels; for a sheer garment, which has few of them, its whole mask."""
-    opaque, mask = alpha >= _OPAQUE, alpha >= 0.5
-    return opaque if opaque.sum() > mask.sum() / 2 else mask
-
-
 def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
     """The best small shift, unless a large one is much better."""
     planes = photo @ _LUMA, colors @ _LUMA
@@ -276,11 +273,6 @@ def _patch_difference(differences: NDArray[np.int16], inside: NDArray[np.bool_])
 def _gain(likeness: float, better: float) -> float:
     """The factor by which the better likeness reduces the unlikeness, 1 - likeness."""
     return (1 - likeness) / (1 - better + _UNLIKE_FLOOR)
-
-
-def _directions(shift_xy: tuple[int, int]) -> str:
-    named = zip(shift_xy, (("right", "left"), ("down", "up")), strict=True)
-    return ", ".join(f"{abs(shift)} px {names[shift < 0]}" for shift, names in named if shift)
 
 
 @dataclass(frozen=True)

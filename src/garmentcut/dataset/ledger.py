@@ -10,6 +10,7 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from json import dumps
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar, NamedTuple
 
@@ -125,7 +126,8 @@ class IngestLedger:
             if not entry.has_own_files(folder):
                 return None
             found = replace(entry, pair=pair, photo=Stamp.of(photo), cutout=Stamp.of(candidate.cutout))
-            if _places_of(found) == _places_of(entry):
+            place_of = attrgetter("pair.photo", "pair.cutout", "photo", "cutout")
+            if place_of(found) == place_of(entry):
                 return found
             # Moving or copying changes paths and times but not contents, so only now are the contents compared.
             is_same = [found.photo.num_bytes, found.cutout.num_bytes] == [entry.photo.num_bytes, entry.cutout.num_bytes]
@@ -171,10 +173,6 @@ def writing(path: Path) -> Iterator[None]:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             fix = "free some space and run again: it continues where it stopped"
         raise RunError(f"{path}: {error.strerror or error}; {fix}") from error
-
-
-def _places_of(entry: LedgerEntry) -> tuple[object, ...]:
-    return entry.pair.photo, entry.pair.cutout, entry.photo, entry.cutout
 
 
 def _line(entry: LedgerEntry) -> bytes:

@@ -60,14 +60,9 @@ class WindowSamples(Samples):
     """Windows of `data.size_hw` from photos that are scaled to `data.frame_height` rows.
 
     With `data.window = "garment"`, windows are centred on the garment's box. With `"edge"`, they lie on the garment's
-    edge, where a map is clearly wrong, or on a strap, and have a fourth channel: a map of the photo.
-
-    Args:
-        manifest: the dataset.
-        pairs: the pairs to use.
-        recipe: the stage's recipe.
-        maps: folder with the maps, see `map_paths`; None if `data.window` is `"garment"`.
-        vary: draw windows at random; otherwise each photo always has the same window.
+    edge, where a map is clearly wrong, or on a strap, and have a fourth channel: a map of the photo. These maps are in
+    the folder `maps`, see `map_paths`; None if there are none. With `vary`, windows are drawn at random; otherwise each
+    photo always has the same window.
     """
 
     def __init__(

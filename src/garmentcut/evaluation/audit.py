@@ -90,11 +90,9 @@ def audit(
 ) -> Audit:
     """Compare each cutout with the prediction of a model that was not trained on it, and rank all cutouts.
 
-    Args:
-        trials: the result of `garmentcut.evaluation.predict.plan_trials`, preferably for a folder of fold runs.
-        manifest: the dataset.
-        use_seen: allow models that were trained on the photos.
-        on_photo: called after each photo with its name and why it failed; empty: it did not.
+    `trials` are the result of `garmentcut.evaluation.predict.plan_trials`, preferably for a folder of fold runs.
+    `use_seen` allows models that were trained on the photos. `on_photo` is called after each photo with its name and
+    why it failed; empty: it did not.
 
     Raises:
         EvaluationError: a model was trained on these cutouts, and so has learned their errors.

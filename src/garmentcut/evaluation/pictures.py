@@ -71,10 +71,7 @@ def draw_choice(photo: Photo, target: Alpha, cutouts: Mapping[str, Alpha]) -> tu
 
 
 def draw_choices(
-    trials: Sequence[Trial],
-    others: Sequence[Trial],
-    manifest: Manifest,
-    names: Collection[str],
+    trials: Sequence[Trial], others: Sequence[Trial], manifest: Manifest, names: Collection[str]
 ) -> dict[str, tuple[Tile, ...]]:
     """Cut some photos again with a model and another one, and draw both cutouts; see `draw_choice`.
 

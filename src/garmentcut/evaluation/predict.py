@@ -173,13 +173,9 @@ def _with_pairs(trials: Sequence[Trial], is_wanted: Callable[[Pair], bool]) -> t
 
 
 def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, num: int) -> tuple[Trial, ...]:
-    """The same models, to be run on generated photos unlike the studio's: half of them drawn, half composites.
+    """The same models, to be run on about `num` generated photos unlike the studio's: half drawn, half composites.
 
-    Args:
-        trials: the result of `plan_trials`; each model gets the composites of its own trial's garments.
-        manifest: the dataset.
-        folder: where the photos and their alphas are written.
-        num: approximate number of photos.
+    Each model gets the composites of its own trial's garments. Photos and alphas are written to `folder`.
 
     Raises:
         OSError: a file cannot be written.

@@ -67,11 +67,8 @@ def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtMode
     The model is a logistic regression on 1 - quality, fitted by scikit-learn with each photo as a fraction of both
     classes (fractional logit: Papke and Wooldridge 1996), so that its prediction is the doubt itself.
 
-    Weights are fitted to the studio's photos and the foreign ones; what is usual is taken from the studio's alone.
-
-    Args:
-        experiences: photos that were cut by models that had not seen them.
-        data: description of the photos.
+    Weights are fitted to the studio's photos and the foreign ones; what is usual is taken from the studio's alone. All
+    must have been cut by models that had not seen them. `data` describes them.
 
     Raises:
         EvaluationError: there are too few garments.
@@ -338,15 +335,11 @@ def calibrate(
     held_out: bool = False,
     use_seen: bool = False,
 ) -> Calibration:
-    """Fit doubt and find the thresholds.
+    """Fit doubt to experiences of a model file, a run or a folder of fold runs, and find the thresholds.
 
-    Args:
-        experiences: experiences of a model file, a run or a folder of fold runs with a dataset.
-        guarantee: what to guarantee.
-        data: description of the photos.
-        elsewhere: makes foreign experiences, which takes minutes: only called once the studio's own are enough.
-        held_out: the run says that the photos were held out, so that the card need not list its training photos.
-        use_seen: also use photos that the model was trained on, and say so on the card.
+    `data` describes the photos. `elsewhere` makes foreign experiences, which takes minutes: it is only called once the
+    studio's own are enough. `held_out`: the run says that the photos were held out, so that the card need not list its
+    training photos. `use_seen`: also use photos that the model was trained on, and say so on the card.
 
     Raises:
         EvaluationError: there are too few photos that the model has not seen, or too few garments to fit doubt.

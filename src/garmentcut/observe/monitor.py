@@ -29,12 +29,9 @@ LOGGER.addHandler(logging.NullHandler())  # silent by default; otherwise warning
 
 
 def log_event(event: str, *, level: int = logging.INFO, **fields: Any) -> None:
-    """Log an event.
+    """Log an event: what happened, in one or two constant words such as "photo", "watching", "problem".
 
-    Args:
-        event: what happened, in one or two constant words: "photo", "watching", "problem".
-        level: a level of `logging`.
-        fields: what varies; anything that JSON can hold, else its `str`. None is left out.
+    `fields` are what varies; anything that JSON can hold, else its `str`. None is left out.
     """
     LOGGER.log(level, event, extra={"fields": {key: value for key, value in fields.items() if value is not None}})
 
@@ -92,8 +89,7 @@ def _quoted(value: Any) -> str:
 def notify_service(message: str) -> None:
     """Notify systemd, if it started this process with `Type=notify` (sd_notify(3)); otherwise do nothing.
 
-    Args:
-        message: `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=` and a line for `systemctl status`.
+    The message is `READY=1`, `WATCHDOG=1`, `STOPPING=1` or `STATUS=` and a line for `systemctl status`.
     """
     address = os.environ.get("NOTIFY_SOCKET", "")
     if address[:1] not in ("/", "@") or not hasattr(socket, "AF_UNIX"):
@@ -243,14 +239,11 @@ class Monitor:
     def photo(
         self, name: str, *, code: str = "", doubt: float | None = None, is_foreign: bool = False, **fields: Any
     ) -> None:
-        """Count a finished photo and log its line.
+        """Count a finished photo and log its line, with its path or address, its doubt and further fields.
 
-        Args:
-            name: its path or address.
-            code: why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut.
-            doubt: in [0, 1]; None: the model cannot tell.
-            is_foreign: it looks unlike the studio that the model was trained on, so its line is a warning.
-            fields: further fields of the line.
+        `code` says why it failed, a key of `garmentcut.errors.FAILURES`; empty: it was cut. The doubt is in [0, 1];
+        None: the model cannot tell. `is_foreign`: it looks unlike the studio that the model was trained on, so its line
+        is a warning.
         """
         self.health.beat()
         level, status = logging.WARNING if code or is_foreign else logging.INFO, "failed" if code else "ok"

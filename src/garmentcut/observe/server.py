@@ -56,10 +56,7 @@ class StatusServer:
     def __init__(self, monitor: Monitor, *, host: str = "127.0.0.1", port: int = 9464) -> None:
         """Bind the address; no request is answered before the context is entered.
 
-        Args:
-            monitor: what is reported.
-            host: name or address of this machine; by default only this machine can connect.
-            port: 0: any that is free.
+        `host` is a name or address of this machine; by default only this machine can connect. Port 0: any free one.
         """
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         server_class = type("_OfFamily", (_Server,), {"address_family": family})

@@ -117,8 +117,7 @@ class ActionRow(Table):
 class Database:
     """Gives access to the database in transactions; safe to use from several threads.
 
-    Args:
-        url: `postgresql://...`, `sqlite:///...`, or the path of a SQLite file.
+    Its address is `postgresql://...`, `sqlite:///...`, or the path of a SQLite file.
 
     Raises:
         DatabaseError: it cannot be reached or is damaged, or another version of garmentcut made its tables.

@@ -137,13 +137,11 @@ def is_loopback(host: str) -> bool:
 
 
 def open_access(folder: Path | None, host: str, port: int, token: str | None) -> Access:
-    """The access rules of a server; the batch's secret is generated once, in a file that only its user can read.
+    """The access rules of a server that listens on a port of an address.
 
-    Args:
-        folder: the batch's folder; None: there is none, and a new secret is generated at each start.
-        host: address to listen on.
-        port: port to listen on.
-        token: token that readers must send; None: derived from the secret if others can reach the server, else none.
+    The batch's secret is generated once, in a file in its `folder` that only its user can read; if that is None, at
+    each start. `token` is what readers must send; None: it is derived from the secret if others can reach the server,
+    else none is needed.
 
     Raises:
         OSError: the secret can neither be read nor written.
@@ -151,7 +149,9 @@ def open_access(folder: Path | None, host: str, port: int, token: str | None) ->
     secret = secrets.token_hex(32) if folder is None else _read_secret(folder / SECRET_NAME)
     drawn = hmac.new(secret.encode(), b"link", hashlib.sha256).hexdigest()[:32]
     chosen = token if token is not None else "" if is_loopback(host) else drawn
-    return Access(secret, host, port, chosen, _names=_names_of(host))
+    # Of this machine, if others can reach it; addresses need not be listed.
+    names = () if is_loopback(host) else (host, socket.gethostname(), socket.getfqdn())
+    return Access(secret, host, port, chosen, _names=frozenset(map(str.lower, names)))
 
 
 def _read_secret(path: Path) -> str:
@@ -162,12 +162,6 @@ def _read_secret(path: Path) -> str:
         return secret
     path.unlink()  # left incomplete by a killed server
     return _read_secret(path)
-
-
-def _names_of(host: str) -> frozenset[str]:
-    """Names of this machine, if others can reach it; addresses need not be listed."""
-    names = () if is_loopback(host) else (host, socket.gethostname(), socket.getfqdn())
-    return frozenset(name.lower() for name in names)
 
 
 def _same(first: str, second: str) -> bool:

@@ -41,15 +41,12 @@ _REFERRED_WITHIN_S = 600  # a newer file may belong to a write in progress, perh
 
 
 def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
-    """Pixels of an 8-bit gray PNG of a known size; its header is checked before anything is decoded.
+    """Pixels of an 8-bit gray PNG that must have height and width `size_hw`, which limits the memory used.
 
-    Args:
-        data: content of the PNG.
-        size_hw: height and width that it must have; this limits the memory used.
-        what: what the message calls it.
+    Its header is checked before anything is decoded.
 
     Raises:
-        ReviewError: it is not such a PNG; the message says what it is.
+        ReviewError: it is not such a PNG; the message calls it `what` and says what it is.
     """
     if not data.startswith(PNG_SIGNATURE):
         raise ReviewError(f"{what}: not a PNG", code="unfit")
@@ -248,8 +245,7 @@ class AlphaFiles:
 
 
 def _to_levels(alpha: NDArray[np.float32]) -> Alpha8:
-    rounded: Alpha8 = np.rint(alpha * np.float32(255)).astype(np.uint8)
-    return rounded
+    return np.asarray(np.rint(alpha * np.float32(255)), np.uint8)
 
 
 THUMBNAILS = f"{OWN_FOLDER}/thumbnails"

@@ -38,8 +38,7 @@ _LEAST_ALPHA = 1e-3
 class Tiles:
     """The model for parts of a photo at its own scale: squares of two sizes, for which it is compiled in advance.
 
-    Args:
-        cutter: a cutter used only for tiles, so that whole photos do not evict its compiled networks.
+    The cutter is used only for tiles, so that whole photos do not evict its compiled networks.
     """
 
     def __init__(self, cutter: Cutter) -> None:
@@ -83,8 +82,7 @@ class Tiles:
         try:
             with self._turn:
                 mirrored = self._predict(np.ascontiguousarray(tile[:, ::-1]))[:, ::-1]
-                mean: NDArray[np.float32] = (self._predict(tile) + mirrored) * np.float32(0.5)
-                return mean
+                return np.asarray((self._predict(tile) + mirrored) * np.float32(0.5))
         finally:
             self._room.release()
 
@@ -148,8 +146,7 @@ def _color_evidence(canvas: Canvas, stroke: Stroke) -> _Field:
         if min(int(side.sum()) for side in sides) >= _LEAST_PIXELS:
             colors = _color_indices(canvas.photo, area)
             shares = [_shares_of(colors[side]) for side in sides]
-            evidence: _Field = np.log(shares[0] / shares[1])[colors[inside]]
-            return evidence
+            return np.asarray(np.log(shares[0] / shares[1])[colors[inside]])
     return np.zeros((bottom - top, right - left), np.float32)
 
 
@@ -164,8 +161,7 @@ def _color_indices(photo: Photo, area: tuple[slice, slice]) -> NDArray[np.intp]:
 def _shares_of(colors: NDArray[np.intp]) -> _Field:
     counts = np.bincount(colors, minlength=_BINS**3).astype(np.float32).reshape(-1, _BINS)
     smooth = _blurred(_blurred(counts, (5, 1)).reshape((_BINS,) * 3), (5, 5))
-    shares: _Field = (smooth / smooth.sum() + np.float32(_LEAST_SHARE)).ravel()
-    return shares
+    return np.asarray((smooth / smooth.sum() + np.float32(_LEAST_SHARE)).ravel())
 
 
 def _blurred(values: _Field, size_wh: tuple[int, int]) -> _Field:
@@ -177,5 +173,4 @@ def _blurred(values: _Field, size_wh: tuple[int, int]) -> _Field:
 
 def _logit(alpha: _Field) -> _Field:
     inside = alpha.clip(_LEAST_ALPHA, 1 - _LEAST_ALPHA)
-    logits: _Field = np.log(inside / (1 - inside))
-    return logits
+    return np.asarray(np.log(inside / (1 - inside)))

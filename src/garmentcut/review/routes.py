@@ -168,17 +168,14 @@ def send_thumbnail(
     """The cutout on gray, or the photo; at most 320 pixels high."""
     subject = subject_of_photo(service.store.find(photo_id))
     key = content_keys(subject)["thumbnail"]
-
-    def make() -> bytes:
-        return service.media.thumbnail(subject, key, of_photo=of == "photo")
-
+    make = partial(service.media.thumbnail, subject, key, of_photo=of == "photo")
     return _picture(request, key + of, make, is_asked_for=v == key, kind="image/jpeg")
 
 
 @media.get("/{photo_id}/photo.jpg")
 def send_photo(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The photo at full size: upright, sRGB, quality 95, colours not halved."""
-    return _full_size(request, service, photo_id, v, "photo", kind="image/jpeg")
+    return _full_size(request, service, photo_id, v, "photo")
 
 
 @media.get("/{photo_id}/alpha.png")
@@ -205,17 +202,11 @@ def send_heat(request: Request, service: Serving, photo_id: PhotoId, v: Content 
 
 
 def _full_size(
-    request: Request,
-    service: Service,
-    photo_id: int,
-    version: str,
-    what: Literal["photo", "alpha", "predicted"],
-    *,
-    kind: str = "image/png",
+    request: Request, service: Service, photo_id: int, version: str, what: Literal["photo", "alpha", "predicted"]
 ) -> Response:
     subject = subject_of_photo(service.store.find(photo_id))
     key = content_keys(subject)[what]
-    make = partial(service.media.full_size, subject, what, key)
+    make, kind = partial(service.media.full_size, subject, what, key), "image/jpeg" if what == "photo" else "image/png"
     return _picture(request, key, make, is_asked_for=version == key, kind=kind)
 
 

@@ -106,13 +106,9 @@ class Service(CutService):
         Raises:
             ReviewError: the photo or its prediction is missing, or too many strokes wait.
         """
-        canvas = Canvas(self._photo_of(subject), self.alphas.predicted(subject), self.alphas.current(subject))
-        return redraw(canvas, stroke, self.model.tiles())
-
-    def _photo_of(self, subject: ReviewPhoto) -> Photo:
-        """The photo; the last one is cached, because strokes on the same photo follow each other."""
-        digest, photo = self._last_photo or ("", None)
+        digest, photo = self._last_photo or ("", None)  # strokes on the same photo follow each other
         if photo is None or digest != subject.row.input_sha256:
             photo = self.alphas.read_photo(subject.row)
             self._last_photo = (subject.row.input_sha256, photo)
-        return photo
+        canvas = Canvas(photo, self.alphas.predicted(subject), self.alphas.current(subject))
+        return redraw(canvas, stroke, self.model.tiles())

@@ -290,14 +290,10 @@ class Registry(AbstractContextManager["Registry"]):
     ) -> JobClaim | None:
         """Take a job if it must be done and no process works on it.
 
-        A job that failed before this process began is tried once more, except in a search.
-
-        Args:
-            name: name of the registry.
-            key: the job.
-            is_kept: returns False if the job's results are gone, so that it must be done again.
-            tuned: distributions from which Optuna's TPE draws values; values drawn before for the job are kept.
-            unpruned_steps: in a search, the number of steps before which no job is pruned.
+        A job that failed before this process began is tried once more, except in a search. `name` is the registry's,
+        `key` the job's. `is_kept` returns False if the job's results are gone, so that it must be done again. `tuned`
+        are the distributions from which Optuna's TPE draws values; values drawn before for the job are kept. In such a
+        search no job is pruned before step `unpruned_steps`.
         """
         with self._turn:
             if (lock := self._acquired(name, key)) is None:

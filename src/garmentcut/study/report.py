@@ -32,10 +32,7 @@ _BETTER, _WORSE, _OPEN = "#2b7a4b", "#b3402a", "#7d8794"
 
 
 def write_report(results: Results, command: str) -> Path:
-    """Write `report.html`, `report.md`, `results.json` and `plots/` into the study's folder.
-
-    Returns:
-        The HTML page.
+    """Write `report.html`, `report.md`, `results.json` and `plots/` into the study's folder; returns the HTML page.
 
     Raises:
         OSError: the folder cannot be written to.

@@ -243,17 +243,14 @@ def write_masked(
         if cut.pair.name not in measured_on:
             draws = random.Random(f"{seed} {cut.pair.name}")
             widths = {f"{cut.pair.name}-{number}": draws.randint(low, high) for number in range(config.copies)}
-        paths = {key: manifest.path_of(getattr(cut.pair, key)).resolve().as_posix() for key in ("cutout", "alpha")}
+        texts = cut.pair.cutout, cut.pair.alpha
+        cutout, alpha = (manifest.path_of(text).resolve().as_posix() for text in texts)
         rows = []
         for name, width in widths.items():
             content = png_bytes(np.where(widened(mask, width)[..., None], rgb, np.uint8(HIDDEN_LEVEL)))
-            write_atomic(folder / "photos" / f"{name}.png", content)
-            facts: dict[str, Any] = {
-                "photo": f"photos/{name}.png",
-                "photo_sha256": hashlib.sha256(content).hexdigest(),
-                **paths,
-            }
-            rows.append(replace(cut.pair, name=name, **facts))
+            photo, digest = f"photos/{name}.png", hashlib.sha256(content).hexdigest()
+            write_atomic(folder / photo, content)
+            rows.append(replace(cut.pair, name=name, photo=photo, photo_sha256=digest, cutout=cutout, alpha=alpha))
         return rows
 
     rows: list[Pair] = []

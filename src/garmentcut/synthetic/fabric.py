@@ -133,7 +133,11 @@ def paint_texture(fabric: FabricDesign, unit_px: float) -> Floats:
     elif fabric.print_name == "lace":
         image = _lace(fabric, size, finer)
     elif fabric.print_name != "plain":
-        _draw_motifs(ImageDraw.Draw(image), fabric, finer)
+        draw = ImageDraw.Draw(image)
+        for mark in fabric.marks:
+            _draw_motif(draw, fabric, mark, finer)
+            if mark[0] - TEXTURE_WIDTH > -2 * mark[2]:
+                _draw_motif(draw, fabric, mark - (TEXTURE_WIDTH, 0, 0, 0, 0), finer)
     return np.asarray(image.reduce(_FINER), np.float32) / 255
 
 
@@ -188,13 +192,6 @@ _RULED: dict[str, Callable[[FabricDesign, Floats, Floats], tuple[Floats, ...]]] 
     "zigzag": _zigzag,
     "brushed": _brushed,
 }
-
-
-def _draw_motifs(draw: ImageDraw.ImageDraw, fabric: FabricDesign, finer: float) -> None:
-    for mark in fabric.marks:
-        _draw_motif(draw, fabric, mark, finer)
-        if mark[0] - TEXTURE_WIDTH > -2 * mark[2]:
-            _draw_motif(draw, fabric, mark - (TEXTURE_WIDTH, 0, 0, 0, 0), finer)
 
 
 def _draw_motif(draw: ImageDraw.ImageDraw, fabric: FabricDesign, mark: Floats, finer: float) -> None:
@@ -257,7 +254,11 @@ def _lace(fabric: FabricDesign, size: tuple[int, int], finer: float) -> Image.Im
     shade = Image.new("RGBA", size, (*_bytes(fabric.rgb * 0.94), 255))
     dense, light = ImageDraw.Draw(density), ImageDraw.Draw(shade)
     motif_rgb, hole = _bytes(fabric.rgb), round(255 * _HOLE_DENSITY)
-    _draw_net(dense, size, finer)
+    (width, height), thread_px = size, max(round(_NET_THREAD * finer), 1)
+    # The net's threads are slanted both ways; a whole number fits around, so that it closes at the back seam.
+    for start in np.arange(-height, width + height, _NET_STEP * finer).tolist():
+        for end in (start + height, start - height):
+            dense.line((start, 0, end, height), round(255 * _THREAD_DENSITY), thread_px)
     for x, y, mark_size, angle, _ in fabric.marks:
         at, length = (x * finer, y * finer), mark_size * finer
         for thread in _placed(_LACE_THREADS, at, angle, length * 1.6):
@@ -268,15 +269,6 @@ def _lace(fabric: FabricDesign, size: tuple[int, int], finer: float) -> Image.Im
         dense.ellipse(_disc(at, length * 0.14), hole)
     shade.putalpha(density)
     return shade
-
-
-def _draw_net(draw: ImageDraw.ImageDraw, size: tuple[int, int], finer: float) -> None:
-    """Draw threads slanted both ways; a whole number fits around, so that the net closes at the back seam."""
-    width, height = size
-    thread_px = max(round(_NET_THREAD * finer), 1)
-    for start in np.arange(-height, width + height, _NET_STEP * finer).tolist():
-        for end in (start + height, start - height):
-            draw.line((start, 0, end, height), round(255 * _THREAD_DENSITY), thread_px)
 
 
 def look_up(texture: Floats, around: Floats, down: Floats) -> Floats:

@@ -343,11 +343,8 @@ def write_studio_photos(
 ) -> Iterator[Path]:
     """Draw a garment for each seed, in all three views.
 
-    Args:
-        out_dir: gets `<garment>_<view>.jpg`.
-        seeds: 0 or more each; the same seed gives the same garment.
-        size_hw: height and width in pixels.
-        cutouts_dir: gets `<garment>_<view>.png`, RGBA with the exact alpha, like a retoucher's cutout.
+    `out_dir` gets `<garment>_<view>.jpg`; `cutouts_dir` gets `<garment>_<view>.png`, RGBA with the exact alpha, like a
+    retoucher's cutout. Seeds are 0 or more; the same seed gives the same garment. `size_hw` is in pixels.
 
     Yields:
         The path of each photo, once it is written.

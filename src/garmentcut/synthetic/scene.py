@@ -260,19 +260,13 @@ def _paint_turntable(layer: PaintLayer, design: SceneDesign, place: FigurePlacem
             lay(ellipse((float(knob), 1.067), (0.004, 0.004), 16), 0.62)
     for drop, half, grey in ((0.014, 0.168, 0.45), (0.008, 0.168, 0.80), (0.0, 0.166, 0.62), (0.0, 0.160, 0.84)):
         lay(ellipse((0.0, 1.01 + drop), (half, half * 0.21)), grey)
-    for corner_z, drop, grey in ((0.030, 0.0, 0.93), (0.018, -0.004, 0.74), (0.018, -0.012, 0.88)):
-        lay(np.add(_turned_bar(0.105, corner_z, place.yaw), (0.0, 1.006 + drop)), grey)
+    cos, sin = float(np.cos(place.yaw)), float(np.sin(place.yaw))
+    for half_width, drop, grey in ((0.030, 0.0, 0.93), (0.018, -0.004, 0.74), (0.018, -0.012, 0.88)):
+        x, z = (np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (0.105, half_width)).T
+        # A bar on the turntable, seen from slightly above.
+        lay(np.stack([x * cos + z * sin, 0.21 * (z * cos - x * sin) + (1.006 + drop)], axis=1), grey)
     for side in (-0.05, 0.05):
-        lay(ellipse((side * float(np.cos(place.yaw)), 0.994), (0.032, 0.010), 32), 0.9)
-
-
-def _turned_bar(half_length: float, half_width: float, yaw: float) -> Floats:
-    """A bar on the turntable, seen from slightly above."""
-    cos, sin = np.cos(yaw), np.sin(yaw)
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) * (half_length, half_width)
-    right = corners[:, 0] * cos + corners[:, 1] * sin
-    towards = corners[:, 1] * cos - corners[:, 0] * sin
-    return np.stack([right, 0.21 * towards], axis=1)
+        lay(ellipse((side * cos, 0.994), (0.032, 0.010), 32), 0.9)
 
 
 def expose(rgb: Floats, alpha: Floats, light: Light, *, seed: int, view: str) -> tuple[npt.NDArray[np.uint8], Floats]:
@@ -314,10 +308,6 @@ def paint_ground(seed: int, name: str, size_hw: tuple[int, int]) -> Floats:
 def _colour(rng: np.random.Generator, low: float = 0.1, high: float = 0.95) -> Floats:
     """A muted colour, because rooms have few vivid ones."""
     return np.asarray(np.clip(between(rng, low, high) + rng.normal(0, 0.07, 3), 0, 1), np.float32)
-
-
-def _white(_: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
-    return np.full((*size_hw, 3), 0.995, np.float32)
 
 
 def _plain(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
@@ -390,7 +380,7 @@ def _floor(rng: np.random.Generator, size_hw: tuple[int, int]) -> Floats:
 
 
 GROUNDS: dict[str, Callable[[np.random.Generator, tuple[int, int]], Floats]] = {
-    "white": _white,
+    "white": lambda _, size_hw: np.full((*size_hw, 3), 0.995, np.float32),
     "plain": _plain,
     "room": _room,
     "lamps": _lamps,

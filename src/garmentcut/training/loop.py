@@ -18,14 +18,7 @@ from torch.nn import functional
 
 from garmentcut.dataset.augment import augment
 from garmentcut.dataset.manifest import Pair
-from garmentcut.dataset.samples import (
-    DRAW_STEPS,
-    DrawWeights,
-    SampleBatch,
-    Samples,
-    batches,
-    seeded_generator,
-)
+from garmentcut.dataset.samples import DRAW_STEPS, DrawWeights, SampleBatch, Samples, batches, seeded_generator
 from garmentcut.dataset.split import prove_split
 from garmentcut.dataset.windows import WindowSamples
 from garmentcut.errors import ModelError, TrainingError, TrainingStopped
@@ -230,7 +223,6 @@ class Session:
 
 
 def _write_steps(session: Session, steps: Iterable[StepDone]) -> Iterator[StepDone]:
-    """Write steps to the journal and yield them."""
     for done in steps:
         if session.journal is not None:
             pace = {"lr": done.lr, "photos_s": done.photos_s, "seconds": session.seconds}

@@ -33,7 +33,10 @@ def total_loss(logits: Tensor, target: Tensor, config: LossConfig) -> Loss:
     Raises:
         ValueError: the shapes differ or are not `(N, 1, H, W)`, or the target is not of a float dtype.
     """
-    _check(logits, target)
+    if logits.ndim != 4 or logits.shape[1] != 1 or logits.shape != target.shape:
+        raise ValueError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)}: both must be (N, 1, H, W)")
+    if not target.is_floating_point():
+        raise ValueError(f"the target must be float in [0, 1], not {target.dtype}; divide 8-bit alphas by 255")
     with torch.autocast(logits.device.type, enabled=False):
         logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
         target = target.to(logits.dtype)
@@ -214,13 +217,6 @@ def _mean(values: Tensor, weight: Tensor | None) -> Tensor:
     if weight is None:
         return values.mean()
     return ((values * weight).sum((1, 2, 3)) / weight.sum((1, 2, 3))).mean()
-
-
-def _check(logits: Tensor, target: Tensor) -> None:
-    if logits.ndim != 4 or logits.shape[1] != 1 or logits.shape != target.shape:
-        raise ValueError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)}: both must be (N, 1, H, W)")
-    if not target.is_floating_point():
-        raise ValueError(f"the target must be float in [0, 1], not {target.dtype}; divide 8-bit alphas by 255")
 
 
 def gradient_loss(logits: Tensor, target: Tensor) -> Tensor:

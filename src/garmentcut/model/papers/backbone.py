@@ -30,13 +30,9 @@ class PretrainedNetwork(PhotoNetwork):
     """Name of these weights in torchvision or timm: `VGG16_Weights.IMAGENET1K_V1`, `resnet50s.gluon_in1k`."""
 
     def load_encoder(self, weights: Weights | None = None) -> str:
-        """Load an encoder trained on ImageNet.
+        """Load an encoder trained on ImageNet; returns what was loaded.
 
-        Args:
-            weights: with the keys of its source, torchvision or timm; None fetches them from that hub.
-
-        Returns:
-            What was loaded.
+        `weights` have the keys of its source, torchvision or timm; None fetches them from that hub.
 
         Raises:
             ValueError: they are not those of this encoder.

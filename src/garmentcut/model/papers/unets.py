@@ -60,8 +60,7 @@ class Simple(PhotoNetwork):
         deep = skips.pop()
         for block in self.up:
             deep = block(deep, skips.pop())
-        logits: Tensor = self.head(deep)
-        return logits
+        return self.head(deep)  # type: ignore[no-any-return]
 
 
 _CENTRE = 1024
@@ -107,8 +106,7 @@ class UNet(PhotoNetwork):
         x = self.centre(x)  # (N, 1024, H/16, W/16)
         for block in self.up:
             x = block(torch.cat([skips.pop(), functional.interpolate(x, scale_factor=2.0, mode="nearest")], dim=1))
-        logits: Tensor = self.head(x)
-        return logits
+        return self.head(x)  # type: ignore[no-any-return]
 
 
 _PAPER_WIDTHS = (64, 128, 256, 512, 1024)
