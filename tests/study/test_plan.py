@@ -92,7 +92,7 @@ def test_parts_that_are_not_there(make_study, choice, says):
 
 def test_seeds_that_it_is_tuned_on(make_study):
     text = SIZES.replace("garments = 2", "tune.loss.dice = [1, 2]") + "[tune]\nseeds = [5]\nfolds = [1]\n"
-    with pytest.raises(StudyError, match=r"with these seeds and folds: tune\.seeds: 5 is reported on"):
+    with pytest.raises(StudyError, match=r"with these seeds and folds: tune\.seeds: 5 is in the report"):
         make_study(text, Choice(seeds=(5,)))
 
 
