@@ -90,7 +90,7 @@ def test_another_networks_errors_guarantee_nothing(red_runs, many_garments, red_
     final, out = red_model(tmp_path / "final.onnx", name="final", network="another"), tmp_path / "ours.onnx"
     refused = run(red_runs, many_garments, "--into", final, "--out", out)
     assert refused.exit_code == 2
-    assert "is another network" in refused.stderr
+    assert "is a different network" in refused.stderr
     assert not out.exists()
 
 

@@ -187,7 +187,7 @@ def test_help_loads_nothing_heavy():
     code += "try:\n    app()\nexcept SystemExit:\n    pass\n"
     code += "print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "Make a dataset of photos and cutouts" in done.stdout
+    assert "Make a dataset from photos and cutouts" in done.stdout
     assert not set(done.stderr.split()) & {"numpy", "PIL", "torch", "rich"}
 
 

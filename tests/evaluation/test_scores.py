@@ -49,7 +49,7 @@ def test_the_table_for_spreadsheets(tmp_path, make_score, failed_score):
 @pytest.mark.parametrize("text", ["{}", "no json", '{"name": 1}', "[]", "3", "[" * 100_000])
 def test_other_files_are_refused(tmp_path, text):
     (tmp_path / "scores.jsonl").write_text(text)
-    with pytest.raises(EvaluationError, match=r"scores\.jsonl, line 1, is not a row"):
+    with pytest.raises(EvaluationError, match=r"scores\.jsonl, line 1, is not a garmentcut row"):
         read_scores(tmp_path)
 
 
@@ -242,5 +242,5 @@ def test_two_models_are_compared_photo_by_photo(make_score, failed_score):
 def test_values_of_another_kind_are_refused(tmp_path, change):
     row = {"name": "a_Front", "garment": "a", "view": "Front", "split": "test", "measures": None} | change
     (tmp_path / "scores.jsonl").write_text(json.dumps(row))
-    with pytest.raises(EvaluationError, match=r"scores\.jsonl, line 1, is not a row"):
+    with pytest.raises(EvaluationError, match=r"scores\.jsonl, line 1, is not a garmentcut row"):
         read_scores(tmp_path)

@@ -35,7 +35,7 @@ from .made_cutout import (
 )
 
 SIZE = HEIGHT, WIDTH = 24, 18
-ADVICE = ("again", "save it", "save the", "raise it", "simplify", "flatten", "convert it", "develop")
+ADVICE = ("again", "save it", "save the", "raise the limit", "simplify", "flatten", "convert it", "develop")
 
 
 def colors():

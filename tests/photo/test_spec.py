@@ -490,7 +490,7 @@ def test_a_name_without_view_is_noted(read, cutout):
 def test_what_cannot_be_delivered(read, cutout):
     with pytest.raises(OutputError, match=r"the garment has .* the canvas has room for 40x40"):
         deliver(cutout, read("garment.resize = false\ncanvas = {width_px = 40, height_px = 40}"), subject=FRONT)
-    with pytest.raises(OutputError, match="nothing is visible"):
+    with pytest.raises(OutputError, match="nothing of the garment is visible"):
         deliver(replace(cutout, alpha=np.zeros_like(cutout.alpha)), read(SQUARE), subject=FRONT)
 
 

@@ -63,7 +63,7 @@ def test_a_torn_last_line_is_passed_over(tmp_path):
 def test_somebody_elses_results_are_refused_and_kept(tmp_path, line):
     content = line + b"\n"
     (tmp_path / "results.jsonl").write_bytes(content)
-    with pytest.raises(SourceError, match=r"results\.jsonl, line 1, is not a row"):
+    with pytest.raises(SourceError, match=r"results\.jsonl, line 1, is not a garmentcut row"):
         Journal(tmp_path)
     assert (tmp_path / "results.jsonl").read_bytes() == content
 

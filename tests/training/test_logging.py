@@ -114,7 +114,7 @@ def test_the_torn_last_line_of_a_killed_run_is_passed_over(tmp_path):
 def test_a_file_of_somebody_elses_is_left_alone(tmp_path, line):
     path = tmp_path / "journal.jsonl"
     path.write_text(line + "\n")
-    with pytest.raises(TrainingError, match=r"journal\.jsonl, line 1, is no row"):
+    with pytest.raises(TrainingError, match=r"journal\.jsonl, line 1, is not a row"):
         TrainingJournal(tmp_path, last_step=0)
     assert path.read_text() == line + "\n"
 
