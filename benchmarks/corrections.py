@@ -1,12 +1,16 @@
 """What the corrections of the networks' alphas bring on photos that a run's folds have not seen: by colour, of straps.
 
-    garmentcut train default --data DATASET --fold none --out RUN && garmentcut export RUN --folds --out RUN/model.onnx
+    garmentcut train default --data DATASET --fold none --out RUN
+    garmentcut export RUN --folds --out RUN/model.onnx
     python benchmarks/corrections.py DATASET RUN
 
 Cuts each fold's held-out photos without any correction, with OpenCV's GrabCut, with `agree_with_colors`, also with
 `firmer_straps`, as `garmentcut cut` does, and with GrabCut between the two. Prints for each fold and way Dice
 (`alpha >= 128`) and surface Dice at 2 px, both also as differences from no correction with 95 % intervals by garment,
 thin parts kept and right, and the processor time of the corrections of a photo.
+
+Decision 8 shows a run that was trained with `--set stages.locate.training.steps=480`,
+`--set stages.segment.training.steps=1600` and `--set stages.refine.training.steps=1800`.
 """
 
 import sys
