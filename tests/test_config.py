@@ -47,6 +47,7 @@ def test_a_format_goes_by_its_suffixes_too():
         ({"output.trin": "true"}, "output.trin: unknown key; did you mean output.trim?"),
         ({"outputs.trim": "true"}, "outputs: unknown key; did you mean output?"),
         ({"output.zzzzzz": 1}, "output.zzzzzz: unknown key"),
+        ({"cut.x": 1}, r"cut.x: unknown key; did you mean cut\.\w+\?$"),  # not the section in which it stands
         ({"trim": "true"}, "'trim' is not of the form section.key, for example read.max_mb"),
         ({"output.": "true"}, "'output.' is not of the form section.key"),
         ({"output.trim": "yes"}, "output.trim: .*boolean, not 'yes'"),
@@ -57,6 +58,7 @@ def test_a_format_goes_by_its_suffixes_too():
         ({"read.max_megapixels": "nan"}, "read.max_megapixels: .*finite"),
         ({"read.max_megapixels": "-1"}, "read.max_megapixels: .*greater than 0, not -1"),
         ({"output.formats": "png"}, r"output.formats: should be a list such as \['png'\], not 'png'"),
+        ({"output.formats": 5}, r"output.formats: should be a list such as \[5\], not 5"),
         ({"output.formats": []}, "output.formats: "),
         (
             {"output.formats": ["gif"]},

@@ -6,7 +6,6 @@ import re
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import field, fields
-from itertools import product
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Any, Literal, TypeVar
@@ -361,10 +360,11 @@ def explain(error: Any, keys: list[str]) -> str:
     if error["type"] == "value_error":
         return f"{where}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
     if error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
-        wanted = "should be a list such as ['png']" if error["type"] == "tuple_type" else error["msg"]
-        return f"{where}: {wanted}, not {_short(error['input'])}"
+        given, is_lone = _short(error["input"]), error["type"] == "tuple_type"
+        return f"{where}: {f'should be a list such as [{given}]' if is_lone else error['msg']}, not {given}"
     candidates = {key.partition(".")[0]: key.partition(".")[0] for key in keys}
     candidates |= {key.partition(".")[2]: key for key in keys} | {key: key for key in keys}
-    pairs = product((where, str(error["loc"][-1])), candidates)
+    # A dotted key is not compared with plain ones: its own section would be the nearest.
+    pairs = ((a, b) for a in (where, str(error["loc"][-1])) for b in candidates if "." in b or "." not in a)
     likeness, nearest = max((difflib.SequenceMatcher(None, *pair).ratio(), pair[1]) for pair in pairs)
     return f"{where}: unknown key" + (f"; did you mean {candidates[nearest]}?" if likeness >= 0.4 else "")

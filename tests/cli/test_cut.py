@@ -8,7 +8,7 @@ import subprocess
 import sys
 import urllib.request
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +21,14 @@ from garmentcut.cli import cut as cut_module
 from garmentcut.cli.cut import stop_on_signals
 from garmentcut.cli.shell import HANGUP, INTERRUPTED, OK
 from garmentcut.config import CutConfig
+from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 from garmentcut.model.card import StageSizes, read_model
 from garmentcut.observe.monitor import LOGGER
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.files import write_atomic
 from garmentcut.prediction.cutter import Cutter, Stages, default_model
 from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.results import Journal
 from garmentcut.synthetic import draw_studio_photo
 
 ROOT = Path(__file__).parents[2]
@@ -462,6 +464,23 @@ def test_what_ray_prints_does_not_get_into_the_json(monkeypatch, tmp_path):
     result = run_cluster(tmp_path, "--out", tmp_path / "out", "--ray", "--json")
     assert json.loads(result.stdout)["failures"][0]["code"] == "worker_killed"
     assert "a worker died" in result.stderr
+
+
+def test_what_somebody_accepted_is_doubtful_no_longer_for_a_cluster_either(red_model, tmp_path):
+    pytest.importorskip("ray")
+    photo, out = tmp_path / "a.png", tmp_path / "out"
+    pixels = np.full((96, 64, 3), 200, np.uint8)
+    pixels[20:70, 20:44] = 255, 0, 0
+    Image.fromarray(pixels).save(photo)
+    args = [photo, "--out", out, "--json", "--model", red_model(tmp_path / "red.onnx")]
+    assert run_cluster(*args).exit_code == 0
+    row = replace(*Journal(out).rows.values(), doubt=0.9)
+    (out / "results.jsonl").write_text(json.dumps(asdict(row)) + "\n")
+    assert json.loads(run_cluster(*args, "--ray").stdout)["doubtful"] == 1
+    decision = Decision(row.input, row.input_sha256, row.place, "accepted", model=row.model)
+    write_decision(out, decision_stem(row.place, row.input), decision)
+    done = json.loads(run_cluster(*args, "--ray").stdout)
+    assert (done["skipped"], done["doubtful"], done["out"]) == (1, 0, str(out))
 
 
 def test_without_the_extra_it_says_what_to_install(monkeypatch, tmp_path):

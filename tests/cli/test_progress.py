@@ -60,7 +60,6 @@ def test_a_bar_with_rate_on_a_terminal():
     pty = pytest.importorskip("pty", reason="no pseudo-terminals on this system")
     code = """
 from garmentcut.cli.shell import progress_bar
-from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 with progress_bar(2, "photos") as advance:
     advance("/in/first.jpg", "")
     advance("/in/second.jpg", "damaged")

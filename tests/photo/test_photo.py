@@ -225,6 +225,7 @@ def test_saved_with_each_option(cutout, tmp_path):
     [
         ("dress.gif", {}, "no format has the suffix '.gif'; use one of .png"),
         ("dress", {}, "no format has the suffix ''"),
+        ("dress", {"format": ""}, "no format has the suffix ''"),
         ("dress.png", {"format": "gif"}, "'gif' is not a format; use one of png, mask, webp, tiff, psd, jpeg"),
         ("dress.png", {"path": "exact"}, "path: png cannot hold one; write tiff, psd or jpeg too"),
         ("dress.jpg", {"hidden": "keep"}, "jpeg holds no alpha: hidden = 'keep' needs a path"),

@@ -130,6 +130,10 @@ def test_many_photos_in_order_and_a_bad_one_stops_none(path, red_cutter, tmp_pat
     assert all(bool(result.reason) != result.ok for result in results)
 
 
+def test_an_array_of_paths_is_many_photos(path, red_cutter):
+    assert [result.ok for result in red_cutter.map(np.array([str(path), "gone.jpg"]))] == [True, False]
+
+
 def test_what_is_given_in_place_of_photos_or_a_cutter_is_refused(path, red_cutter):
     for one in (str(path), path.read_bytes(), RED):
         with pytest.raises(TypeError, match="several photos, for example a list; for one call the cutter itself"):

@@ -284,7 +284,7 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
     from garmentcut.prediction.sources import NotLookedAt
 
     run = ClusterCutter(_folder_cutter(order, Path(), order.config.runtime), out)
-    summary = Summary(run.target.url, run.results, NotLookedAt())
+    summary = Summary(run.target.folder or run.target.url, run.results, NotLookedAt())
     try:
         with _observed(order) as monitor, redirect_stdout(sys.stderr), run, ExitStack() as cluster:  # Ray prints there
             plan = run.plan(photos)

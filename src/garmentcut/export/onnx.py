@@ -170,7 +170,7 @@ def measure_parity(network: nn.Module, model: bytes, card: ModelCard) -> dict[st
     """Largest difference of alpha between a network (evaluation mode, float32, CPU) and its file, by runtime.
 
     The photos are noise and a synthetic studio photo, at the card's working size and, as one batch, at a small size of
-        another aspect ratio. A difference is nan if either alpha has nan.
+    another aspect ratio. A difference is nan if either alpha has nan.
 
     Raises:
         RunError: a runtime cannot load or run the file, or the network cannot take a size; says which and why.

@@ -63,7 +63,7 @@ def format_for(path: Path, format: str | None) -> str:
     """
     by_suffix = {suffix: name for name, row in FORMATS.items() if name != "mask" for suffix in row.suffixes}
     asked = by_suffix.get(path.suffix.lower())
-    if format is None and asked is None:
+    if not (format or asked):
         raise ConfigError(f"{path}: no format has the suffix {path.suffix!r}; use one of {', '.join(by_suffix)}")
     try:
         chosen = known_format(str(format or asked))

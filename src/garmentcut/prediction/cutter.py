@@ -471,7 +471,7 @@ class Cutter:
         >>> for result in cutter.map(sorted(Path("photos").glob("*.jpg"))):  # doctest: +SKIP
         ...     print(result.source, result.reason or result.cutout.doubt)
         """
-        if isinstance(photos, str | bytes) or (isinstance(photos, np.ndarray) and photos.ndim < 4):
+        if isinstance(photos, str | bytes) or (isinstance(photos, np.ndarray) and 1 < photos.ndim < 4):
             raise TypeError("map takes several photos, for example a list; for one call the cutter itself")
         with ThreadPoolExecutor(1) as pool:
             for source, photo in map_in_order(pool, _read, photos, num_ahead=_READ_AHEAD):
