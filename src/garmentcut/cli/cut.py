@@ -77,7 +77,7 @@ Files to write:
     --hidden NAME: Content of hidden pixels: clear, keep (the photo, untouched), or auto (keep in psd and tiff). The
         default is auto.
     --path NAME: Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.
-    --quality NUMBER: Quality of jpeg and webp, 1 to 100. The default is 95 for jpeg, and lossless for webp.
+    --quality NUMBER: Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.
     --spec FILE: A customer's specification (TOML), which determines the files.
     --overwrite: Replace files that garmentcut did not write.
 Running:
