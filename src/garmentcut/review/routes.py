@@ -134,7 +134,7 @@ def list_changes(service: Serving, since: Annotated[int, Query(ge=0, le=2**31 - 
 
 @api.get("/statistics")
 def show_statistics(service: Serving) -> dict[str, Any]:
-    """Hands-on seconds a photo, and how much of the edge was moved."""
+    """Hands-on seconds per photo, and how much of the edge was moved."""
     return service.store.statistics()
 
 
@@ -341,7 +341,7 @@ def photo_page(service: Serving, photo_id: int, query: Asked) -> Response:
 
 @pages.get("/statistics")
 def statistics_page(service: Serving) -> Response:
-    """Hands-on seconds a photo, drawn; once every photo is decided, what was done and how it becomes training pairs."""
+    """Hands-on seconds per photo, drawn; once every photo is decided, what was done and how it becomes training pairs."""
     command = shlex.join(["garmentcut", "ingest", "--from-review", str(service.folder), "--out", "dataset/", "--add"])
     return _page(service, "statistics", statistics=service.store.statistics(), command=printable(command))
 
