@@ -238,7 +238,7 @@ def is_another_photo(row: Row, taken: str, camera: str) -> bool | None:
 
 def displaced(row: Row) -> Row:
     """The row of a photo that another one has replaced, under its path and the start of its hash."""
-    note = Note("another photo stands in its place now", "displaced")
+    note = Note("another photo has taken its place", "displaced")
     return replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note])
 
 

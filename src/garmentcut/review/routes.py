@@ -252,7 +252,7 @@ async def save_alpha(
 @api.post(
     "/photos/{photo_id}/redraw",
     responses={
-        422: {"model": ErrorBody, "description": "The box or a picture does not fit."},
+        422: {"model": ErrorBody, "description": "The box or an image does not fit."},
         503: {"model": ErrorBody, "description": "Too many wait; `Retry-After` says how long."},
     },
 )
@@ -341,7 +341,7 @@ def photo_page(service: Serving, photo_id: int, query: Asked) -> Response:
 
 @pages.get("/statistics")
 def statistics_page(service: Serving) -> Response:
-    """Hands-on seconds per photo, drawn; once every photo is decided, what was done and how it becomes training pairs."""
+    """Hands-on seconds per photo, drawn; once all are decided, what was done and how it becomes training pairs."""
     command = shlex.join(["garmentcut", "ingest", "--from-review", str(service.folder), "--out", "dataset/", "--add"])
     return _page(service, "statistics", statistics=service.store.statistics(), command=printable(command))
 
