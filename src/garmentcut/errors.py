@@ -62,7 +62,7 @@ FLAGS = {
     "touches_frame": "the garment touches the frame",
     "pattern": "a strong pattern",
     "stages_disagree": "the stages of the model disagree",
-    "foreign": "the photo looks unlike the studio that the model was trained on: do not use its cutout unseen",
+    "foreign": "the photo looks unlike the studio that the model was trained on: do not use its cutout unchecked",
     "unlike_training": "unlike the photos that the model was trained on",
     "color_unlike_views": "its colour differs from the garment's other views",
     "length_unlike_views": "its length differs from the garment's other views",

@@ -398,7 +398,7 @@ def foreign_warning(num_foreign: int, num_cut: int, out_dir: Path | str = "") ->
     looks, these = ("looks", "this cutout") if num_foreign == 1 else ("look", "these cutouts")
     return (
         f"{num_foreign} of {counted(num_cut, 'photo')} {looks} unlike the studio this model learned from. Do not use"
-        f" {these} unseen{how}. With 150 photos and cutouts of your own you can train a model for your studio:"
+        f" {these} unchecked{how}. With 150 photos and cutouts of your own you can train a model for your studio:"
         " garmentcut train --help."
     )
 
