@@ -122,8 +122,8 @@ class OutputConfig:
     """If a photo has several garments on separate mannequins, write each to separate files: `a-1.png`, `a-2.png` ...,
     from left to right, instead of all to `a.png`."""
     quality: Annotated[_Count, Field(ge=1, le=100)] | None = None
-    """Quality of jpeg, 1 to 100, by default 95, without chroma subsampling; and of webp, by default lossless, whose
-    alpha always is."""
+    """Quality of jpeg, 1 to 100, by default 95, never with chroma subsampling; and of webp, by default lossless. The
+    alpha of webp is always lossless."""
 
     @model_validator(mode="after")
     def _fits_together(self) -> "OutputConfig":

@@ -309,7 +309,7 @@ def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = Non
     """Read a recipe and the recipes that it builds on.
 
     A file may have one key above its sections, `base`: the file of another recipe, relative to this one's folder, or
-    the name of a built-in recipe. Keys that are left out are as there; a key that is a table, such as
+    the name of a built-in recipe. Keys that are left out keep its values; a key that is a table, such as
     `network.options`, is replaced as a whole.
 
     Args:

@@ -263,7 +263,7 @@ def test_a_document_without_a_photo_needs_one_beside_it(studio_of):
     rows = studio_of.ingest()
     (fault,) = rows["a_Front"].faults
     assert fault.code == "no_photo"
-    assert fault.text.endswith("; its document holds no layer that covers the picture without a hole")
+    assert fault.text.endswith("; its document holds no layer that covers the image without a hole")
     studio_of.add_original("a_Front", folder=studio_of.psds)
     rows = studio_of.ingest()
     assert rows["a_Front"].photo == "../psds/a_Front.png"

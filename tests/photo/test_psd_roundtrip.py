@@ -236,7 +236,7 @@ def test_a_layer_larger_than_the_picture_is_cut_to_it(original_of):
 def test_documents_without_a_photo(original_of):
     document = layered((40, 30))
     add_layer(document, np.dstack([pixels(40, 30), soft_disc()]))
-    with pytest.raises(PhotoError, match="no layer that covers the picture without a hole"):
+    with pytest.raises(PhotoError, match="no layer that covers the image without a hole"):
         original_of(document)
     gray = layered((40, 30), mode="L")
     add_layer(gray, np.dstack([pixels(40, 30, 1), soft_disc()]))

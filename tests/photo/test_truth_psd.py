@@ -34,7 +34,7 @@ from .made_cutout import (
 
 SIZE = HEIGHT, WIDTH = 40, 30
 BELOW = "the opaque layer 'Background' left out"
-MERGED_COLORS = "colours of the merged picture"
+MERGED_COLORS = "colours of the merged image"
 
 
 @pytest.fixture
@@ -472,7 +472,7 @@ def test_without_a_merged_picture_a_path_has_no_colours(read):
     put(document, 1057, struct.pack(">I?IIII", 1, False, 0, 0, 1, 0)[:17])
     cutout = read(document)
     assert cutout.rgb is None
-    assert cutout.notes == ("no colours: the document holds no merged picture",)
+    assert cutout.notes == ("no colours: the document holds no merged image",)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

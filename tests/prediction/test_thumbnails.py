@@ -220,7 +220,7 @@ def test_a_mask_is_laid_on_its_photo(tmp_path):
 @pytest.mark.parametrize(
     ("changed", "note"),
     [
-        ("gone", "mask alone: its photo cannot be read any more"),
+        ("gone", "mask alone: its photo can no longer be read"),
         ("other size", "mask alone: its photo has another size"),
         ("unknown", "mask alone: its photo is not known"),
     ],

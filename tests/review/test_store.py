@@ -327,7 +327,7 @@ def test_what_is_stored_is_never_told_not_to_be(review, monkeypatch, fails):
     if fails == "the lock":
         assert answer.status_code == 200 and "No space left" in answer.json()["undelivered"]
     else:
-        assert answer.status_code == 507 and answer.json()["error"].startswith("it is stored, but")
+        assert answer.status_code == 507 and answer.json()["error"].startswith("it is saved, but")
     assert (item_of(review)["state"], item_of(review)["version"]) == ("accepted", 2)
 
 
@@ -339,8 +339,8 @@ def test_where_it_is_not_known_what_is_stored_nothing_is_claimed(review, monkeyp
     monkeypatch.setattr("sqlalchemy.orm.Session.commit", refuse)
     monkeypatch.setattr("sqlalchemy.orm.SessionTransaction.commit", refuse)
     answer = review.post(f"/api/photos/{item['id']}/decision", json={"version": 1, "action": "accept"})
-    assert answer.status_code == 503 and "nothing was stored" not in answer.json()["error"]
-    assert "load the page again to see what is stored" in answer.json()["error"]
+    assert answer.status_code == 503 and "nothing was saved" not in answer.json()["error"]
+    assert "load the page again to see what is saved" in answer.json()["error"]
 
 
 def test_a_lock_that_is_held_too_long_is_reported(review, monkeypatch):

@@ -98,7 +98,7 @@ def test_a_server_that_fails_stops_no_training(tmp_path, monkeypatch, caplog):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://localhost:1")
     write(tmp_path, [1, 2], last_step=0)
     assert len(read_journal(tmp_path / "journal.jsonl")) == 2
-    assert caplog.text.count("MLflow: refused; this training is not sent to it any more") == 1
+    assert caplog.text.count("MLflow: refused; this training is no longer sent to it") == 1
 
 
 def test_the_torn_last_line_of_a_killed_run_is_passed_over(tmp_path):

@@ -77,7 +77,7 @@ Files to write:
     --hidden NAME: Content of hidden pixels: clear, keep (the photo, untouched), or auto (keep in psd and tiff). The
         default is auto.
     --path NAME: Clipping path in psd, tiff and jpeg: none, editable or exact. By default, psd has an editable one.
-    --quality NUMBER: Quality of jpeg and webp, 1 to 100. The default is 95 for jpeg, and lossless for webp.
+    --quality NUMBER: Quality of jpeg, 1 to 100; it makes webp lossy. The default is 95, and lossless for webp.
     --spec FILE: A customer's specification (TOML), which determines the files.
     --overwrite: Replace files that garmentcut did not write.
 Running:
@@ -350,7 +350,7 @@ class Summary:
     results: Path | str
     not_looked_at: "NotLookedAt"  # what was passed over among the photos
     most_named: int | None = None  # rows named for one reason at most; None: all. The counts are of all.
-    has_pace: bool = True  # seconds a photo mean something: the run did nothing else
+    has_pace: bool = True  # seconds per photo mean something: the run did nothing else
     # By the keys of `as_dict`. Verdicts include photos done before, and count a person's approval as accepted; `moved`:
     # photos whose name now differs from that of their files; `gone`: cutouts deleted with the output folder.
     counts: Counter[str] = field(default_factory=Counter)
@@ -416,7 +416,7 @@ class Summary:
             parts += [f"{counts[key]} {words}"] if counts[key] else []
         if counts["accepted"] or counts["review"]:
             parts.append(f"{counts['accepted']} accepted, {counts['review']} to review")
-        rate = f", {counts['seconds'] / counts['cut']:.2f} s a photo" if counts["cut"] and self.has_pace else ""
+        rate = f", {counts['seconds'] / counts['cut']:.2f} s per photo" if counts["cut"] and self.has_pace else ""
         lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
         lines += filter(None, [counts["doubtful"] and self.foreign_warning])
         for key, what, why in (("failures", "failed", lambda row: row.reason), ("doubts", "doubtful", _why_doubtful)):

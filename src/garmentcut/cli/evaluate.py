@@ -243,9 +243,9 @@ def calibrate(
 ) -> int:
     """Learn how much to doubt a model's cutouts, and which of them nobody needs to check.
 
-    The model cuts photos that it has not seen and whose cutouts are known. Best give a folder of fold runs, and with
-    --into the model that was trained on everything. The command learns doubt, and finds a threshold such that, with
-    CONFIDENCE, at most RISK of the accepted garments fall below QUALITY, or says why there is none. Exit code 1:
+    The model cuts photos that it has not seen and whose cutouts are known. If you can, give a folder of fold runs, and
+    with --into the model that was trained on everything. The command learns doubt, and finds a threshold such that,
+    with CONFIDENCE, at most RISK of the accepted garments fall below QUALITY, or says why there is none. Exit code 1:
     nothing can be guaranteed.
 
     With --edge it learns where this studio's retouchers put the edge: do this first.

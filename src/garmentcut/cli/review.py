@@ -41,7 +41,7 @@ def review(
 ) -> int:
     """Review a folder's doubtful cutouts in the browser: correct or accept them.
 
-    Every action is stored at once; corrected cutouts replace the first ones in CUTOUTS, to which `garmentcut cut` may
+    Every action is saved at once; corrected cutouts replace the first ones in CUTOUTS, to which `garmentcut cut` may
     still be writing. `garmentcut ingest --from-review CUTOUTS` turns the corrections into training pairs. Ctrl-C ends
     the server; nothing is lost. Exit code 0: ended, 2: misuse.
 
@@ -116,7 +116,7 @@ def _check_token(token: str | None) -> None:
     if token is not None and len(token) < _LEAST_TOKEN_CHARS:
         cli.fail(f"--token: use at least {_LEAST_TOKEN_CHARS} characters, so that it cannot be guessed")
     if token is not None and not re.fullmatch(r"[!-~]+", token):
-        cli.fail("--token: use ASCII letters, digits and symbols without spaces: clients encode others differently")
+        cli.fail("--token: use ASCII letters, digits and symbols, no spaces: clients encode others differently")
 
 
 @cli.command(cli.CUT, stopped="stopped; the pages written so far are complete")

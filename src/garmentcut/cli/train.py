@@ -64,8 +64,8 @@ def train(
     """Train a network on a dataset.
 
     OUT/best.safetensors has the best weights, OUT/journal.jsonl and OUT/tensorboard log every step, OUT/samples shows
-    predictions during the training. Ctrl-C saves; the same command continues a run that was stopped or killed. Exit
-    code 0: done, or the minutes are over, 1: it broke off, 2: misuse, 130: interrupted.
+    predictions during the training. Ctrl-C saves; the same command continues a run that was stopped or killed.
+    Exit code 0: done, or the minutes are over, 1: aborted, 2: misuse, 130: interrupted.
 
     Example: garmentcut train default --data dataset/ -o runs/ours --hours 8
     """

@@ -278,7 +278,7 @@ class Lease:
             except Exception as error:  # noqa: BLE001 - the store may be back before the run counts as dead
                 failing_since = failing_since or time.monotonic()
                 if time.monotonic() - failing_since > TAKEN_FOR_DEAD_S:
-                    self._lost = f"{self._target.url} cannot be reached any more: {error}; run again to continue"
+                    self._lost = f"{self._target.url} can no longer be reached: {error}; run again to continue"
                     return
 
 

@@ -306,7 +306,7 @@ def choose_scheme(
     before = own or (Scheme.of_folds(NUM_FOLDS), 0)
     chosen = asked or before[0], before[1] if seed is None else seed
     if own and chosen != own and not resplit:
-        raise DatasetError(f"the dataset is split as {own[0].text}, seed {own[1]}; use --resplit to split it anew")
+        raise DatasetError(f"the dataset is split as {own[0].text}, seed {own[1]}; use --resplit to split it again")
     return chosen
 
 
@@ -324,7 +324,7 @@ def prove_split(pairs: Iterable[Pair]) -> None:
         for mark in marks:
             other = seen.setdefault(mark, pair)
             if other.split != pair.split:
-                what = f"{mark[0]} {mark[1]} stands in {other.split} ({other.name}) and in {pair.split} ({pair.name})"
+                what = f"{mark[0]} {mark[1]} is in {other.split} ({other.name}) and in {pair.split} ({pair.name})"
                 raise DatasetError(f"the split leaks: {what}; run `garmentcut ingest` with --resplit")
 
 

@@ -271,7 +271,7 @@ def _is_opaque(document: Document, layer: Layer) -> bool:
 
 def _reason_for_none(document: Document, mark: Mark | None) -> str:
     if mark is None:
-        return "its document holds no layer that covers the picture without a hole"
+        return "its document holds no layer that covers the image without a hole"
     unlike = replace(mark, size_hw=document.size_hw)
     if document.size_hw != mark.size_hw and any(_may_be_photo(document, leaf, unlike) for leaf, _ in document.leaves):
         sizes = ["x".join(map(str, size_hw[::-1])) for size_hw in (mark.size_hw, document.size_hw)]

@@ -240,7 +240,7 @@ def _of_layers(document: Document, drawn: LayerAlpha, hints: tuple[str, ...]) ->
         if len(drawn.leaves) == 1:
             return _layer_rgb(document, drawn.leaves[0], document.frame)
         merged = _merged_rgb(document)
-        what = ("colours of the merged picture",) if merged.rgb is not None else ()
+        what = ("colours of the merged image",) if merged.rgb is not None else ()
         return merged._replace(notes=(*what, *merged.notes))
 
     notes = (*hints, *drawn.notes)
@@ -276,7 +276,7 @@ def _channel_name(document: Document, place: int) -> str:
 def _merged_rgb(document: Document) -> Colors:
     version = document.resource(ImageResource.VERSION_INFO) or b""
     if len(version) > 4 and not version[4]:
-        return Colors(None, ("no colours: the document holds no merged picture",))
+        return Colors(None, ("no colours: the document holds no merged image",))
     return _rgb_of(document, _merged_color(document))
 
 

@@ -238,7 +238,7 @@ def is_another_photo(row: Row, taken: str, camera: str) -> bool | None:
 
 def displaced(row: Row) -> Row:
     """The row of a photo that another one has replaced, under its path and the start of its hash."""
-    note = Note("another photo stands in its place now", "displaced")
+    note = Note("another photo has taken its place", "displaced")
     return replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note])
 
 
@@ -398,7 +398,7 @@ def foreign_warning(num_foreign: int, num_cut: int, out_dir: Path | str = "") ->
     looks, these = ("looks", "this cutout") if num_foreign == 1 else ("look", "these cutouts")
     return (
         f"{num_foreign} of {counted(num_cut, 'photo')} {looks} unlike the studio this model learned from. Do not use"
-        f" {these} unseen{how}. With 150 photos and cutouts of your own you can train a model for your studio:"
+        f" {these} unchecked{how}. With 150 photos and cutouts of your own you can train a model for your studio:"
         " garmentcut train --help."
     )
 

@@ -223,7 +223,7 @@ def _read_shown(file: Path, photo_file: Path | None, limits: ReadConfig) -> tupl
                 return Cutout.of(photo, alpha), (*found.notes, "its photo under the mask"), suspicion
             note = "mask alone: its photo has another size"
     except PhotoError:
-        note = "mask alone: its photo cannot be read any more"
+        note = "mask alone: its photo can no longer be read"
     levels = np.rint(alpha * np.float32(255)).astype(np.uint8)
     return Cutout(np.repeat(levels[..., None], 3, axis=2), np.ones_like(alpha)), (*found.notes, note), suspicion
 

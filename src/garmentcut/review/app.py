@@ -41,7 +41,7 @@ HEAD_TIMEOUT_S = 10.0
 """A request's head must arrive within this time."""
 MAX_CONNECTIONS = 400
 """Maximum number of connections; a browser opens six. The slowest is closed for a new one."""
-_LOOK = "load the page again to see what is stored, then try again"
+_LOOK = "load the page again to see what is saved, then try again"
 _BACKLOG = 256
 _KEEP_ALIVE_S = 15
 _FINISH_S = 60

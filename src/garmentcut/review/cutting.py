@@ -278,7 +278,7 @@ _MEANINGS = {
     413: "Too large.",
     415: "Not a photo.",
     422: "No garment in it.",
-    429: "Too many wait; `Retry-After` says how long.",
+    429: "Too many requests wait; Retry-After says how long.",
 }
 
 
@@ -306,7 +306,7 @@ def _described(*media_types: str, takes_bytes: bool = False, **fields: str) -> d
 async def cut(
     request: Request,
     service: Serving,
-    format: Annotated[Wanted, Query(description="Of the answer; `mask`: the alpha alone, gray.")] = "png",
+    format: Annotated[Wanted, Query(description="Format of the answer; mask: the alpha alone, gray.")] = "png",
 ) -> Response:
     """Cut one photo: the body is the photo, or a form with one file."""
     async with service.cut_queue.upload(request.stream()) as body:
@@ -324,7 +324,7 @@ async def cut(
     **_described(
         *("image/png", "image/jpeg", "image/webp"),
         image_file="The photo.",
-        size=f"Most pixels of the answer: {', '.join(_SIZES_MP)}; auto or full: as many as the photo has.",
+        size=f"Most pixels in the answer: {', '.join(_SIZES_MP)}; auto or full: as many as the photo has.",
         format="auto or png, jpg, webp.",
         channels="rgba, or alpha: the alpha alone, gray.",
         bg_color="Colour to lay the garment on: fff, 81d4fa or a name.",
@@ -333,7 +333,7 @@ async def cut(
     ),
 )
 async def cut_as_removebg(request: Request, service: Serving) -> Response:
-    """Cut one photo as remove.bg's interface does, for its clients: they need another address and no more."""
+    """Cut one photo as remove.bg's interface does, for its clients, which only need another address."""
     async with service.cut_queue.upload(request.stream()) as body:
         form = await _read_form(request, body)
         fields = form.fields

@@ -44,8 +44,8 @@ _MAX_PERSON_CHARS = 80
 _FOREVER = "private, max-age=31536000, immutable"
 api = APIRouter(prefix="/api", tags=["review"])
 media = APIRouter(prefix="/media", tags=["media"], default_response_class=Response)
-PhotoId = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="Of the photo.")]
-Content = Annotated[str, Query(alias="v", description="As in `urls`; the answer may then be kept for ever.")]
+PhotoId = Annotated[int, PathParameter(ge=1, le=2**31 - 1, description="Id of the photo.")]
+Content = Annotated[str, Query(alias="v", description="As in `urls`; the answer may then be cached forever.")]
 _PNG_BODY = {
     "requestBody": {"required": True, "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}}}
 }
@@ -59,12 +59,12 @@ class DecisionBody(_Sent):
     """What a person decides."""
 
     version: _Version
-    """Of the photo as the person saw it."""
+    """Version of the photo that the person saw."""
     action: ActionKind
     note: _Note | None = None
-    """Takes the place of the photo's note."""
+    """Replaces the photo's note."""
     seconds: _Seconds = 0.0
-    """Hands-on since the last write."""
+    """Hands-on seconds since the last write."""
 
 
 class NoteBody(_Sent):
@@ -83,7 +83,7 @@ class RedrawBody(_Sent):
     stroke: str
     """Base64 of an 8-bit gray PNG of the box's size: where the brush went."""
     alpha: str
-    """Likewise: the alpha as it now is in the page."""
+    """Likewise: the page's current alpha."""
     hint: Hint = "auto"
 
 
@@ -105,7 +105,7 @@ Serving = Annotated[Service, Depends(service_of)]
 Asked = Annotated[QueueQuery, Query()]
 
 
-def person_of(x_garmentcut_person: Annotated[str, Header(description="Who acts, percent-encoded UTF-8.")] = "") -> str:
+def person_of(x_garmentcut_person: Annotated[str, Header(description="A name, percent-encoded UTF-8.")] = "") -> str:
     """The name of the person who acts; empty: not given."""
     name = "".join(letter for letter in unquote(x_garmentcut_person) if letter.isprintable())
     return name.strip()[:_MAX_PERSON_CHARS]
@@ -134,7 +134,7 @@ def list_changes(service: Serving, since: Annotated[int, Query(ge=0, le=2**31 - 
 
 @api.get("/statistics")
 def show_statistics(service: Serving) -> dict[str, Any]:
-    """Hands-on seconds a photo, and how much of the edge was moved."""
+    """Hands-on seconds per photo, and how much of the edge was moved."""
     return service.store.statistics()
 
 
@@ -239,11 +239,11 @@ async def save_alpha(
     service: Serving,
     who: Person,
     photo_id: PhotoId,
-    version: Annotated[int, Query(ge=0, le=2**31 - 1, description="Of the photo as the person saw it.")],
-    seconds: Annotated[float, Query(ge=0, le=86_400, description="Hands-on since the last write.")] = 0.0,
-    accept: Annotated[bool, Query(description="Final: the batch's files are made again; else a draft.")] = False,
+    version: Annotated[int, Query(ge=0, le=2**31 - 1, description="Version of the photo that the person saw.")],
+    seconds: Annotated[float, Query(ge=0, le=86_400, description="Hands-on seconds since the last write.")] = 0.0,
+    accept: Annotated[bool, Query(description="Final: the batch's files are rewritten; else a draft.")] = False,
 ) -> dict[str, Any]:
-    """Keep a corrected alpha."""
+    """Save a corrected alpha."""
     png = await request.body()  # size is limited by the guard
     basis = Basis(photo_id, version, who, seconds)
     return await run_in_threadpool(service.store.save_alpha, basis, png, accept=accept)
@@ -252,12 +252,12 @@ async def save_alpha(
 @api.post(
     "/photos/{photo_id}/redraw",
     responses={
-        422: {"model": ErrorBody, "description": "The box or a picture does not fit."},
+        422: {"model": ErrorBody, "description": "The box or an image does not fit."},
         503: {"model": ErrorBody, "description": "Too many wait; `Retry-After` says how long."},
     },
 )
 def redraw(service: Serving, photo_id: PhotoId, body: RedrawBody) -> RedrawAnswer:
-    """Smart brush: let the model draw the edge again inside a stroke."""
+    """Smart brush: let the model redraw the edge inside a stroke."""
     start = time.perf_counter()
     subject = subject_of_photo(service.store.find(photo_id))
     size_hw = _box_size(body.box_xyxy, subject.size_hw)
@@ -341,7 +341,7 @@ def photo_page(service: Serving, photo_id: int, query: Asked) -> Response:
 
 @pages.get("/statistics")
 def statistics_page(service: Serving) -> Response:
-    """Hands-on seconds a photo, drawn; once every photo is decided, what was done and how it becomes training pairs."""
+    """Hands-on seconds per photo, drawn; once all are decided, what was done and how it becomes training pairs."""
     command = shlex.join(["garmentcut", "ingest", "--from-review", str(service.folder), "--out", "dataset/", "--add"])
     return _page(service, "statistics", statistics=service.store.statistics(), command=printable(command))
 

@@ -249,7 +249,7 @@ class Store:
                 self.alphas.write_correction(subject, content)
         except OSError as error:
             raise ReviewError(
-                f"cannot be written: {error.strerror or error}; nothing was stored", code="not_stored"
+                f"cannot be written: {error.strerror or error}; nothing was saved", code="not_stored"
             ) from error
         change = measure_change(predicted, alpha) if content else None
         self._commit_alpha(basis, subject, change, accept=accept)
@@ -277,7 +277,7 @@ class Store:
         except (OSError, DBAPIError, DatabaseError) as error:
             reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
             raise ReviewError(
-                f"it is stored, but what followed failed ({reason or error}); load the page again", code="not_settled"
+                f"it is saved, but what followed failed ({reason or error}); load the page again", code="not_settled"
             ) from error
 
     def _claimed(self, session: Session, basis: Basis) -> PhotoRow:

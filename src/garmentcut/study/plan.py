@@ -171,7 +171,7 @@ class Study:
                 if differences := run.recipe_differences():
                     raise StudyError(
                         f"{self.folder} holds other runs of variant {key.variant.name!r}: {'; '.join(differences)}."
-                        f" Choose another --out, or delete {run.folder.parent} to train that variant anew"
+                        f" Choose another --out, or delete {run.folder.parent} to train that variant again"
                     )
 
 

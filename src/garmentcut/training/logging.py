@@ -180,7 +180,7 @@ class _Mlflow:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - a server or its client may raise anything
-            _LOGGER.warning("MLflow: %s; this training is not sent to it any more", str(error).partition("\n")[0])
+            _LOGGER.warning("MLflow: %s; this training is no longer sent to it", str(error).partition("\n")[0])
             self._client = None
 
 

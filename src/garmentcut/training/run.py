@@ -305,8 +305,8 @@ class Run:
             return
         if self.state_path.exists() and (differences := [*self.recipe_differences(), *self._other_data(before)]):
             raise TrainingError(
-                f"{self.folder} holds another training: {'; '.join(differences)}. To go on with it, repeat its"
-                f" command; to begin this one, choose another --out, or start from its weights there: network.start ="
+                f"{self.folder} holds another training: {'; '.join(differences)}. To continue it, repeat its"
+                f" command; to start this one, choose another --out, or start from its weights there: network.start ="
                 f" '{self.best_path}'"
             )
 

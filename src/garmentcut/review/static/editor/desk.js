@@ -226,7 +226,7 @@ export class Desk extends EventTarget {
   #sent({ letter, item }) {
     if (!item) return;
     this.hear([item]);
-    if (item.undelivered) announce(`${item.name} is stored, but its files could not be made again: ${item.undelivered}`, { urgent: true });
+    if (item.undelivered) announce(`${item.name} is saved, but its files could not be rewritten: ${item.undelivered}`, { urgent: true });
     if (this.item?.id !== letter.id) return void (letter.png && dropSentDraft(letter.id, letter.posted_ms ?? 0));
     this.#update({ ...this.item, ...item });
     if (!this.photo) return;

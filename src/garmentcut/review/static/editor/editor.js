@@ -159,8 +159,8 @@ const COMMANDS = {
     redo: { keys: ["Shift+z", "Ctrl+Shift+z", "Ctrl+y"], label: "Redo", run: free(redo) },
   },
   Look: {
-    "next-look": { keys: ["v"], label: "Next ground", run: () => views.turnLook(1) },
-    "previous-look": { keys: ["Shift+v"], label: "Previous ground", run: () => views.turnLook(-1) },
+    "next-look": { keys: ["v"], label: "Next background", run: () => views.turnLook(1) },
+    "previous-look": { keys: ["Shift+v"], label: "Previous background", run: () => views.turnLook(-1) },
     "look-checks": { keys: ["c"], label: "Cutout on checkerboard", run: () => views.setLook("checks") },
     "look-outline": { keys: ["o"], label: "Outline", run: () => views.setLook("outline") },
     "look-mask": { keys: ["w"], label: "Mask, black and white", run: () => views.setLook("mask") },
@@ -176,7 +176,7 @@ const COMMANDS = {
     pan: { keys: ARROWS.map((key) => `Shift+${key}`), shown: ["Shift", "←→↑↓"], label: "Move the photo", run: pan },
     help: { keys: ["?"], label: "This help" },
   },
-  Hand: {
+  Pointer: {
     drag: { shown: ["Space", "drag"], label: "Move the photo" },
     wheel: { shown: ["Wheel"], label: "Zoom where the pointer is" },
     alt: { shown: ["Alt", "stroke"], label: "The opposite: erase (Ctrl too)" },
@@ -224,7 +224,7 @@ async function revert() {
   const { photo } = easel;
   const predicted = await photo?.predicted();
   if (!predicted || easel.photo !== photo) return;
-  announce(easel.replace("Back to the prediction", predicted) ? "This is the first prediction again." : "This already is the first prediction.");
+  announce(easel.replace("Back to the prediction", predicted) ? "This is the first prediction again." : "This is already the first prediction.");
 }
 
 listen(COMMANDS, Object.fromEntries(LOOKS.map(({ name }) => [`look-${name}`, () => views.setLook(name)])));
