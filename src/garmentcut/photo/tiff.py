@@ -133,12 +133,12 @@ def _sub_pages(pages: Sequence[tifffile.TiffPage]) -> Iterator[tifffile.TiffPage
 def _refuse_kinds(page: tifffile.TiffPage) -> None:
     kind = _kind_of(page)
     if kind not in _NUM_COLORS or page.samplesperpixel < _NUM_COLORS[kind]:
-        raise PhotoError(f"a {kind} TIFF with {page.samplesperpixel} channels is not supported; convert it to RGB")
+        raise PhotoError(f"this {kind} TIFF with {page.samplesperpixel} channels is not supported; convert it to RGB")
     if kind == "SEPARATED" and _tag(page, _INK_SET, 1) != 1:
         raise PhotoError("a TIFF with inks other than CMYK is not supported; convert it to RGB")
     if page.compression not in _COMPRESSIONS or (kind == "YCBCR" and page.compression != _JPEG):
         name = str(getattr(page.compression, "name", page.compression))
-        raise PhotoError(f"a {kind} TIFF with compression {name} is not supported; save it as RGB with LZW or ZIP")
+        raise PhotoError(f"this {kind} TIFF with compression {name} is not supported; save it as RGB with LZW or ZIP")
     is_float = page.sampleformat == _FLOAT and page.bitspersample in (16, 32, 64)
     is_lab = kind in ("CIELAB", "ICCLAB")  # whose samples are partly signed
     is_integer = (page.sampleformat == _INTEGER or is_lab) and page.bitspersample in ((8, 16) if is_lab else (1, 8, 16))
