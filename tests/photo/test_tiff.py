@@ -157,7 +157,7 @@ def test_cmyk_by_its_profile_with_and_without_alpha(dtype):
         (lambda: tiff(pixels().astype(np.float32)), "floats from 26 to 216, where 0 to 1 is black to white"),
         (lambda: tiff(pixels().astype(np.uint32)), "32-bit integers.*8 or 16 bits"),
         (lambda: tiff(pixels().astype(np.int16)), "16-bit signed integers.*8 or 16 bits"),
-        (lambda: tiff(pixels(), photometric="itulab"), "a ITULAB TIFF.*convert it to RGB"),
+        (lambda: tiff(pixels(), photometric="itulab"), "this ITULAB TIFF.*convert it to RGB"),
         (lambda: tiff(pixels(), photometric="ycbcr"), "YCBCR TIFF with compression NONE.*RGB"),
         (lambda: tiff(pixels(), compression="jpeg2000"), "compression .*LZW or ZIP"),
         (lambda: patched(tiff(pixels(channels=1), photometric="minisblack"), 262, 32803), "camera raw.*develop"),
