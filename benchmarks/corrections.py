@@ -4,8 +4,8 @@
     garmentcut export RUN --folds --out RUN/model.onnx
     python benchmarks/corrections.py DATASET RUN
 
-Cuts each fold's held-out photos without any correction, with OpenCV's GrabCut, with `agree_with_colors`, also with
-`firmer_straps`, as `garmentcut cut` does, and with GrabCut between the two. Prints for each fold and way Dice
+Cuts each fold's held-out photos without any correction, with `grab_cut` alone, with `agree_with_colors`, then also with
+`grab_cut`, and at last also with `firmer_straps`, as `garmentcut cut` does. Prints for each fold and way Dice
 (`alpha >= 128`) and surface Dice at 2 px, both also as differences from no correction with 95 % intervals by garment,
 thin parts kept and right, and the processor time of the corrections of a photo.
 
@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -29,49 +28,14 @@ from garmentcut.dataset.manifest import read_manifest
 from garmentcut.evaluation.intervals import Bootstrap, mean
 from garmentcut.evaluation.metrics import measure
 from garmentcut.evaluation.predict import plan_trials, predict
-from garmentcut.photo.mask import agree_with_colors, components, dilate, erode, slices_of, thin_of
 from garmentcut.prediction import cutter
 
 Correct = Callable[..., NDArray[np.float32]]
 
 
 def uncorrected(alpha: NDArray[np.float32], *_: Any, **__: Any) -> Any:
-    """The alpha as segment gave it."""
+    """The alpha as the networks gave it."""
     return alpha
-
-
-def grab_cut(alpha: NDArray[np.float32], rgb: NDArray[np.uint8], **_: Any) -> Any:
-    """Decide unsure patches by OpenCV's GrabCut, in which everything within 0.02 of 0 or 1 is known."""
-    patches = unsure_patches(alpha)
-    return np.where(patches, graph_cut(alpha, rgb, 3), alpha) if patches.any() else alpha
-
-
-def colors_and_grab_cut(alpha: NDArray[np.float32], rgb: NDArray[np.uint8], **options: Any) -> Any:
-    """As `garmentcut cut`, then GrabCut, 96 pixels around what is still unsure; it leaves straps, which it shortens."""
-    agreed = agree_with_colors(alpha, rgb, **options)
-    patches = unsure_patches(agreed)
-    cut, free = agreed.copy(), patches & ~dilate(thin_of(agreed >= 0.5), 2)
-    for box in components(dilate(patches, 96)).boxes_xyxy if patches.any() else ():
-        inside = slices_of(tuple(box))
-        np.copyto(cut[inside], graph_cut(agreed[inside], rgb[inside], 2), where=free[inside])
-    return cut
-
-
-def unsure_patches(alpha: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Where an alpha is near neither 0 nor 1, without lines as narrow as a soft edge."""
-    return dilate(erode((alpha > 0.02) & (alpha < 0.98), 2), 3)
-
-
-def graph_cut(alpha: NDArray[np.float32], rgb: NDArray[np.uint8], rounds: int) -> NDArray[np.float32]:
-    """GrabCut's alpha, 0 or 1; the alpha itself where one side has too few pixels for its mixture of five Gaussians."""
-    covered = alpha >= 0.5
-    if min(np.count_nonzero(covered), np.count_nonzero(~covered)) < 5:
-        return alpha
-    labels: Any = np.where((alpha > 0.02) & (alpha < 0.98), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8) + covered
-    cv2.setRNGSeed(0)  # the mixtures begin with random clusters
-    part, mixtures = np.ascontiguousarray(rgb), (np.zeros((1, 65)), np.zeros((1, 65)))
-    labels, *_ = cv2.grabCut(part, labels, (0, 0, 1, 1), *mixtures, rounds, cv2.GC_INIT_WITH_MASK)
-    return np.asarray(labels & 1, np.float32)
 
 
 def timed(correct: Correct, seconds: list[float]) -> Correct:
@@ -86,24 +50,25 @@ def timed(correct: Correct, seconds: list[float]) -> Correct:
     return corrected
 
 
-USED = {"agree_with_colors": agree_with_colors, "firmer_straps": cutter.firmer_straps}
-WAYS: dict[str, dict[str, Any]] = {
-    "no correction": {"agree_with_colors": uncorrected, "firmer_straps": uncorrected},
-    "GrabCut": {"agree_with_colors": grab_cut, "firmer_straps": uncorrected},
-    "agree_with_colors": {"firmer_straps": uncorrected},
-    "agree_with_colors, firmer_straps": {},
-    "agree_with_colors, GrabCut, firmer_straps": {"agree_with_colors": colors_and_grab_cut},
+STEPS = ("agree_with_colors", "grab_cut", "firmer_straps")
+WAYS = {
+    "no correction": (),
+    "grab_cut": ("grab_cut",),
+    "agree_with_colors": ("agree_with_colors",),
+    "agree_with_colors, grab_cut": ("agree_with_colors", "grab_cut"),
+    "agree_with_colors, grab_cut, firmer_straps": STEPS,
 }
 
 if __name__ == "__main__":
     manifest = read_manifest(Path(sys.argv[1]))
     for trial in plan_trials(Path(sys.argv[2]), manifest):
         before: list[Any] = []
-        for name, replaced in WAYS.items():
+        for name, used in WAYS.items():
             seconds: list[float] = []
             with ExitStack() as stack:
-                for step in ("agree_with_colors", "firmer_straps"):
-                    stack.enter_context(patch.object(cutter, step, timed(replaced.get(step, USED[step]), seconds)))
+                for step in STEPS:
+                    correct = getattr(cutter, step) if step in used else uncorrected
+                    stack.enter_context(patch.object(cutter, step, timed(correct, seconds)))
                 outcomes = list(predict([trial], manifest, lambda cut: measure(cut.alpha, cut.target)))
             found: list[Any] = [one.found for one in outcomes]
             before = before or found

@@ -9,6 +9,7 @@ from garmentcut.photo.mask import (
     dilate,
     erode,
     garment_box,
+    grab_cut,
     slices_of,
 )
 
@@ -176,3 +177,32 @@ def test_only_unsure_patches_change_if_asked():
     found[96:134, 36:74] = alpha[96:134, 36:74]
     np.testing.assert_array_equal(found, alpha)
     assert agree_with_colors(true, rgb, unsure_only=True) is true
+
+
+def test_grab_cut_decides_unsure_patches_at_the_photo_s_own_edge():
+    rgb, true = dress_on_a_wall()
+    alpha = true.copy()
+    alpha[110:140, 30:90] = 0.6  # over the hem: cloth above, wall below
+    found = grab_cut(alpha, rgb)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found >= 0.5, true >= 0.5)
+    assert set(np.unique(found[112:138, 32:88])) == {0, 1}
+    found[106:144, 26:94] = alpha[106:144, 26:94]
+    np.testing.assert_array_equal(found, alpha)
+    assert grab_cut(true, rgb) is true
+
+
+def test_grab_cut_leaves_straps_and_what_has_no_other_side():
+    rgb, true = dress_on_a_wall()
+    rgb[5:30, 40:47], strap = (150, 20, 30), true.copy()
+    strap[5:30, 40:47] = 0.6
+    np.testing.assert_array_equal(grab_cut(strap, rgb)[:30], strap[:30])
+    everywhere = np.full(true.shape, 0.6, np.float32)
+    np.testing.assert_array_equal(grab_cut(everywhere, rgb), everywhere)
+
+
+def test_grab_cut_says_the_same_each_time():
+    rgb, true = dress_on_a_wall(noise=60)
+    alpha = np.where(true > 0.5, np.float32(0.7), np.float32(0.2))
+    alpha[60:80, 40:60], alpha[:20] = 1, 0
+    np.testing.assert_array_equal(grab_cut(alpha, rgb), grab_cut(alpha, rgb))

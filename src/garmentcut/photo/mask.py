@@ -28,6 +28,7 @@ RARE_COLOR = 1e-4
 _ROUNDS = 4
 _PRIOR, _FOR, _AGAINST = 2.0, 4.0, 2.0  # limits of log odds: alpha, colour for and against; sure cloth stays
 _UNSURE, _EDGE_PX = 0.02, 2  # at half size: distance of unsure alpha from 0 and 1, half width of a soft edge
+_AROUND_PX, _CUTS, _GAUSSIANS = 96, 2, 5  # GrabCut's: pixels around a patch, rounds, components of OpenCV's mixtures
 _SMOOTH_PX, _FLAT = 4, 1e-3  # guided filter: radius, and variance of lightness below which there is no edge
 
 
@@ -163,12 +164,9 @@ def agree_with_colors(
     Returns:
         `(H, W)` float32 in [0, 1]; where alpha and colours agree, the surer of the two.
     """
-    patches: Any = True
-    if unsure_only:
-        patches = erode((alpha > _UNSURE) & (alpha < 1 - _UNSURE), _EDGE_PX)
-        if not patches.any():
-            return alpha
-        patches = dilate(patches, _EDGE_PX + 1)
+    patches: Any = unsure_patches(alpha) if unsure_only else True
+    if not np.any(patches):
+        return alpha
     bins = color_bins(rgb)
     gray = np.asarray(cv2.cvtColor(rgb, cv2.COLOR_RGB2GRAY) / 255, np.float32)
     prior = np.log(np.maximum(alpha, 1e-6) / np.maximum(1 - alpha, 1e-6)).clip(-_PRIOR, _PRIOR)
@@ -181,6 +179,38 @@ def agree_with_colors(
         surer = np.where(belief >= 0.5, np.maximum(alpha, belief), np.minimum(alpha, belief))
         agreed = np.where((alpha >= 0.5) == (belief >= 0.5), surer, belief)
     return np.asarray(np.where(patches, agreed, alpha), np.float32)
+
+
+def grab_cut(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Decide the unsure patches of a rough alpha by OpenCV's GrabCut (Rother et al., 2004), but leave thin parts.
+
+    GrabCut follows edges in the photo, but shortens straps. `alpha` and `rgb` are as for `agree_with_colors`.
+    """
+    patches = unsure_patches(alpha)
+    if not patches.any():
+        return alpha
+    decided, free = alpha.copy(), patches & ~dilate(thin_of(alpha >= 0.5), 2)
+    for box in components(dilate(patches, _AROUND_PX)).boxes_xyxy:
+        area = slices_of(tuple(box))
+        part, covered = alpha[area], alpha[area] >= 0.5
+        if min(np.count_nonzero(covered), np.count_nonzero(~covered)) < _GAUSSIANS:
+            continue
+        labels: Any = np.where(_is_unsure(part), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8) + covered  # or foreground
+        cv2.setRNGSeed(0)  # each mixture begins with random clusters
+        mixtures = np.zeros((1, 13 * _GAUSSIANS)), np.zeros((1, 13 * _GAUSSIANS))
+        pixels = np.ascontiguousarray(rgb[area])
+        labels, *_ = cv2.grabCut(pixels, labels, (0, 0, 1, 1), *mixtures, _CUTS, cv2.GC_INIT_WITH_MASK)
+        np.copyto(decided[area], labels & 1, where=free[area], casting="unsafe")
+    return decided
+
+
+def unsure_patches(alpha: NDArray[np.float32]) -> Mask:
+    """Where an alpha `(H, W)` is near neither 0 nor 1, without lines as narrow as a soft edge."""
+    return dilate(erode(_is_unsure(alpha), _EDGE_PX), _EDGE_PX + 1)
+
+
+def _is_unsure(alpha: NDArray[np.float32]) -> Mask:
+    return (alpha > _UNSURE) & (alpha < 1 - _UNSURE)
 
 
 def color_bins(rgb: NDArray[np.uint8]) -> NDArray[np.intp]:

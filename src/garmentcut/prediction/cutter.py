@@ -23,7 +23,7 @@ from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
 from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.files import map_in_order
-from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dilate, erode, thin_of
+from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dilate, erode, grab_cut, thin_of
 from garmentcut.photo.photo import Cutout, Photo, resize_alpha
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
 from garmentcut.prediction.inputs import PhotoLike, Result, photo_of
@@ -244,7 +244,7 @@ def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) ->
         `(h, w)` float32 in [0, 1], at the reduced size; `enlarged` brings it to the crop's.
     """
     half = _reduced(rgb, sizes)
-    return agree_with_colors(_alpha_of_reduced(network, half), half, unsure_only=True)
+    return grab_cut(agree_with_colors(_alpha_of_reduced(network, half), half, unsure_only=True), half)
 
 
 def _reduced(rgb: NDArray[np.uint8], sizes: StageSizes) -> NDArray[np.uint8]:
