@@ -22,6 +22,7 @@ from garmentcut.dataset.manifest import Fault, Pair, fault_of, refuses, target_b
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.dataset.split import fingerprint_of
 from garmentcut.errors import PhotoError, RunError
+from garmentcut.photo.color import gray_of
 from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
 from garmentcut.photo.mask import bounding_box, slices_of
 from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
@@ -31,7 +32,6 @@ from garmentcut.photo.write import png_bytes
 
 _Floats = NDArray[np.float32]
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _NOISE = 8.0  # levels: contrast below this counts for little
 _STABLE = 2 * _NOISE**2  # SSIM's constants C1 and C2
 _COARSE_PX = 256  # long side of the reduced images in which large shifts are searched
@@ -254,7 +254,7 @@ def _border_of(values: NDArray[Any]) -> NDArray[Any]:
 
 def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
     """The best small shift, unless a large one is much better."""
-    planes = photo @ _LUMA, colors @ _LUMA
+    planes = gray_of(photo), gray_of(colors)
     near = align(*planes, inside)
     if near.likeness >= _LIKE_FAR:
         return near

@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
+from garmentcut.photo.color import LUMA
 from garmentcut.recipe import AugmentConfig
 
 _Floats = NDArray[np.float64]
-LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in a pixel's perceived brightness (ITU-R BT.601)
 # Red, green, blue to luma and two colour differences (NTSC's YIQ); hue is the angle in the plane of the differences.
 _TO_YIQ = np.array([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _RED, _GREEN, _BLUE = LUMA
