@@ -1,8 +1,6 @@
 import io
 import json
-import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -18,8 +16,6 @@ from typer.testing import CliRunner
 
 from garmentcut.cli import app
 from garmentcut.cli import cut as cut_module
-from garmentcut.cli.cut import stop_on_signals
-from garmentcut.cli.shell import HANGUP, INTERRUPTED, OK
 from garmentcut.config import CutConfig
 from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 from garmentcut.model.card import StageSizes, read_model
@@ -333,21 +329,6 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
     result = run("cut", EXAMPLE, "--out", tmp_path / "out", "--metrics-port", "9464")
     assert result.exit_code == 2
     assert "pip install 'garmentcut[observe]'" in result.stderr
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="to Windows, a signal to a process is its end")
-@pytest.mark.usefixtures("heard_hangup")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, OK), (HANGUP, OK), (signal.SIGINT, INTERRUPTED)])
-def test_first_signal_asks_to_stop(number, code):
-    before = signal.getsignal(number)
-    with stop_on_signals() as stop:
-        assert not stop.wait(0)
-        os.kill(os.getpid(), number)
-        assert stop.wait(30)  # returns at once
-        assert stop.is_set()
-        assert stop.exit_code == code
-        assert signal.getsignal(number) in (signal.SIG_DFL, signal.default_int_handler)  # the second is obeyed at once
-    assert signal.getsignal(number) == before
 
 
 def test_a_folder_run_can_be_logged_too(tmp_path):

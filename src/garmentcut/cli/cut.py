@@ -1,11 +1,9 @@
 """`garmentcut cut`: cuts a folder of photos once, continuously with --watch, or on a Ray cluster."""
 
 import logging
-import math
 import re
 import signal
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -13,13 +11,21 @@ from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from garmentcut.cli import shell as cli
 from garmentcut.errors import FolderError, counted
 from garmentcut.naming import FORMATS, NAMES
-from garmentcut.observe.monitor import Health, Metrics, Monitor, log_event, notify_service, printable, start_logging
+from garmentcut.observe.monitor import (
+    Health,
+    Metrics,
+    Monitor,
+    StopRequest,
+    log_event,
+    notify_service,
+    printable,
+    start_logging,
+)
 
 if TYPE_CHECKING:
     from garmentcut.config import Config, RuntimeConfig
@@ -32,7 +38,6 @@ _MANY = 1000  # number of photos that a watch is tuned for
 _SHOWN = 20  # most failures, doubtful cutouts and notes, of each kind, in the summary
 _MOST_NAMED = 100  # most failures that a watch running for months remembers by name
 _HOST = "127.0.0.1"
-_SLICE_S = 0.25
 _ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 _FILE_SUFFIXES = {suffix for row in FORMATS.values() for suffix in row.suffixes}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -256,7 +261,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
     from garmentcut.prediction.watch import Watch
 
     summary = Summary(folder.out_dir, folder.journal.path, NotLookedAt(), most_named=_MOST_NAMED, has_pace=False)
-    with stop_on_signals() as stop:
+    with StopRequest() as stop:
         folder.record_order()
         watch = Watch(folder, folders, stop=stop, monitor=monitor)
         monitor.health.problem("start")
@@ -271,7 +276,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
         notify_service("STOPPING=1")
         log_event("stopped", cut=summary.counts["cut"], failed=summary.counts["failed"])
     _show(summary, as_json=as_json)
-    return stop.exit_code
+    return cli.INTERRUPTED if stop.number == signal.SIGINT else cli.OK
 
 
 def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str) -> int:
@@ -448,47 +453,3 @@ class Summary:
 
 def _why_doubtful(row: "Row") -> str:
     return "; ".join((*row.reasons, *([] if row.doubt is None else [f"doubt {row.doubt:.2f}"])))
-
-
-class StopSignal(threading.Event):
-    """An event that SIGTERM or Ctrl-C sets; a second signal ends the program immediately.
-
-    It takes no lock: an ordinary event can deadlock when a signal sets it in the thread that is about to wait for it.
-
-    Attributes:
-        exit_code: exit code of the process: 0 if a service is stopped, 130 if a person interrupts it.
-    """
-
-    exit_code = cli.OK
-    _is_set = False
-
-    def is_set(self) -> bool:
-        """True once a signal has arrived."""
-        return self._is_set
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until a signal arrives, or for `timeout` seconds."""
-        until = math.inf if timeout is None else time.monotonic() + timeout
-        while not self._is_set and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, _SLICE_S))
-        return self._is_set
-
-    def heed(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal: the first one lets current work finish."""
-        self.exit_code = cli.INTERRUPTED if number == signal.SIGINT else cli.OK
-        self._is_set = True
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[StopSignal]:
-    """A context with a stop signal that is set by SIGTERM, SIGHUP (unless it is ignored) and Ctrl-C."""
-    stop = StopSignal()
-    ignored = {cli.HANGUP} if signal.getsignal(cli.HANGUP) is signal.SIG_IGN else set()  # by nohup
-    heeded = {signal.SIGTERM, signal.SIGINT, cli.HANGUP} - ignored
-    earlier = {number: signal.signal(number, stop.heed) for number in heeded}
-    try:
-        yield stop
-    finally:
-        for number, action in earlier.items():
-            signal.signal(number, action)

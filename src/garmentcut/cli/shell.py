@@ -22,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from garmentcut import __version__
 from garmentcut.errors import ConfigError, GarmentcutError, UsageError, code_of
-from garmentcut.observe.monitor import printable
+from garmentcut.observe.monitor import HANGUP, printable
 
 if TYPE_CHECKING:
     from garmentcut.config import Config
@@ -55,8 +55,6 @@ _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
 _OLD_OPTIONS = {"--mend": "--resample", "--arm": "--variant"}
 """Names of options until November 2026, and their current names."""
-HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
-"""The signal that a closed terminal or connection sends; Windows has none."""
 _EXTRAS = {
     **dict.fromkeys(("ray", "fsspec", "pyarrow", "s3fs"), "cluster"),
     **dict.fromkeys(("fastapi", "multipart", "pg8000", "sqlalchemy", "starlette", "uvicorn"), "web"),

@@ -547,6 +547,8 @@ def _read(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
         return source, photo_of(source)
     except (PhotoError, OSError, MemoryError) as error:
         return source, Result.of(source, error)
+    except TypeError as error:  # no photo at all, such as a file opened as text
+        return source, Result(source, code="unsupported", reason=str(error))
 
 
 def _tried(stages: Stages, photo: Photo, frame: Frame) -> Prediction | NoGarmentError:

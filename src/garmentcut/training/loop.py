@@ -25,11 +25,12 @@ from garmentcut.errors import ModelError, TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import save_network, start_network
 from garmentcut.model.layers import Encoder
 from garmentcut.model.networks import build_network
+from garmentcut.observe.monitor import StopRequest
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe
 from garmentcut.training.devices import (
     Devices,
-    StopRequest,
+    agreed_reason,
     compiles,
     is_first_process,
     launched,
@@ -127,7 +128,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
             # Every few steps: check the losses and whether to stop.
             if is_due or progress.step % look_every == 0:
                 yield from _write_steps(session, watch.read())
-                reason = stop.agreed(fabric)
+                reason = agreed_reason(stop, fabric)
 
             # Every `evaluate_every` steps and after the last: evaluate on the validation photos, and save.
             if is_due:
