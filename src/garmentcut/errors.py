@@ -6,6 +6,7 @@ Messages are for people and may be reworded at any time. Codes are for programs 
 'truncated'
 """
 
+import errno
 from typing import Any, NamedTuple, Self
 
 
@@ -268,5 +269,7 @@ def code_of(error: BaseException, *, os_error: str = "unreadable") -> str:
     if isinstance(error, MemoryError):
         return "no_memory"
     if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):  # whatever was being done
+            return "not_written"
         return "missing" if isinstance(error, FileNotFoundError) and os_error == "unreadable" else os_error
     return "internal"

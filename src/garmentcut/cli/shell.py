@@ -61,8 +61,8 @@ _EXTRAS = {
     "prometheus_client": "observe",
 }
 """The extra that installs a module; modules not listed here are installed by `train`."""
-_owes_json = ContextVar("_owes_json", default=False)
-"""True if JSON was requested and has not been printed yet, so that an error is printed as JSON too."""
+_owed_json: ContextVar[dict[str, Any] | None] = ContextVar("_owed_json", default=None)
+"""If JSON was requested and has not been printed yet: what an error is printed with, such as what was done before it."""
 
 
 class _Advice(logging.Handler):
@@ -91,7 +91,7 @@ class Command(TyperCommand):
             if (new := _OLD_OPTIONS.get(name)) in own:
                 say(f"garmentcut: {name} is called {new} now", err=True)
                 args[place] = f"{new}{equals}{value}"
-        _owes_json.set("--json" in own and "--json" in args[:end])
+        _owed_json.set({} if "--json" in own and "--json" in args[:end] else None)
         try:
             for name in (arg.partition("=")[0] for arg in args[:end]):
                 if name.startswith("-") and f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
@@ -236,6 +236,7 @@ def _failures_reported(stopped: str) -> Iterator[None]:
         _end("not enough memory", SOME_FAILED, code_of(error))
     except Terminated as error:
         say(f"garmentcut: {stopped}", err=True)
+        _show_error(stopped, "stopped")
         signal.signal(error.number, signal.SIG_DFL)
         signal.raise_signal(error.number)  # whoever sent it sees that it was heeded
     except KeyboardInterrupt:
@@ -272,8 +273,9 @@ def _end(message: str, exit_code: int, code: str) -> NoReturn:
 
 
 def _show_error(message: str, code: str) -> None:
-    if _owes_json.get():
-        show({"error": {"code": code, "message": message}}, str, as_json=True)
+    if (done := _owed_json.get()) is not None:
+        _owed_json.set(None)
+        say(json.dumps({**done, "error": {"code": code, "message": message}}))
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -283,10 +285,14 @@ def say(text: object, *, err: bool = False) -> None:
 
 
 def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str = "") -> None:
-    """Print a command's result: for machines its content, for people a text and, on stderr, what is done next."""
+    """Print a command's result: for machines its content, for people a text and, on stderr, what is done next.
+
+    While an error ends the command, the content is printed with that error, once it is reported.
+    """
     if as_json:
-        say(json.dumps(content))
-        _owes_json.set(False)
+        _owed_json.set(content if sys.exception() else None)
+        if not sys.exception():
+            say(json.dumps(content))
         return
     say(text())
     if next_step:
