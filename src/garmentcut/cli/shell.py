@@ -62,7 +62,7 @@ _EXTRAS = {
 }
 """The extra that installs a module; modules not listed here are installed by `train`."""
 _owed_json: ContextVar[dict[str, Any] | None] = ContextVar("_owed_json", default=None)
-"""If JSON was requested and has not been printed yet: what an error is printed with, such as what was done before it."""
+"""If JSON was requested and has not been printed yet: what was done before an error, which is printed with it."""
 
 
 class _Advice(logging.Handler):

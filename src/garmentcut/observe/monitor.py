@@ -95,8 +95,8 @@ def _quoted(value: Any) -> str:
 class StopRequest(threading.Event):
     """A context in which Ctrl-C, SIGTERM or a closed terminal (not under nohup) only requests a stop.
 
-    A second signal acts as it does outside. A stop is also requested after `minutes`; None: never. It takes no lock: an ordinary event can deadlock when a
-    signal sets it in the thread that is about to wait for it.
+    A second signal acts as it does outside. A stop is also requested after `minutes`; None: never. It takes no lock: an
+    ordinary event can deadlock when a signal sets it in the thread that is about to wait for it.
 
     Attributes:
         number: the signal that came; 0: none.

@@ -7,12 +7,14 @@ import hashlib
 import io
 import json
 import re
+import shlex
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -303,11 +305,21 @@ class Run:
             if self.folder.is_dir() and any(path.name not in _NO_RUN_YET for path in self.folder.iterdir()):
                 raise TrainingError(f"{self.folder} is not empty, and not a training's folder; choose another --out")
             return
-        if self.state_path.exists() and (differences := [*self.recipe_differences(), *self._other_data(before)]):
+        if not (self.state_path.exists() or (self.folder / PLAN_NAME).exists()):
+            return
+        fixes = {
+            "repeat its command": [*self.recipe_differences(), *self._other_split(before)],
+            "put the dataset's photos, cutouts and verdicts back as they were": self._other_data(before),
+        }
+        if any(fixes.values()):
+            ways = " and ".join(fix for fix, differences in fixes.items() if differences)
+            networks = {"network": self.folder, **{f"stages.{name}.network": self.folder / name for name in STAGES}}
+            weights = {key: folder / BEST_NAME for key, folder in networks.items() if (folder / BEST_NAME).exists()}
+            starts = shlex.join(word for key, path in weights.items() for word in ("--set", f"{key}.start={path}"))
+            starts = f"; {starts} begins with the weights from here" if starts else ""
             raise TrainingError(
-                f"{self.folder} holds another training: {'; '.join(differences)}. To continue it, repeat its"
-                f" command; to start this one, choose another --out, or start from its weights there: network.start ="
-                f" '{self.best_path}'"
+                f"{self.folder} holds another training: {'; '.join(chain(*fixes.values()))}. To continue it, {ways}. To"
+                f" start this one, choose another --out{starts}"
             )
 
     def read(self) -> dict[str, Any]:
@@ -386,11 +398,13 @@ class Run:
             if value != now[section][key]
         ]
 
+    def _other_split(self, content: dict[str, Any]) -> list[str]:
+        before, now = content.get("split"), self.split.name
+        return [] if before == now else [f"it holds out {before}, this {now}"]
+
     def _other_data(self, content: dict[str, Any]) -> list[str]:
-        before = {key: content.get(key) for key in self.identity}
-        if before["split"] != self.identity["split"]:
-            return [f"it holds out {before['split']}, this {self.identity['split']}"]
-        if before == self.identity:
+        changed = {key for key, value in self.identity.items() if content.get(key) != value}
+        if not changed or ("split" in changed and "data_sha256" not in changed):
             return []
         then = (content.get("num_trained_on"), content.get("num_validated_on"))
         now = (len(self.split.train), len(self.split.validation))
