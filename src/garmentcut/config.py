@@ -128,19 +128,23 @@ class OutputConfig:
     @model_validator(mode="after")
     def _fits_together(self) -> "OutputConfig":
         if len(set(self.formats)) < len(self.formats):
-            raise ValueError("formats: name each format only once")
+            raise ConfigError("{formats}: name each format only once", formats="output.formats")
         if self.margin_px and not self.trim:
-            raise ValueError("margin_px needs a trimmed cutout: set trim too")
+            needs = "{margin} needs a trimmed cutout: set {trim} too"
+            raise ConfigError(needs, margin="output.margin_px", trim="output.trim = true")
         rows = [FORMATS[name] for name in self.formats]
         if self.background is not None and self.hidden == "keep" and not all(row.has_layers for row in rows):
-            raise ValueError("background covers the hidden pixels: hidden = 'keep' contradicts it")
+            contradict = "{background} covers the hidden pixels: {hidden} contradicts it"
+            raise ConfigError(contradict, background="output.background", hidden="output.hidden = 'keep'")
         has_path = self.path in ("editable", "exact")
         if has_path and not any(row.has_path for row in rows):
             with_path = listed(name for name, row in FORMATS.items() if row.has_path)
-            raise ValueError(f"path: {listed(self.formats)} cannot hold one; write {with_path} too")
+            fix = f"{{path}}: {listed(self.formats)} cannot hold one; write {with_path} too"
+            raise ConfigError(fix, path="output.path", formats="output.formats")
         opaque = [name for name, row in zip(self.formats, rows, strict=True) if not row.has_alpha]
         if self.hidden == "keep" and opaque and not has_path:
-            raise ValueError(f"{opaque[0]} holds no alpha: hidden = 'keep' needs a path, or the cutout would be lost")
+            needs = f"{opaque[0]} holds no alpha: {{hidden}} needs a path, or the cutout would be lost"
+            raise ConfigError(needs, hidden="output.hidden = 'keep'", formats="output.formats")
         return self
 
 
@@ -294,8 +298,8 @@ def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = 
     try:
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
-        where = f"{source}: " if source else ""
-        raise ConfigError(where + "; ".join(explain(e, known_keys(kind)) for e in error.errors())) from error
+        problems = [explain(e, known_keys(kind)) for e in error.errors()]
+        raise ConfigError(source=f"{source}: " if source else "", problems=problems) from error
 
 
 def parse_override(text: str) -> tuple[str, str]:
@@ -352,19 +356,26 @@ def _short(value: Any) -> str:
     return text if len(text) <= _MOST_SHOWN_CHARS else f"{text[:_MOST_SHOWN_CHARS]}..."
 
 
-def explain(error: Any, keys: list[str]) -> str:
+def explain(error: Any, keys: list[str]) -> ConfigError:
     """What one of pydantic's errors says; an unknown key gets the nearest of `keys`, each `section.key` or plain."""
+    if isinstance(ours := error.get("ctx", {}).get("error"), ConfigError):
+        return ours
     where = re.sub(r"\.\d+$", "", ".".join(map(str, error["loc"])))  # without the index in a list; the value is quoted
+    text = _explained(error, keys, where).replace("{", "{{").replace("}", "}}")
+    return ConfigError(f"{{where}}{text}" if where else text.removeprefix(": "), where=where)
+
+
+def _explained(error: Any, keys: list[str], where: str) -> str:
     if error["type"] in {"missing", "missing_argument"}:
-        return f"{where} is missing"
+        return " is missing"
     if error["type"] == "value_error":
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+        return f": {error['msg'].removeprefix('Value error, ')}"
     if error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
         given, is_lone = _short(error["input"]), error["type"] == "tuple_type"
-        return f"{where}: {f'should be a list such as [{given}]' if is_lone else error['msg']}, not {given}"
+        return f": {f'should be a list such as [{given}]' if is_lone else error['msg']}, not {given}"
     candidates = {key.partition(".")[0]: key.partition(".")[0] for key in keys}
     candidates |= {key.partition(".")[2]: key for key in keys} | {key: key for key in keys}
     # A dotted key is not compared with plain ones: its own section would be the nearest.
     pairs = ((a, b) for a in (where, str(error["loc"][-1])) for b in candidates if "." in b or "." not in a)
     likeness, nearest = max((difflib.SequenceMatcher(None, *pair).ratio(), pair[1]) for pair in pairs)
-    return f"{where}: unknown key" + (f"; did you mean {candidates[nearest]}?" if likeness >= 0.4 else "")
+    return ": unknown key" + (f"; did you mean {candidates[nearest]}?" if likeness >= 0.4 else "")

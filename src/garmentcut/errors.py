@@ -7,6 +7,7 @@ Messages are for people and may be reworded at any time. Codes are for programs 
 """
 
 import errno
+from collections.abc import Callable, Container, Sequence
 from typing import Any, NamedTuple, Self
 
 
@@ -174,7 +175,34 @@ class UsageError(GarmentcutError, ValueError, code="usage", exit_code=2):
 
 
 class ConfigError(UsageError, code="config"):
-    """A configuration that cannot be used; the message names the key and the fix."""
+    """A configuration that cannot be used; the message names the settings and the fix.
+
+    Attributes:
+        template: the message, with fields for the names of settings.
+        settings: what each field stands for: `section.key`, `section.key = value`, or other words.
+        problems: if there may be several, one error for each.
+        source: where the settings come from, for the beginning of the message.
+    """
+
+    def __init__(
+        self, template: str = "", *, source: str = "", problems: "Sequence[ConfigError]" = (), **settings: str
+    ) -> None:
+        self.template, self.settings, self.problems, self.source = template, settings, problems, source
+        text = template.format_map(settings) if settings else template or "; ".join(map(str, problems))
+        super().__init__(source + text)
+
+    def named(self, name: Callable[[str], str], given: Container[str]) -> str:
+        """The message for somebody who gave some of the settings by other names, such as an option's.
+
+        `name` turns an entry of `settings` into that name, in each problem that concerns one of the `given` keys.
+        """
+        told: list[str] = []
+        others: list[str] = []
+        for problem in self.problems or (self,):
+            is_told = any(setting.partition(" = ")[0] in given for setting in problem.settings.values())
+            fields = {field: name(setting) for field, setting in problem.settings.items()}
+            (told if is_told else others).append(problem.template.format_map(fields) if is_told else str(problem))
+        return "; ".join([*told, *([self.source * bool(self.problems) + "; ".join(others)] if others else [])])
 
 
 class SourceError(UsageError, code="source"):

@@ -48,7 +48,7 @@ def run(*args):
         (["", "--out", "OUT"], "an empty path"),
         (["PHOTOS", "--out", ""], "an empty path"),
         (["PHOTOS", "--out", "FILE"], "not a folder; fix that, or choose another --out"),
-        (["PHOTOS", "--out", "OUT", "--format", "gif"], "output.formats"),
+        (["PHOTOS", "--out", "OUT", "--format", "gif"], "garmentcut: --format: 'gif'"),
         (["PHOTOS", "--out", "OUT", "--format", "gif"], "'gif' is not a format; use one of png, mask,"),
         (["PHOTOS", "--out", "OUT", "--background", "grün"], "is not a colour such as '#ffffff' or white"),
         (["PHOTOS", "--out", "x/dress.png"], "a file name; give a folder, such as x, and the format with --format"),
@@ -57,8 +57,11 @@ def run(*args):
             "a customer's specification, not settings; pass it with --spec",
         ),
         (["PHOTOS", "--out", "OUT", "--config", "RECIPE"], "a recipe, not settings; pass it to garmentcut train"),
-        (["PHOTOS", "--out", "OUT", "--margin", "5"], "set trim too"),
-        (["PHOTOS", "--out", "OUT", "--path", "exact"], "path: png cannot hold one; write tiff, psd or jpeg too"),
+        (["PHOTOS", "--out", "OUT", "--margin", "5"], "--margin needs a trimmed cutout: set --trim too"),
+        (["PHOTOS", "--out", "OUT", "--set", "output.margin_px=5"], "output.margin_px needs a trimmed cutout"),
+        (["PHOTOS", "--out", "OUT", "--background", "red", "--hidden", "keep"], "--hidden keep contradicts it"),
+        (["PHOTOS", "--out", "OUT", "--accept-risk", "0.05", "--choke", "1"], "leave --effort and --choke out"),
+        (["PHOTOS", "--out", "OUT", "--path", "exact"], "--path: png cannot hold one; write tiff, psd or jpeg too"),
         (["PHOTOS", "--out", "OUT", "--format", "psd", "--path", "fine"], "'editable' or 'exact', not 'fine'"),
         (["PHOTOS", "--out", "OUT", "--format", "jpeg", "--quality", "0"], "greater than or equal to 1"),
         (["PHOTOS", "--out", "OUT", "--quality", "80"], "neither jpeg nor webp is written; add --format jpeg"),
@@ -144,7 +147,7 @@ def test_a_risk_needs_a_calibrated_model(red_model, tmp_path):
     words = "cut", ROOT / "examples/photos", "--out", tmp_path / "out", "--accept-risk"
     done = run(*words, "0.05", "--model", model)
     assert done.exit_code == 2
-    assert "guarantees nothing: run `garmentcut calibrate`" in done.stderr
+    assert "guarantees nothing: leave --accept-risk out, or run `garmentcut calibrate`" in done.stderr
     done = run(*words, "0.01")
     assert done.exit_code == 2
     assert "cannot: 154 garments, needs at least 230" in done.stderr

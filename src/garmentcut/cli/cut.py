@@ -135,18 +135,18 @@ def cut(
             cli.fail(f"--fail-on: {name!r} is none of doubtful, foreign, skipped")
     if fail_on and watch:
         cli.fail("--fail-on does not work with --watch, which does not end: leave one of them out")
-    options = {
-        "output.formats": tuple(format) if format else None,
-        "output.background": background,
-        "output.trim": trim,
-        "output.margin_px": margin,
-        "output.each": each,
-        "output.hidden": hidden,
-        "output.path": path,
-        "output.quality": quality,
-        "cut.effort": effort,
-        "cut.choke_px": choke,
-        "folder.accept_risk": accept_risk,
+    options: dict[str, tuple[str, Any]] = {
+        "output.formats": ("--format", tuple(format) if format else None),
+        "output.background": ("--background", background),
+        "output.trim": ("--trim", trim),
+        "output.margin_px": ("--margin", margin),
+        "output.each": ("--each", each),
+        "output.hidden": ("--hidden", hidden),
+        "output.path": ("--path", path),
+        "output.quality": ("--quality", quality),
+        "cut.effort": ("--effort", effort),
+        "cut.choke_px": ("--choke", choke),
+        "folder.accept_risk": ("--accept-risk", accept_risk),
     }
     settings = cli.load_settings(config, set, options)
     specification = _specification(spec, settings, options)
@@ -172,14 +172,14 @@ def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
         cli.fail("--watch does not work with --ray: run the same --ray command again when photos have arrived")
 
 
-def _specification(path: Path | None, config: "Config", options: dict[str, Any]) -> "Specification | None":
+def _specification(path: Path | None, config: "Config", options: dict[str, tuple[str, Any]]) -> "Specification | None":
     if path is None:
         return None
     from garmentcut.config import OutputConfig
     from garmentcut.photo.spec import read_specification
 
     specification = read_specification(path)
-    is_given = any(key.startswith("output.") and value is not None for key, value in options.items())
+    is_given = any(key.startswith("output.") and value is not None for key, (_, value) in options.items())
     if is_given or config.output != OutputConfig():
         cli.fail("--spec determines the files: leave out --format, --background and the other output options")
     return specification

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -61,6 +61,8 @@ _EXTRAS = {
     "prometheus_client": "observe",
 }
 """The extra that installs a module; modules not listed here are installed by `train`."""
+_options: ContextVar[Mapping[str, tuple[str, Any]]] = ContextVar("_options", default={})  # noqa: B039 not mutated
+"""The command's options that stand for settings, by setting: the option's name and value; None: it was not given."""
 _owed_json: ContextVar[dict[str, Any] | None] = ContextVar("_owed_json", default=None)
 """If JSON was requested and has not been printed yet: what was done before an error, which is printed with it."""
 
@@ -222,7 +224,7 @@ def _failures_reported(stopped: str) -> Iterator[None]:
     try:
         yield
     except GarmentcutError as error:
-        _end(str(error), error.exit_code, error.code)
+        _end(_message_of(error), error.exit_code, error.code)
     except ModuleNotFoundError as error:
         package = (error.name or "garmentcut").partition(".")[0]
         if package == "garmentcut":
@@ -304,8 +306,24 @@ def shown(*words: object) -> str:
     return printable(shlex.join(map(str, words)))
 
 
-def load_settings(path: Path | None, settings: list[str] | None, options: dict[str, Any] | None = None) -> "Config":
+def _message_of(error: GarmentcutError) -> str:
+    given = [key for key, (_, value) in _options.get().items() if value is not None]
+    return error.named(_option_of, given) if isinstance(error, ConfigError) else str(error)
+
+
+def _option_of(setting: str) -> str:
+    """What is typed for a setting that an error names, if it has an option: `--trim` for `output.trim = true`."""
+    key, _, value = setting.partition(" = ")
+    option = _options.get().get(key, ("", None))[0]
+    return f"{option} {value.strip(chr(39))}".strip().removesuffix(" true") if option else setting
+
+
+def load_settings(
+    path: Path | None, settings: list[str] | None, options: Mapping[str, tuple[str, Any]] | None = None
+) -> "Config":
     """Load all settings: from the file, then from `--set`, then from the command's own options; later ones win.
+
+    `options` has, by setting, the option's name and value; None: it was not given. Errors then speak of options.
 
     Without a file, `garmentcut.toml` in the working directory is read and named on stderr. No other folder is searched:
     a folder of photos may come from anybody.
@@ -321,7 +339,8 @@ def load_settings(path: Path | None, settings: list[str] | None, options: dict[s
             raise ConfigError(f"{path}: a customer's specification, not settings; pass it with --spec")
         if sections.keys() & _OF_RECIPES:
             raise ConfigError(f"{path}: a recipe, not settings; pass it to garmentcut train")
-    given = {key: value for key, value in (options or {}).items() if value is not None}
+    _options.set(options or {})
+    given = {key: value for key, (_, value) in (options or {}).items() if value is not None}
     return load_config(path, {**dict(map(parse_override, settings or [])), **given})
 
 

@@ -135,7 +135,7 @@ def _cut_out(rgb: _Rgb, alphas: Mapping[str, Alpha], area: Area) -> dict[str, _R
 
 def _difference(rgb: _Rgb, theirs: Mask, ours: Mask) -> _Rgb:
     """Wrong pixels in two colours on a pale grey photo; thin errors stay visible."""
-    drawn: NDArray[np.float64] = 0.35 * gray_of(rgb)[..., None] + 0.65 * 255
+    drawn = 0.35 * gray_of(rgb)[..., None].astype(np.float64) + 0.65 * 255
     for wrong, color in ((theirs & ~ours, MISSING_RGB), (ours & ~theirs, EXTRA_RGB)):
         strength = np.sqrt(_shrunk_share(wrong.astype(np.float32), rgb.shape[:2]))
         drawn = _mixed(drawn, np.array(color), strength).astype(np.float64)

@@ -50,7 +50,7 @@ class ToRgb(NamedTuple):
 
 def gray_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Perceived brightness of each pixel `(H, W, 3)`, 0 to 255."""
-    return rgb @ np.array(LUMA, np.float32)
+    return np.asarray(rgb @ np.array(LUMA, np.float32), np.float32)
 
 
 def usable_profile(profile: bytes | None, space: bytes = b"RGB ") -> tuple[bytes | None, tuple[str, ...]]:

@@ -239,7 +239,10 @@ class Cutout:
         if "formats" in output:
             raise ConfigError("one file has one format: use format, not formats")
         settings = {f"output.{key}": value for key, value in output.items()}
-        config = load_config(overrides={"output.formats": (format,), **settings})
+        try:
+            config = load_config(overrides={"output.formats": (format,), **settings})
+        except ConfigError as error:
+            raise ConfigError(error.named(lambda setting: setting.removeprefix("output."), settings)) from error
         return encode_prepared(Preparation(self, config.output, name=name), config.output.formats[0])
 
 
