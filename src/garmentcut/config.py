@@ -80,8 +80,8 @@ class RuntimeConfig:
     threads: Annotated[_Count, Field(ge=0, le=1024)] = 0
     """Processor threads for the network; 0: all cores."""
     streams: Annotated[int, Field(ge=0, le=64)] = 0
-    """Photos in the network at a time, which share the threads; each takes about 0.4 GB. 0: 2 for a folder, whose other
-    work then fills the gaps, and 1 for a single photo, which is then faster."""
+    """Photos in the network at a time, which share the threads; each takes memory. 0: 2 for a folder, whose other work
+    then fills the gaps, and 1 for a single photo, which is then faster."""
 
 
 @dataclass(frozen=True, config=STRICT)
