@@ -4,7 +4,7 @@ import difflib
 import logging
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -128,23 +128,23 @@ class OutputConfig:
     @model_validator(mode="after")
     def _fits_together(self) -> "OutputConfig":
         if len(set(self.formats)) < len(self.formats):
-            raise ConfigError("{formats}: name each format only once", formats="output.formats")
+            raise ConfigError("{output.formats}: name each format only once", ["output.formats"])
         if self.margin_px and not self.trim:
-            needs = "{margin} needs a trimmed cutout: set {trim} too"
-            raise ConfigError(needs, margin="output.margin_px", trim="output.trim = true")
-        rows = [FORMATS[name] for name in self.formats]
+            needs = "{output.margin_px} needs a trimmed cutout: set {output.trim} too"
+            raise ConfigError(needs, ["output.margin_px", "output.trim"])
+        rows, hidden = [FORMATS[name] for name in self.formats], ["output.hidden", "output.formats"]
         if self.background is not None and self.hidden == "keep" and not all(row.has_layers for row in rows):
-            contradict = "{background} covers the hidden pixels: {hidden} contradicts it"
-            raise ConfigError(contradict, background="output.background", hidden="output.hidden = 'keep'")
+            covers = "{output.background} covers the hidden pixels, which {output.hidden} is to keep: leave one out"
+            raise ConfigError(covers, ["output.background", *hidden])
         has_path = self.path in ("editable", "exact")
         if has_path and not any(row.has_path for row in rows):
             with_path = listed(name for name, row in FORMATS.items() if row.has_path)
-            fix = f"{{path}}: {listed(self.formats)} cannot hold one; write {with_path} too"
-            raise ConfigError(fix, path="output.path", formats="output.formats")
+            fix = f"{{output.path}}: {listed(self.formats)} cannot hold one; write {with_path} too"
+            raise ConfigError(fix, ["output.path", "output.formats"])
         opaque = [name for name, row in zip(self.formats, rows, strict=True) if not row.has_alpha]
         if self.hidden == "keep" and opaque and not has_path:
-            needs = f"{opaque[0]} holds no alpha: {{hidden}} needs a path, or the cutout would be lost"
-            raise ConfigError(needs, hidden="output.hidden = 'keep'", formats="output.formats")
+            needs = f"{opaque[0]} holds no alpha: {{output.hidden}} keep needs a path, or the cutout would be lost"
+            raise ConfigError(needs, hidden)
         return self
 
 
@@ -257,7 +257,7 @@ def load_sections(
         if not isinstance(place, dict):
             raise ConfigError(f"{path}: {section} is a value there, not a section; write [{section}] above its keys")
         place[parts[-1]] = _parse_value(value) if isinstance(value, str) else value
-    return check_sections(kind, tree, source=str(path) if path else "")
+    return check_sections(kind, tree, source=str(path) if path else "", overrides=(overrides or {}).keys())
 
 
 def rename_keys(tree: dict[str, Any], old_keys: Mapping[str, str], *, where: str | None = None) -> None:
@@ -284,13 +284,16 @@ def _present_name(old: str, old_keys: Mapping[str, str], *, where: str | None = 
     return "" if is_gone else new
 
 
-def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = "") -> Sections:
+def check_sections(
+    kind: type[Sections], tree: dict[str, Any], *, source: str = "", overrides: Set[str] = frozenset()
+) -> Sections:
     """Validate sections that have already been read.
 
     Args:
         kind: the class that they should match.
         tree: `{section: {key: value}}`.
         source: where they come from, for the error message.
+        overrides: keys that do not come from there.
 
     Raises:
         ConfigError: a key or value is unknown; the message names the nearest known key.
@@ -299,7 +302,10 @@ def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = 
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
         problems = [explain(e, known_keys(kind)) for e in error.errors()]
-        raise ConfigError(source=f"{source}: " if source else "", problems=problems) from error
+        given = [problem.template for problem in problems if problem.settings & overrides]
+        read = [problem.template for problem in problems if not problem.settings & overrides]
+        texts = [*given, *([f"{source}: " * bool(source) + "; ".join(read)] if read else [])]
+        raise ConfigError("; ".join(texts), set().union(*(problem.settings for problem in problems))) from error
 
 
 def parse_override(text: str) -> tuple[str, str]:
@@ -361,21 +367,18 @@ def explain(error: Any, keys: list[str]) -> ConfigError:
     if isinstance(ours := error.get("ctx", {}).get("error"), ConfigError):
         return ours
     where = re.sub(r"\.\d+$", "", ".".join(map(str, error["loc"])))  # without the index in a list; the value is quoted
-    text = _explained(error, keys, where).replace("{", "{{").replace("}", "}}")
-    return ConfigError(f"{{where}}{text}" if where else text.removeprefix(": "), where=where)
-
-
-def _explained(error: Any, keys: list[str], where: str) -> str:
     if error["type"] in {"missing", "missing_argument"}:
-        return " is missing"
-    if error["type"] == "value_error":
-        return f": {error['msg'].removeprefix('Value error, ')}"
-    if error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
+        text = " is missing"
+    elif error["type"] == "value_error":
+        text = f": {error['msg'].removeprefix('Value error, ')}"
+    elif error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
         given, is_lone = _short(error["input"]), error["type"] == "tuple_type"
-        return f": {f'should be a list such as [{given}]' if is_lone else error['msg']}, not {given}"
-    candidates = {key.partition(".")[0]: key.partition(".")[0] for key in keys}
-    candidates |= {key.partition(".")[2]: key for key in keys} | {key: key for key in keys}
-    # A dotted key is not compared with plain ones: its own section would be the nearest.
-    pairs = ((a, b) for a in (where, str(error["loc"][-1])) for b in candidates if "." in b or "." not in a)
-    likeness, nearest = max((difflib.SequenceMatcher(None, *pair).ratio(), pair[1]) for pair in pairs)
-    return ": unknown key" + (f"; did you mean {candidates[nearest]}?" if likeness >= 0.4 else "")
+        text = f": {f'should be a list such as [{given}]' if is_lone else error['msg']}, not {given}"
+    else:
+        candidates = {key.partition(".")[0]: key.partition(".")[0] for key in keys}
+        candidates |= {key.partition(".")[2]: key for key in keys} | {key: key for key in keys}
+        # A dotted key is not compared with plain ones: its own section would be the nearest.
+        pairs = ((a, b) for a in (where, str(error["loc"][-1])) for b in candidates if "." in b or "." not in a)
+        likeness, nearest = max((difflib.SequenceMatcher(None, *pair).ratio(), pair[1]) for pair in pairs)
+        text = ": unknown key" + (f"; did you mean {candidates[nearest]}?" if likeness >= 0.4 else "")
+    return ConfigError(f"{{{where}}}{text}" if where else text.removeprefix(": "), [where])

@@ -7,7 +7,8 @@ Messages are for people and may be reworded at any time. Codes are for programs 
 """
 
 import errno
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from typing import Any, NamedTuple, Self
 
 
@@ -178,31 +179,16 @@ class ConfigError(UsageError, code="config"):
     """A configuration that cannot be used; the message names the settings and the fix.
 
     Attributes:
-        template: the message, with fields for the names of settings.
-        settings: what each field stands for: `section.key`, `section.key = value`, or other words.
-        problems: if there may be several, one error for each.
-        source: where the settings come from, for the beginning of the message.
+        template: the message, with the name of each of its `settings` in braces: `{section.key}`.
     """
 
-    def __init__(
-        self, template: str = "", *, source: str = "", problems: "Sequence[ConfigError]" = (), **settings: str
-    ) -> None:
-        self.template, self.settings, self.problems, self.source = template, settings, problems, source
-        text = template.format_map(settings) if settings else template or "; ".join(map(str, problems))
-        super().__init__(source + text)
+    def __init__(self, template: str = "", settings: Iterable[str] = ()) -> None:
+        self.template, self.settings = template, frozenset(settings)
+        super().__init__(self.named({}))
 
-    def named(self, name: Callable[[str], str], given: Container[str]) -> str:
-        """The message for somebody who gave some of the settings by other names, such as an option's.
-
-        `name` turns an entry of `settings` into that name, in each problem that concerns one of the `given` keys.
-        """
-        told: list[str] = []
-        others: list[str] = []
-        for problem in self.problems or (self,):
-            is_told = any(setting.partition(" = ")[0] in given for setting in problem.settings.values())
-            fields = {field: name(setting) for field, setting in problem.settings.items()}
-            (told if is_told else others).append(problem.template.format_map(fields) if is_told else str(problem))
-        return "; ".join([*told, *([self.source * bool(self.problems) + "; ".join(others)] if others else [])])
+    def named(self, names: Mapping[str, str]) -> str:
+        """The message with other names of its settings, such as options."""
+        return reduce(lambda text, key: text.replace(f"{{{key}}}", names.get(key, key)), self.settings, self.template)
 
 
 class SourceError(UsageError, code="source"):

@@ -59,7 +59,7 @@ def run(*args):
         (["PHOTOS", "--out", "OUT", "--config", "RECIPE"], "a recipe, not settings; pass it to garmentcut train"),
         (["PHOTOS", "--out", "OUT", "--margin", "5"], "--margin needs a trimmed cutout: set --trim too"),
         (["PHOTOS", "--out", "OUT", "--set", "output.margin_px=5"], "output.margin_px needs a trimmed cutout"),
-        (["PHOTOS", "--out", "OUT", "--background", "red", "--hidden", "keep"], "--hidden keep contradicts it"),
+        (["PHOTOS", "--out", "OUT", "--background", "red", "--hidden", "keep"], "which --hidden is to keep"),
         (["PHOTOS", "--out", "OUT", "--accept-risk", "0.05", "--choke", "1"], "leave --effort and --choke out"),
         (["PHOTOS", "--out", "OUT", "--path", "exact"], "--path: png cannot hold one; write tiff, psd or jpeg too"),
         (["PHOTOS", "--out", "OUT", "--format", "psd", "--path", "fine"], "'editable' or 'exact', not 'fine'"),

@@ -307,15 +307,10 @@ def shown(*words: object) -> str:
 
 
 def _message_of(error: GarmentcutError) -> str:
-    given = [key for key, (_, value) in _options.get().items() if value is not None]
-    return error.named(_option_of, given) if isinstance(error, ConfigError) else str(error)
-
-
-def _option_of(setting: str) -> str:
-    """What is typed for a setting that an error names, if it has an option: `--trim` for `output.trim = true`."""
-    key, _, value = setting.partition(" = ")
-    option = _options.get().get(key, ("", None))[0]
-    return f"{option} {value.strip(chr(39))}".strip().removesuffix(" true") if option else setting
+    typed = {key for key, (_, value) in _options.get().items() if value is not None}
+    if isinstance(error, ConfigError) and error.settings & typed:
+        return error.named({key: option for key, (option, _) in _options.get().items()})
+    return str(error)
 
 
 def load_settings(

@@ -239,10 +239,7 @@ class Cutout:
         if "formats" in output:
             raise ConfigError("one file has one format: use format, not formats")
         settings = {f"output.{key}": value for key, value in output.items()}
-        try:
-            config = load_config(overrides={"output.formats": (format,), **settings})
-        except ConfigError as error:
-            raise ConfigError(error.named(lambda setting: setting.removeprefix("output."), settings)) from error
+        config = load_config(overrides={"output.formats": (format,), **settings})
         return encode_prepared(Preparation(self, config.output, name=name), config.output.formats[0])
 
 

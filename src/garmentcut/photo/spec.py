@@ -165,15 +165,11 @@ def _output_of(tree: dict[str, Any], folder: Path, source: str) -> Output:
     profile = read_target(sections.color.profile, folder, source)
     encoding = {key: getattr(sections.file, key) for key in ("formats", "quality", "hidden", "path")}
     encoding["background"] = sections.canvas.background
+    names = {f"output.{key}": f"file.{key}" for key in encoding} | {"output.background": "canvas.background"}
     try:
         return Output(sections, by_view, profile, check_sections(Config, {"output": encoding}).output)
     except ConfigError as error:
-        raise ConfigError(f"{source}: {error.named(_own_name, [f'output.{key}' for key in encoding])}") from error
-
-
-def _own_name(setting: str) -> str:
-    """The specification's name of a setting of the output."""
-    return setting.replace("output.", "canvas." if setting == "output.background" else "file.")
+        raise ConfigError(f"{source}: {error.named(names)}") from error
 
 
 def _check_tables(tree: dict[str, Any], known: tuple[str, ...], source: str, *, above: str = "") -> None:

@@ -233,21 +233,21 @@ class Judge:
         check_doubt(card)
         if cut is not None and cut != CutConfig():
             if accept_risk is not None:
-                only = "{model} guarantees normal effort and its own edge only: leave {effort} and {choke} out"
-                raise ConfigError(only, model=card.label, effort="cut.effort", choke="cut.choke_px")
+                only = "guarantees normal effort and its own edge only: leave {cut.effort} and {cut.choke_px} out"
+                raise ConfigError(f"{card.label} {only}", ["cut.effort", "cut.choke_px"])
             card = replace(card, doubt=card.doubt if cut.effort != "fast" else None, acceptance=None)
         acceptance = card.acceptance if card.doubt is not None else None
         if acceptance is None:
             if accept_risk is not None:
-                nothing = "{model} guarantees nothing: leave {risk} out, or run `garmentcut calibrate` on your photos"
-                raise ConfigError(nothing, model=card.label, risk="folder.accept_risk")
+                fix = "leave {folder.accept_risk} out, or run `garmentcut calibrate` on photos of your own"
+                raise ConfigError(f"{card.label} guarantees nothing: {fix}", ["folder.accept_risk"])
             return cls(card)
         threshold = acceptance.threshold_of(acceptance.risk if accept_risk is None else accept_risk)
         if accept_risk is not None and (threshold is None or threshold.max_doubt is None):
             least = min((one.risk for one in acceptance.thresholds), default=1.0)
             why = threshold.reason if threshold else f"the least risk it was calibrated for is {least:g}"
-            risk = f"folder.accept_risk = {accept_risk:g}"
-            raise ConfigError("{model} cannot guarantee {risk}: {why}", model=card.label, risk=risk, why=why)
+            fault = f"{card.label} cannot guarantee {{folder.accept_risk}} {accept_risk:g}: {why}"
+            raise ConfigError(fault, ["folder.accept_risk"])
         return cls(card, threshold.max_doubt if threshold else None)
 
     def verdict_of(self, doubt: float | None, flags: Iterable[str] = ()) -> Verdict:
