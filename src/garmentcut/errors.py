@@ -178,8 +178,7 @@ class UsageError(GarmentcutError, ValueError, code="usage", exit_code=2):
 class ConfigError(UsageError, code="config"):
     """A configuration that cannot be used; the message names the settings and the fix.
 
-    Attributes:
-        template: the message, with the name of each of its `settings` in braces: `{section.key}`.
+    Its `template` is the message with the name of each of its `settings` in braces: `{section.key}`.
     """
 
     def __init__(self, template: str = "", settings: Iterable[str] = ()) -> None:

@@ -9,6 +9,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
@@ -281,9 +282,8 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
 
 def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str) -> int:
     """Cut the remaining photos on a Ray cluster with a progress bar; return the exit code."""
-    import fsspec as _fsspec  # noqa: F401 - check first that the extra's packages are installed
-    import pyarrow as _pyarrow  # noqa: F401
-    import ray as _ray  # noqa: F401
+    for package in ("fsspec", "pyarrow", "ray"):  # check first that the extra's packages are installed
+        import_module(package)
 
     from garmentcut.cluster.run import ClusterCutter, connected
     from garmentcut.prediction.sources import NotLookedAt
@@ -396,9 +396,8 @@ class Summary:
         counts, named = self.counts, self.named
         return {
             "photos": counts["cut"] + counts["skipped"] + counts["failed"],
-            **{key: counts[key] for key in ("cut", "skipped", "failed", "doubtful", "foreign")},
-            "not_looked_at": self.not_looked_at.num_files,
-            **{key: counts[key] for key in ("accepted", "review")},
+            **{key: counts[key] for key in ("cut", "skipped", "failed", "doubtful", "foreign", "accepted", "review")},
+            **{key: counts[key] for key in ("replaced", "moved", "gone", "damaged_lines")},
             "seconds": round(time.perf_counter() - self.started, 3),
             "out": str(self.out_dir),
             "results": str(self.results),
@@ -408,9 +407,9 @@ class Summary:
                 {"input": row.input, "doubt": row.doubt, "flags": list(row.flags), "reasons": list(row.reasons)}
                 for row in named["doubts"]
             ],
+            "not_looked_at": self.not_looked_at.num_files,
             "not_looked_at_kinds": self.not_looked_at.kinds,
             "junk": self.not_looked_at.num_junk,
-            **{key: counts[key] for key in ("replaced", "moved", "gone", "damaged_lines")},
         }
 
     def as_text(self) -> str:

@@ -32,6 +32,7 @@ SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
 
 
+_Options = Mapping[str, tuple[str, Any]]
 _Command = Callable[..., int | None]
 """A command: a function of the given options and arguments that returns the exit code; None means 0."""
 _SHARED = f"""
@@ -61,7 +62,7 @@ _EXTRAS = {
     "prometheus_client": "observe",
 }
 """The extra that installs a module; modules not listed here are installed by `train`."""
-_options: ContextVar[Mapping[str, tuple[str, Any]]] = ContextVar("_options", default={})  # noqa: B039 not mutated
+_options: ContextVar[_Options] = ContextVar("_options", default={})  # noqa: B039 not mutated
 """The command's options that stand for settings, by setting: the option's name and value; None: it was not given."""
 _owed_json: ContextVar[dict[str, Any] | None] = ContextVar("_owed_json", default=None)
 """If JSON was requested and has not been printed yet: what was done before an error, which is printed with it."""
@@ -313,9 +314,7 @@ def _message_of(error: GarmentcutError) -> str:
     return str(error)
 
 
-def load_settings(
-    path: Path | None, settings: list[str] | None, options: Mapping[str, tuple[str, Any]] | None = None
-) -> "Config":
+def load_settings(path: Path | None, settings: list[str] | None, options: _Options | None = None) -> "Config":
     """Load all settings: from the file, then from `--set`, then from the command's own options; later ones win.
 
     `options` has, by setting, the option's name and value; None: it was not given. Errors then speak of options.

@@ -111,8 +111,7 @@ def align(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_], start_xy: 
 def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> NDArray[np.float64]:
     """SSIM between a template, `(h, w)` levels with weights in [0, 1], and each equally large part of a photo `(H, W)`.
 
-    Returns:
-        `(H - h + 1, W - w + 1)`, indexed by top and left of the part.
+    Returns `(H - h + 1, W - w + 1)`, indexed by top and left of the part.
     """
     total = float(weights.sum())
     mean = float((template * weights).sum()) / total
@@ -159,8 +158,7 @@ def _middle(side: slice, longest: int) -> slice:
 def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> tuple[tuple[Fault, ...], _Floats | None]:
     """Find faults of a photo and its cutout; `resample` accepts cutouts of another size but the same proportions.
 
-    Returns:
-        The faults, up to the first that refuses the pair; the alpha `(H, W)` at the photo's size, None if refused.
+    Returns the faults, up to the first that refuses the pair; the alpha `(H, W)` at the photo's size, None if refused.
     """
     faults = check_size(photo.size_hw, (cutout.alpha.shape[0], cutout.alpha.shape[1]), resample=resample)
     if not refuses(faults):

@@ -173,11 +173,9 @@ def add_noise(photo: Tensor, draws: SampleDraws) -> Tensor:
 def draw_homography(draws: SampleDraws, view: str, size_hw: tuple[int, int]) -> _Floats:
     """Draw the homography that moves the pixels of a frame, or of a window, of this size.
 
-    Views `FrontRight` are mirrored as often as `flip_front_right` says, all others as often as `flip` says.
-
-    Returns:
-        `(3, 3)` float64 from the photo to the frame, both in pixels from the middle, x before y; positive angles turn
-        clockwise. Exactly the identity if nothing happens.
+    Views `FrontRight` are mirrored as often as `flip_front_right` says, all others as often as `flip` says. Returns
+    `(3, 3)` float64 from the photo to the frame, both in pixels from the middle, x before y; positive angles turn
+    clockwise. Exactly the identity if nothing happens.
     """
     height, width = size_hw
     sides = np.array([width, height])

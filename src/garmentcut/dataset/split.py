@@ -252,11 +252,8 @@ def assign_splits(
 ) -> dict[str, str]:
     """Assign the groups of usable pairs to splits. The result does not depend on the order of the pairs.
 
-    `kept` is the split that each garment already has; its group stays there. If garments of several splits now form
-    one group, all go to the split that holds most of its pairs.
-
-    Returns:
-        The split of each group.
+    `kept` is the split that each garment already has; its group stays there. If garments of several splits now form one
+    group, all go to the split that holds most of its pairs. Returns the split of each group.
 
     Raises:
         DatasetError: there are fewer groups than splits.

@@ -74,8 +74,7 @@ def draw_choices(
 ) -> dict[str, tuple[Tile, ...]]:
     """Cut some photos again with a model and another one, and draw both cutouts; see `draw_choice`.
 
-    Returns:
-        Pictures by name, with the other model's cutout first. Pairs that can no longer be read are left out.
+    Returns pictures by name, with the other model's cutout first. Pairs that can no longer be read are left out.
     """
 
     def packed(cut: CutPair) -> bytes:  # several photos of 50 megapixels would not fit into memory

@@ -39,19 +39,18 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
 
 
 def unfinished(run: Path) -> dict[str, Any] | None:
-    """How far the training of a run's weights is; None: it has finished, or nobody knows.
+    """The `step` of `steps` at which a run's `weights` were saved, the `best` or (of all photos) the `last` ones.
 
-    `step` of `steps` at which the weights were saved, and which `weights` they are: `best` or, as nothing was held out,
-    `last`.
+    None: its training has finished, or nobody knows.
     """
     path = run / WEIGHTS_NAME if run.is_dir() else run
     try:
         state, facts = json_of((path.parent / RUN_NAME).read_bytes()), getattr(read_weights(path)[1], "facts", {})
-        step, steps = facts["step"], facts["recipe"]["training"]["steps"]
-        is_finished, kind = state.get("finished") or step >= steps, "best" if state.get("held_out") else "last"
+        left = {"step": facts["step"], "steps": facts["recipe"]["training"]["steps"]}
+        is_finished = state.get("finished") or left["step"] >= left["steps"]
+        return None if is_finished else {**left, "weights": "best" if state.get("held_out") else "last"}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):  # not a run's, or of an earlier version
         return None
-    return None if is_finished else {"step": step, "steps": steps, "weights": kind}
 
 
 def export_folds(run: Path) -> dict[Path, bytes]:

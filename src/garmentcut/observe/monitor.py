@@ -97,12 +97,9 @@ class StopRequest(threading.Event):
 
     A second signal acts as it does outside. A stop is also requested after `minutes`; None: never. It takes no lock: an
     ordinary event can deadlock when a signal sets it in the thread that is about to wait for it.
-
-    Attributes:
-        number: the signal that came; 0: none.
     """
 
-    number = 0
+    number = 0  # of the signal that came; 0: none
 
     def __init__(self, minutes: float | None = None) -> None:
         super().__init__()

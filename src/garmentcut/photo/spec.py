@@ -292,10 +292,8 @@ def deliver(
 ) -> list[Delivery]:
     """Make the files that a customer specified for one photo from its cutout at full size.
 
-    `scales` comes from `shared_scales`, for all photos of the garment; None: this is the only one.
-
-    Returns:
-        For each output, in order, a file in each of its formats.
+    `scales` comes from `shared_scales`, for all photos of the garment; None: this is the only one. Returns for each
+    output, in order, a file in each of its formats.
 
     Raises:
         OutputError: the garment does not fit its canvas, or the format cannot hold it.

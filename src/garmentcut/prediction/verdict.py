@@ -181,8 +181,7 @@ _FAINT_SHARE = 0.14  # share of a square that a straight edge through it covers
 def heat_of(maps: Maps) -> NDArray[np.uint8]:
     """Where to look first: unsure alpha and edges without contrast, widened, on a small copy of the whole photo.
 
-    Returns:
-        `maps.frame_hw` uint8: from 0, nothing to check, to 255, surely check.
+    Returns `maps.frame_hw` uint8: from 0, nothing to check, to 255, surely check.
     """
     num = (2 * _REACH_PX + 1) ** 2
     unsure = box_sums(maps.softness, _REACH_PX) / num / _FULL_SOFTNESS
@@ -295,10 +294,8 @@ def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tup
     """The views of one garment that do not fit the others.
 
     Among three or more views, one that differs from all others is odd. If there are two, or all differ, nobody can know
-    which one is wrong, so all that differ are odd.
-
-    Returns:
-        View to what is odd about it, strongest first; views that fit are left out.
+    which one is wrong, so all that differ are odd. Returns, by view, what is odd about it, strongest first; views that
+    fit are left out.
     """
     known = {view: values for view, values in appearance.items() if len(values) > _COMPONENTS}
     found: dict[str, tuple[Reason, ...]] = {}

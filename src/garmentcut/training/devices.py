@@ -76,11 +76,7 @@ def has_bfloat16(devices: Devices) -> bool:
 
 @contextmanager
 def launched(devices: Devices, config: TrainingConfig) -> Iterator[Fabric]:
-    """A context with the devices' processes started; the devices are released at its end.
-
-    Raises:
-        TrainingError: as `open_fabric`.
-    """
+    """A context with the devices' processes started; they are released at its end; raises as `open_fabric`."""
     fabric = open_fabric(devices, config)
     fabric.launch()
     try:

@@ -343,9 +343,8 @@ def take_step(
 ) -> tuple[Tensor, Loss, Tensor | None]:
     """Take one step: predict, compute the loss and its gradient, update the weights.
 
-    Returns:
-        Logits `(N, 1, H, W)`, the loss, and the gradient's norm before it was clipped to the recipe's `clip_norm`, on
-        the device; None if gradients are not clipped.
+    Returns logits `(N, 1, H, W)`, the loss, and the gradient's norm before it was clipped to the recipe's `clip_norm`,
+    on the device; None if gradients are not clipped.
     """
     logits: Tensor = parts.module(photos)
     loss = total_loss(logits, targets, recipe.loss)
@@ -452,10 +451,8 @@ def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) 
 
     Random numbers depend only on the seed and the step, those of dropout also on the device. So resuming needs no state
     of earlier steps, and photos are augmented alike on one device and on several, except for pasted garments, which
-    come from the device's share of the batch.
-
-    Returns:
-        Photos `(N, 3, H, W)`, channels last, and targets `(N, 1, H, W)`, float32 in [0, 1].
+    come from the device's share of the batch. Returns photos `(N, 3, H, W)`, channels last, and targets `(N, 1, H, W)`,
+    float32 in [0, 1].
     """
     seed, rank = recipe.training.seed, fabric.global_rank
     torch.manual_seed(seeded_generator("network", seed, step, rank).initial_seed())

@@ -307,8 +307,9 @@ class Run:
             return
         if not (self.state_path.exists() or (self.folder / PLAN_NAME).exists()):
             return
+        other_split = [f"it holds out {before.get('split')}, this {self.split.name}"]
         fixes = {
-            "repeat its command": [*self.recipe_differences(), *self._other_split(before)],
+            "repeat its command": [*self.recipe_differences(), *other_split * (before.get("split") != self.split.name)],
             "put the dataset's photos, cutouts and verdicts back as they were": self._other_data(before),
         }
         if any(fixes.values()):
@@ -398,10 +399,6 @@ class Run:
             if value != now[section][key]
         ]
 
-    def _other_split(self, content: dict[str, Any]) -> list[str]:
-        before, now = content.get("split"), self.split.name
-        return [] if before == now else [f"it holds out {before}, this {now}"]
-
     def _other_data(self, content: dict[str, Any]) -> list[str]:
         changed = {key for key, value in self.identity.items() if content.get(key) != value}
         if not changed or ("split" in changed and "data_sha256" not in changed):
@@ -479,15 +476,13 @@ def load_state(path: Path, parts: Mapping[str, Any]) -> Progress:
     if not path.exists():
         return Progress()
     try:
-        path.open("rb").close()
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
-    try:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():  # torch would load damaged tensors without an error
                 raise zipfile.BadZipFile(damaged)
         content = torch.load(path, map_location="cpu", weights_only=True)
         saved, progress = _renamed(content["parts"]), TypeAdapter(Progress).validate_python(content["progress"])
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # torch raises many types, and its messages suggest unsafe loading
         raise TrainingError(f"{path} is damaged, {_NO_RESUME}") from error
     try:
