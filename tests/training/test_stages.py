@@ -186,6 +186,13 @@ def test_on_another_dataset_it_is_refused_as_a_whole_with_the_starts_of_its_stag
         assert f"--set stages.{name}.network.start={run.folder / name}/best.safetensors" in said
 
 
+def test_before_the_first_checkpoint_of_a_stage_nothing_is_lost(manifest, tmp_path):
+    run = run_of(manifest, tmp_path / "run")
+    run.write({})  # it ran out of memory at once
+    (run.folder / PLAN_NAME).write_text("{}")
+    run_of(manifest, run.folder, replace(RECIPE, training=replace(RECIPE.training, batch=1))).check_resumable()
+
+
 def test_hours_fit_the_steps_once(manifest, tmp_path, monkeypatch):
     monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", lambda *_: 2.0)
     run = run_of(manifest, tmp_path / "run")

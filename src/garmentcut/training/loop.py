@@ -176,14 +176,16 @@ def explain_failures(run: Run, fabric: Fabric) -> Iterator[None]:
         height, width = recipe.data.size_hw
         raise TrainingStopped(
             f"out of memory on {machine_in_words(fabric)} with training.batch = {recipe.training.batch} and"
-            f" data.size_hw = [{height}, {width}]; set training.batch = {max(recipe.training.batch // 2, 1)}, a smaller"
-            f" data.size_hw, or give more --devices, which share the batch. {_kept(state_path)}"
+            f" data.size_hw = [{height}, {width}]; set training.batch = {max(recipe.training.batch // 2, 1)} or a"
+            f" smaller data.size_hw in a new --out, or give more --devices, which share the batch. {_kept(state_path)}"
         ) from error
     except RuntimeError as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = str(error).strip().partition("\n")[0]
-        raise TrainingStopped(f"torch.compile failed ({reason}); set training.compile = 'off'") from error
+        raise TrainingStopped(
+            f"torch.compile failed ({reason}); set training.compile = 'off' in a new --out"
+        ) from error
     except LossError as error:
         raise LossError(
             f"{error}. A lower optimizer.lr ({recipe.optimizer.lr / 3:.2g}), a longer schedule.warmup or"

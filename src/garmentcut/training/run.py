@@ -305,7 +305,7 @@ class Run:
             if self.folder.is_dir() and any(path.name not in _NO_RUN_YET for path in self.folder.iterdir()):
                 raise TrainingError(f"{self.folder} is not empty, and not a training's folder; choose another --out")
             return
-        if not (self.state_path.exists() or (self.folder / PLAN_NAME).exists()):
+        if not any(self.folder.rglob(STATE_NAME)):  # its own or, of a run of stages, a stage's
             return
         other_split = [f"it holds out {before.get('split')}, this {self.split.name}"]
         fixes = {
