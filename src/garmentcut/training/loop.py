@@ -183,9 +183,8 @@ def explain_failures(run: Run, fabric: Fabric) -> Iterator[None]:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = str(error).strip().partition("\n")[0]
-        raise TrainingStopped(
-            f"torch.compile failed ({reason}); set training.compile = 'off' in a new --out"
-        ) from error
+        fix = "set training.compile = 'off' in a new --out"
+        raise TrainingStopped(f"torch.compile failed ({reason}); {fix}") from error
     except LossError as error:
         raise LossError(
             f"{error}. A lower optimizer.lr ({recipe.optimizer.lr / 3:.2g}), a longer schedule.warmup or"
