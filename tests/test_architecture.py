@@ -87,6 +87,11 @@ def test_tests_mirror_the_source():
     assert not [room for room in rooms if not (ROOT / "tests" / room).is_dir()]
 
 
+def test_the_weights_of_luma_stand_in_one_place(nodes):
+    red = [path for path, found in nodes.items() for node in found if getattr(node, "value", None) == 0.299]
+    assert red == [ROOT / "src/garmentcut/photo/color.py"]
+
+
 def loaded_by(code: str) -> set[str]:
     script = f"{code}\nimport sys; print(*sys.modules, file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

@@ -65,10 +65,10 @@ def test_a_format_goes_by_its_suffixes_too():
             "^output.formats: 'gif' is not a format; use one of png, mask, webp, tiff, psd, jpeg",
         ),
         ({"output.formats": ["png", "png"]}, "formats: name each format only once"),
-        ({"output.margin_px": "5"}, "set trim too"),
+        ({"output.margin_px": "5"}, "^output.margin_px needs a trimmed cutout: set output.trim too"),
         ({"output.background": "#ff"}, "'#ff' is not a colour such as '#ffffff'"),
         ({"output.background": "#ffffff\n"}, "is not a colour"),
-        ({"output.background": "#ffffff", "output.hidden": "keep"}, "contradicts"),
+        ({"output.background": "#ffffff", "output.hidden": "keep"}, "which output.hidden is to keep"),
         ({"runtime.backend": "cuda"}, "'auto', 'openvino' or 'onnxruntime', not 'cuda'"),
         ({"output.trin": 1, "read.max_mbb": 1}, "did you mean read.max_mb.*; .*did you mean output.trim"),
     ],
@@ -152,3 +152,14 @@ def test_foreign_files_and_numbers_end_in_a_sentence(tmp_path):
         with pytest.raises(ConfigError, match=r"read\.max_mb") as refused:
             load_config(overrides={"read.max_mb": value})
         assert len(str(refused.value)) < 300
+
+
+def test_settings_are_told_under_the_names_by_which_they_were_given(tmp_path):
+    (tmp_path / "own.toml").write_text("[read]\nmax_mb = '{0}'\n")
+    with pytest.raises(ConfigError) as caught:
+        load_config(tmp_path / "own.toml", {"cut.choke_px": 99})
+    assert caught.value.settings == {"cut.choke_px", "read.max_mb"}
+    told, other = caught.value.named({"cut.choke_px": "--choke"}).split("; ")
+    assert told == "--choke: Input should be less than or equal to 20, not 99"  # not of the file
+    assert other.startswith(f"{tmp_path / 'own.toml'}: read.max_mb: ") and other.endswith("not '{0}'")
+    assert str(caught.value).startswith("cut.choke_px: ")

@@ -104,6 +104,7 @@ def test_one_tree():
         (MemoryError(), "no_memory"),
         (FileNotFoundError(), "missing"),
         (OSError(5, "Input/output error"), "unreadable"),
+        (OSError(28, "No space left on device"), "not_written"),
         (ZeroDivisionError(), "internal"),
     ],
 )

@@ -4,7 +4,7 @@ import difflib
 import logging
 import re
 import tomllib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import field, fields
 from pathlib import Path
 from types import MappingProxyType
@@ -80,8 +80,8 @@ class RuntimeConfig:
     threads: Annotated[_Count, Field(ge=0, le=1024)] = 0
     """Processor threads for the network; 0: all cores."""
     streams: Annotated[int, Field(ge=0, le=64)] = 0
-    """Photos in the network at a time, which share the threads; each takes about 0.4 GB. 0: 2 for a folder, whose other
-    work then fills the gaps, and 1 for a single photo, which is then faster."""
+    """Photos in the network at a time, which share the threads; each takes memory. 0: 2 for a folder, whose other work
+    then fills the gaps, and 1 for a single photo, which is then faster."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -128,19 +128,23 @@ class OutputConfig:
     @model_validator(mode="after")
     def _fits_together(self) -> "OutputConfig":
         if len(set(self.formats)) < len(self.formats):
-            raise ValueError("formats: name each format only once")
+            raise ConfigError("{output.formats}: name each format only once", ["output.formats"])
         if self.margin_px and not self.trim:
-            raise ValueError("margin_px needs a trimmed cutout: set trim too")
-        rows = [FORMATS[name] for name in self.formats]
+            needs = "{output.margin_px} needs a trimmed cutout: set {output.trim} too"
+            raise ConfigError(needs, ["output.margin_px", "output.trim"])
+        rows, hidden = [FORMATS[name] for name in self.formats], ["output.hidden", "output.formats"]
         if self.background is not None and self.hidden == "keep" and not all(row.has_layers for row in rows):
-            raise ValueError("background covers the hidden pixels: hidden = 'keep' contradicts it")
+            covers = "{output.background} covers the hidden pixels, which {output.hidden} is to keep: leave one out"
+            raise ConfigError(covers, ["output.background", *hidden])
         has_path = self.path in ("editable", "exact")
         if has_path and not any(row.has_path for row in rows):
             with_path = listed(name for name, row in FORMATS.items() if row.has_path)
-            raise ValueError(f"path: {listed(self.formats)} cannot hold one; write {with_path} too")
+            fix = f"{{output.path}}: {listed(self.formats)} cannot hold one; write {with_path} too"
+            raise ConfigError(fix, ["output.path", "output.formats"])
         opaque = [name for name, row in zip(self.formats, rows, strict=True) if not row.has_alpha]
         if self.hidden == "keep" and opaque and not has_path:
-            raise ValueError(f"{opaque[0]} holds no alpha: hidden = 'keep' needs a path, or the cutout would be lost")
+            needs = f"{opaque[0]} holds no alpha: {{output.hidden}} keep needs a path, or the cutout would be lost"
+            raise ConfigError(needs, hidden)
         return self
 
 
@@ -253,7 +257,7 @@ def load_sections(
         if not isinstance(place, dict):
             raise ConfigError(f"{path}: {section} is a value there, not a section; write [{section}] above its keys")
         place[parts[-1]] = _parse_value(value) if isinstance(value, str) else value
-    return check_sections(kind, tree, source=str(path) if path else "")
+    return check_sections(kind, tree, source=str(path) if path else "", overrides=(overrides or {}).keys())
 
 
 def rename_keys(tree: dict[str, Any], old_keys: Mapping[str, str], *, where: str | None = None) -> None:
@@ -280,13 +284,16 @@ def _present_name(old: str, old_keys: Mapping[str, str], *, where: str | None = 
     return "" if is_gone else new
 
 
-def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = "") -> Sections:
+def check_sections(
+    kind: type[Sections], tree: dict[str, Any], *, source: str = "", overrides: Set[str] = frozenset()
+) -> Sections:
     """Validate sections that have already been read.
 
     Args:
         kind: the class that they should match.
         tree: `{section: {key: value}}`.
         source: where they come from, for the error message.
+        overrides: keys that do not come from there.
 
     Raises:
         ConfigError: a key or value is unknown; the message names the nearest known key.
@@ -294,8 +301,11 @@ def check_sections(kind: type[Sections], tree: dict[str, Any], *, source: str = 
     try:
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
-        where = f"{source}: " if source else ""
-        raise ConfigError(where + "; ".join(explain(e, known_keys(kind)) for e in error.errors())) from error
+        problems = [explain(e, known_keys(kind)) for e in error.errors()]
+        given = [problem.template for problem in problems if problem.settings & overrides]
+        read = [problem.template for problem in problems if not problem.settings & overrides]
+        texts = [*given, *([f"{source}: " * bool(source) + "; ".join(read)] if read else [])]
+        raise ConfigError("; ".join(texts), set().union(*(problem.settings for problem in problems))) from error
 
 
 def parse_override(text: str) -> tuple[str, str]:
@@ -352,19 +362,23 @@ def _short(value: Any) -> str:
     return text if len(text) <= _MOST_SHOWN_CHARS else f"{text[:_MOST_SHOWN_CHARS]}..."
 
 
-def explain(error: Any, keys: list[str]) -> str:
+def explain(error: Any, keys: list[str]) -> ConfigError:
     """What one of pydantic's errors says; an unknown key gets the nearest of `keys`, each `section.key` or plain."""
+    if isinstance(ours := error.get("ctx", {}).get("error"), ConfigError):
+        return ours
     where = re.sub(r"\.\d+$", "", ".".join(map(str, error["loc"])))  # without the index in a list; the value is quoted
     if error["type"] in {"missing", "missing_argument"}:
-        return f"{where} is missing"
-    if error["type"] == "value_error":
-        return f"{where}: {error['msg'].removeprefix('Value error, ')}".removeprefix(": ")
-    if error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
+        text = " is missing"
+    elif error["type"] == "value_error":
+        text = f": {error['msg'].removeprefix('Value error, ')}"
+    elif error["type"] not in {"unexpected_keyword_argument", "extra_forbidden"}:
         given, is_lone = _short(error["input"]), error["type"] == "tuple_type"
-        return f"{where}: {f'should be a list such as [{given}]' if is_lone else error['msg']}, not {given}"
-    candidates = {key.partition(".")[0]: key.partition(".")[0] for key in keys}
-    candidates |= {key.partition(".")[2]: key for key in keys} | {key: key for key in keys}
-    # A dotted key is not compared with plain ones: its own section would be the nearest.
-    pairs = ((a, b) for a in (where, str(error["loc"][-1])) for b in candidates if "." in b or "." not in a)
-    likeness, nearest = max((difflib.SequenceMatcher(None, *pair).ratio(), pair[1]) for pair in pairs)
-    return f"{where}: unknown key" + (f"; did you mean {candidates[nearest]}?" if likeness >= 0.4 else "")
+        text = f": {f'should be a list such as [{given}]' if is_lone else error['msg']}, not {given}"
+    else:
+        candidates = {key.partition(".")[0]: key.partition(".")[0] for key in keys}
+        candidates |= {key.partition(".")[2]: key for key in keys} | {key: key for key in keys}
+        # A dotted key is not compared with plain ones: its own section would be the nearest.
+        pairs = ((a, b) for a in (where, str(error["loc"][-1])) for b in candidates if "." in b or "." not in a)
+        likeness, nearest = max((difflib.SequenceMatcher(None, *pair).ratio(), pair[1]) for pair in pairs)
+        text = ": unknown key" + (f"; did you mean {candidates[nearest]}?" if likeness >= 0.4 else "")
+    return ConfigError(f"{{{where}}}{text}" if where else text.removeprefix(": "), [where])

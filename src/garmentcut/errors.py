@@ -6,6 +6,9 @@ Messages are for people and may be reworded at any time. Codes are for programs 
 'truncated'
 """
 
+import errno
+from collections.abc import Iterable, Mapping
+from functools import reduce
 from typing import Any, NamedTuple, Self
 
 
@@ -173,7 +176,18 @@ class UsageError(GarmentcutError, ValueError, code="usage", exit_code=2):
 
 
 class ConfigError(UsageError, code="config"):
-    """A configuration that cannot be used; the message names the key and the fix."""
+    """A configuration that cannot be used; the message names the settings and the fix.
+
+    Its `template` is the message with the name of each of its `settings` in braces: `{section.key}`.
+    """
+
+    def __init__(self, template: str = "", settings: Iterable[str] = ()) -> None:
+        self.template, self.settings = template, frozenset(settings)
+        super().__init__(self.named({}))
+
+    def named(self, names: Mapping[str, str]) -> str:
+        """The message with other names of its settings, such as options."""
+        return reduce(lambda text, key: text.replace(f"{{{key}}}", names.get(key, key)), self.settings, self.template)
 
 
 class SourceError(UsageError, code="source"):
@@ -268,5 +282,7 @@ def code_of(error: BaseException, *, os_error: str = "unreadable") -> str:
     if isinstance(error, MemoryError):
         return "no_memory"
     if isinstance(error, OSError):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):  # whatever was being done
+            return "not_written"
         return "missing" if isinstance(error, FileNotFoundError) and os_error == "unreadable" else os_error
     return "internal"

@@ -260,7 +260,7 @@ class TrainingConfig:
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """`auto`: bfloat16 autocast on CUDA, float32 on a CPU; with stages, whichever is faster in a few trial steps."""
     compile: Literal["auto", "on", "off"] = "auto"
-    """torch.compile, which takes two minutes at the start on CUDA. `auto`: on CUDA, from 1500 steps."""
+    """torch.compile, which takes a while at the start on CUDA. `auto`: on CUDA, from 1500 steps."""
     ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
     """Decay of the exponential moving average of the weights, which is evaluated and saved; 0: no average."""
     evaluate_every: _Count = 250

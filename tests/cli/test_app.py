@@ -157,7 +157,7 @@ def test_settings_of_the_working_directory_are_used_and_named(tmp_path, monkeypa
     assert (found.cut.choke_px, found.read.max_mb) == (1.0, 8)
     assert str(tmp_path / "garmentcut.toml") in capsys.readouterr().err
     assert load_settings(Path("other.toml"), None).cut.choke_px == 2.0
-    assert load_settings(None, None, {"cut.choke_px": 3.0}).cut.choke_px == 3.0
+    assert load_settings(None, None, {"cut.choke_px": ("--choke", 3.0)}).cut.choke_px == 3.0
     assert "garmentcut.toml" not in run("card", "--json").stderr
 
 

@@ -1,7 +1,9 @@
 """What a studio's file system can do to `garmentcut cut`: each fault is told, and stops nobody else."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +18,7 @@ from typer.testing import CliRunner
 
 from garmentcut.cli import app
 from garmentcut.cli.shell import HANGUP
+from garmentcut.photo import files
 
 
 @pytest.fixture
@@ -154,6 +157,41 @@ def test_without_anybody_to_tell_the_work_is_done(run, draw, tmp_path, shell, co
     assert "Traceback" not in done.stderr
     assert (tmp_path / "out/a.png").is_file()
     assert len((tmp_path / "out/results.jsonl").read_text().splitlines()) == 1 + code
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "says"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "output_folder", "No space left on device; free some space"),
+        (FileNotFoundError(errno.ENOENT, "No such file"), "output_folder", "put it back and run again"),
+        (KeyboardInterrupt(), "stopped", "run the same command again to continue"),
+    ],
+)
+def test_what_ended_a_run_stands_in_its_json_beside_what_was_done(run, draw, tmp_path, monkeypatch, error, code, says):
+    for name in ("a.png", "b.png", "c.png"):
+        draw(name)
+    write = files.StagedFile.__init__
+
+    def fail_at_b(self, path, data, **owner):
+        if path.name == "b.png":
+            if code == "output_folder" and isinstance(error, FileNotFoundError):
+                shutil.rmtree(tmp_path / "out")
+            raise error
+        write(self, path, data, **owner)
+
+    monkeypatch.setattr(files.StagedFile, "__init__", fail_at_b)
+    done = run("--json")
+    found = json.loads(done.stdout)
+    assert (found["cut"], found["error"]["code"]) == (1, code)
+    assert says in found["error"]["message"] and found["error"]["message"] in done.stderr
+    assert done.returncode == (130 if code == "stopped" else 1)
+
+
+def test_an_output_folder_that_cannot_be_written_is_told_in_json(run, draw, without_rights, tmp_path):
+    draw("a.png")
+    (tmp_path / "out").mkdir(mode=0o555)
+    done = run("--json", within=without_rights)
+    assert (done.returncode, json.loads(done.stdout)["error"]["code"]) == (2, "source")
 
 
 def test_what_is_not_looked_at_is_said(run, draw, tmp_path):

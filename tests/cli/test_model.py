@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from garmentcut.cli import app
 from garmentcut.model.card import read_model, with_card
-from garmentcut.model.checkpoint import NetworkSpec, save_network
+from garmentcut.model.checkpoint import NetworkSpec, load_network, save_network
 from garmentcut.model.networks import build_network
 from garmentcut.prediction.cutter import default_model
 
@@ -81,6 +81,29 @@ def test_misuse_is_named(tmp_path):
     result = run("export", tmp_path / "run", "--out", tmp_path / "model.onnx")
     assert "its training is not finished; run the same `garmentcut train` again" in result.stderr
     assert not (tmp_path / "model.onnx").exists()
+
+
+@pytest.mark.parametrize(
+    ("state", "step", "left"),
+    [
+        ({"held_out": ["fold0"], "finished": None}, 40, {"step": 40, "steps": 100, "weights": "best"}),
+        ({"held_out": [], "finished": None}, 40, {"step": 40, "steps": 100, "weights": "last"}),
+        ({"held_out": ["fold0"], "finished": "2026-11-30"}, 40, None),
+        ({"held_out": ["fold0"], "finished": None}, 100, None),  # killed after its last step
+    ],
+)
+def test_an_export_of_an_unfinished_training_says_so(trained, tmp_path, monkeypatch, state, step, left):
+    monkeypatch.setattr("garmentcut.export.onnx._onnx_of", lambda *_: b"\x08\x08")
+    monkeypatch.setattr("garmentcut.export.onnx.measure_parity", lambda *_: {"openvino": 0.0})
+    network, spec = load_network(trained / "best.safetensors")
+    facts = {**spec.facts, "step": step, "recipe": {"training": {"steps": 100}}}
+    save_network(tmp_path / "best.safetensors", network, replace(spec, facts=facts))
+    (tmp_path / "run.json").write_text(json.dumps(state))
+    for weights in (tmp_path, tmp_path / "best.safetensors"):
+        result = run("export", weights, "--out", tmp_path / "model.onnx", "--json")
+        assert (result.exit_code, json.loads(result.stdout)["unfinished"]) == (0, left), result.stderr
+        said = left and f"has not finished: an export of its {left['weights']} weights so far, of step 40 of 100"
+        assert said in result.stderr if said else not result.stderr
 
 
 def test_a_failed_export_writes_nothing(trained, tmp_path, monkeypatch):

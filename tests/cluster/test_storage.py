@@ -49,6 +49,12 @@ def test_an_object_knows_its_etag_and_its_own_url(bucket):
     assert read_photo(photo, ReadConfig()) == b"content"
     assert read_photo(replace(photo, input_bytes=0), ReadConfig()) == b"content"  # a store that does not say its size
     open_storage(bucket).put("empty.png", b"")
+    limits = ReadConfig(max_mb=1)
+    open_storage(bucket).put("large.png", bytes(2_000_000))
+    with pytest.raises(PhotoError, match=r"1 MB: over read.max_mb = 1"):  # its size became known as it was read
+        read_photo(replace(photo, input=f"{bucket}/large.png", input_bytes=0), limits)
+    read = open_storage(f"{bucket}/large.png").read
+    assert [len(read("", most_bytes=most)) for most in (10, 3_000_000, None)] == [10, 2_000_000, 2_000_000]
     for changes, code in (
         ({"input": f"{bucket}/empty.png"}, "empty"),
         ({"input": f"{bucket}/gone.png"}, "missing"),

@@ -1,12 +1,15 @@
 import doctest
 import json
+import os
+import signal
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from garmentcut.errors import FAILURES
 from garmentcut.observe import monitor as module
-from garmentcut.observe.monitor import LOGGER, Health, Metrics, Monitor, start_logging
+from garmentcut.observe.monitor import LOGGER, Health, Metrics, Monitor, StopRequest, start_logging
 
 
 @pytest.fixture
@@ -174,3 +177,53 @@ def test_open_metrics_on_request():
     content_type, page = Metrics().page("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert page.endswith(b"# EOF\n")
+
+
+@pytest.mark.usefixtures("heard_hangup")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_only_leaves_a_note(number):
+    before = signal.getsignal(number)
+    with StopRequest() as stop:
+        assert not stop.wait(0)
+        os.kill(os.getpid(), number)
+        assert stop.wait(30)  # returns at once
+        assert (stop.is_set(), stop.reason, stop.number) == (True, "interrupted", number)
+        assert signal.getsignal(number) == before  # the second is obeyed at once
+
+
+def test_a_second_one_breaks_off():
+    with StopRequest(), pytest.raises(KeyboardInterrupt):
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+
+
+def test_what_was_done_on_a_signal_before_is_done_again_after():
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    with StopRequest():
+        assert signal.getsignal(signal.SIGINT) != before[0]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_the_time_is_up():
+    assert StopRequest(0).reason == "time is up"
+    assert StopRequest(60).reason == ""
+
+
+def test_in_another_thread_no_signal_is_asked_for():
+    def reason():
+        with StopRequest(0) as stop:
+            return stop.reason
+
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(reason).result() == "time is up"
+
+
+def test_under_nohup_a_closed_terminal_is_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.reason == ""
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -201,8 +201,11 @@ def test_the_fingerprint_tells_what_decides_the_files(read_page, tmp_path):
         ("file.quality = 101", "file.quality"),
         ("file.dpi = 0", "file.dpi"),
         ("file.metadata = 'some'", "file.metadata: .*'copyright', not 'some'"),
-        ("file.path = 'exact'", "path: png cannot hold one"),
-        ("canvas.background = '#ffffff'\nfile.hidden = 'keep'", "contradicts"),
+        ("file.path = 'exact'", "customer.toml.*: file.path: png cannot hold one"),
+        (
+            "canvas.background = '#ffffff'\nfile.hidden = 'keep'",
+            "canvas.background covers .* file.hidden",
+        ),
     ],
 )
 def test_errors_name_file_output_and_key(read_page, tmp_path, text, message):

@@ -130,6 +130,26 @@ def test_many_photos_in_order_and_a_bad_one_stops_none(path, red_cutter, tmp_pat
     assert all(bool(result.reason) != result.ok for result in results)
 
 
+class BrokenFile(io.BytesIO):
+    def read(self, _size=-1):
+        raise EOFError
+
+
+def test_a_file_that_cannot_be_read_stops_no_other(path, red_cutter):
+    closed, picture = path.open("rb"), Image.open(path)
+    closed.close()
+    picture.close()
+    with path.open() as text:
+        results = list(red_cutter.map([closed, text, BrokenFile(), picture, None, f"{path}\0", RED]))
+    assert [result.code for result in results] == [
+        *("unreadable", "unsupported", "unreadable"),
+        *("damaged", "unsupported", "unreadable", ""),
+    ]
+    assert "closed file" in results[0].reason and "mode 'rb'" in results[1].reason and "EOFError" in results[2].reason
+    with pytest.raises(PhotoError, match="the open file cannot be read"):
+        photo_of(closed)
+
+
 def test_an_array_of_paths_is_many_photos(path, red_cutter):
     assert [result.ok for result in red_cutter.map(np.array([str(path), "gone.jpg"]))] == [True, False]
 

@@ -75,7 +75,7 @@ def test_a_choked_cutout_is_not_accepted_under_a_guarantee_for_others(doubting, 
 
 
 def test_a_risk_that_cannot_be_guaranteed_stops_before_anything_is_cut(doubting, tmp_path):
-    with pytest.raises(ConfigError, match=r"cannot guarantee a risk of 0\.05"):
+    with pytest.raises(ConfigError, match=r"cannot guarantee folder\.accept_risk 0\.05"):
         FolderCutter(doubting(None), tmp_path / "out", config=load_config(overrides={"folder.accept_risk": 0.05}))
 
 

@@ -91,7 +91,7 @@ def test_a_risk_is_chosen_and_never_made_up(card, make_doubt, make_acceptance):
     assert Judge.of(told).max_doubt == 0.2
     assert Judge.of(told, 0.1).max_doubt == 0.4
     assert Judge.of(told, 0.07).max_doubt == 0.2  # guaranteed for less risk, so for this too
-    with pytest.raises(ConfigError, match=r"cannot guarantee a risk of 0.01: cannot: too few garments"):
+    with pytest.raises(ConfigError, match=r"cannot guarantee folder.accept_risk 0.01: cannot: too few garments"):
         Judge.of(told, 0.01)
     with pytest.raises(ConfigError, match=r"the least risk it was calibrated for is 0.01"):
         Judge.of(told, 0.001)

@@ -10,9 +10,9 @@ from PIL import Image
 from torch import nn
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_manifest, write_manifest
+from garmentcut.observe.monitor import StopRequest
 from garmentcut.recipe import load_recipe
 from garmentcut.synthetic import draw_studio_photo
-from garmentcut.training.devices import StopRequest
 from garmentcut.training.run import Run, training_split
 
 SIZE_HW = (96, 64)

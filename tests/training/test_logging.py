@@ -19,7 +19,8 @@ class Asked:
     def __init__(self, looks):
         self.looks = looks
 
-    def agreed(self, _fabric):
+    @property
+    def reason(self):
         self.looks -= 1
         return "interrupted" if self.looks == 0 else ""
 

@@ -30,11 +30,12 @@ class Asked:
     """Asks to stop after some looks."""
 
     def __init__(self, looks, reason="interrupted"):
-        self.looks, self.reason = looks, reason
+        self.looks, self.asked = looks, reason
 
-    def agreed(self, _fabric):
+    @property
+    def reason(self):
         self.looks -= 1
-        return self.reason if self.looks == 0 else ""
+        return self.asked if self.looks == 0 else ""
 
 
 def saved(run):
@@ -269,7 +270,8 @@ def test_a_full_gpu_names_batch_and_size(small_run, fabric, never, monkeypatch):
     with pytest.raises(TrainingStopped) as caught:
         list(train(run, fabric, never))
     says = str(caught.value)
-    assert "training.batch = 4 and data.size_hw = [96, 64]; set training.batch = 2" in says
+    assert "training.batch = 4 and data.size_hw = [96, 64]; set training.batch = 2 or a smaller data.size_hw" in says
+    assert "in a new --out" in says
     assert "Nothing was saved yet" in says
 
 

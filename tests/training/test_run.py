@@ -107,20 +107,26 @@ def test_another_recipe_is_refused(small_run, settings, says):
     begun(small_run())
     with pytest.raises(TrainingError, match=says) as caught:
         small_run(settings=settings).check_resumable()
-    assert "choose another --out" in str(caught.value)
+    said = str(caught.value)
+    assert "To continue it, repeat its command. To start this one, choose another --out" in said
+    assert "network.start" not in said  # nothing was measured yet
 
 
 def test_another_fold_is_refused(small_run):
     begun(small_run())
-    with pytest.raises(TrainingError, match="it holds out fold0, this fold1"):
+    with pytest.raises(TrainingError, match=r"it holds out fold0, this fold1\. To continue it, repeat its command\."):
         small_run(fold="1").check_resumable()
 
 
 def test_other_photos_are_refused(small_run):
     run = begun(small_run())
     fewer = Manifest(run.manifest.folder, run.manifest.pairs[:-1])
-    with pytest.raises(TrainingError, match="4 to learn from and 2 to measure on then, "):
+    run.best_path.write_bytes(b"weights")
+    with pytest.raises(TrainingError, match="4 to learn from and 2 to measure on then, ") as caught:
         Run(run.folder, run.recipe, fewer, training_split(fewer, "0")).check_resumable()
+    said = str(caught.value)
+    assert "repeat its command" not in said and "cutouts and verdicts back as they were" in said
+    assert f"another --out; --set network.start={run.best_path} begins with the weights from here" in said
 
 
 def test_a_cutout_that_was_changed_is_refused(small_run):

@@ -16,7 +16,7 @@ from garmentcut.evaluation.predict import plan_trials
 from garmentcut.export.model_file import export_folder, export_folds
 from garmentcut.export.onnx import export_network
 from garmentcut.model.card import card_of, stage_network_of, with_card
-from garmentcut.recipe import load_recipe
+from garmentcut.recipe import STAGES, load_recipe
 from garmentcut.training.devices import Devices
 from garmentcut.training.logging import Ended, Planned
 from garmentcut.training.run import PLAN_NAME, Run, training_split
@@ -172,6 +172,25 @@ def test_stopped_after_any_step_it_ends_with_the_same_weights(trained, manifest,
             done = True
     assert sessions > 2
     assert weights_of(other) == weights_of(run)
+
+
+def test_on_another_dataset_it_is_refused_as_a_whole_with_the_starts_of_its_stages(trained, manifest):
+    run, _ = trained
+    first, *others = manifest.pairs
+    changed = Manifest(manifest.folder, (replace(first, cutout_sha256="0" * 64), *others))
+    with pytest.raises(TrainingError, match="cutouts and verdicts back as they were") as caught:
+        list(train_all([run_of(changed, run.folder)], CPU))
+    said = str(caught.value)
+    assert f"{run.folder} holds another training" in said
+    for name in STAGES:
+        assert f"--set stages.{name}.network.start={run.folder / name}/best.safetensors" in said
+
+
+def test_before_the_first_checkpoint_of_a_stage_nothing_is_lost(manifest, tmp_path):
+    run = run_of(manifest, tmp_path / "run")
+    run.write({})  # it ran out of memory at once
+    (run.folder / PLAN_NAME).write_text("{}")
+    run_of(manifest, run.folder, replace(RECIPE, training=replace(RECIPE.training, batch=1))).check_resumable()
 
 
 def test_hours_fit_the_steps_once(manifest, tmp_path, monkeypatch):

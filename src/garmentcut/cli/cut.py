@@ -1,25 +1,32 @@
 """`garmentcut cut`: cuts a folder of photos once, continuously with --watch, or on a Ray cluster."""
 
 import logging
-import math
 import re
 import signal
 import sys
-import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass, field
+from importlib import import_module
 from itertools import pairwise
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from garmentcut.cli import shell as cli
 from garmentcut.errors import FolderError, counted
 from garmentcut.naming import FORMATS, NAMES
-from garmentcut.observe.monitor import Health, Metrics, Monitor, log_event, notify_service, printable, start_logging
+from garmentcut.observe.monitor import (
+    Health,
+    Metrics,
+    Monitor,
+    StopRequest,
+    log_event,
+    notify_service,
+    printable,
+    start_logging,
+)
 
 if TYPE_CHECKING:
     from garmentcut.config import Config, RuntimeConfig
@@ -32,7 +39,6 @@ _MANY = 1000  # number of photos that a watch is tuned for
 _SHOWN = 20  # most failures, doubtful cutouts and notes, of each kind, in the summary
 _MOST_NAMED = 100  # most failures that a watch running for months remembers by name
 _HOST = "127.0.0.1"
-_SLICE_S = 0.25
 _ADDRESS = re.compile(r"auto|local|ray://\S+|[\w.-]+:\d+|\[[0-9a-fA-F:]+\]:\d+")
 _FILE_SUFFIXES = {suffix for row in FORMATS.values() for suffix in row.suffixes}
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
@@ -130,18 +136,18 @@ def cut(
             cli.fail(f"--fail-on: {name!r} is none of doubtful, foreign, skipped")
     if fail_on and watch:
         cli.fail("--fail-on does not work with --watch, which does not end: leave one of them out")
-    options = {
-        "output.formats": tuple(format) if format else None,
-        "output.background": background,
-        "output.trim": trim,
-        "output.margin_px": margin,
-        "output.each": each,
-        "output.hidden": hidden,
-        "output.path": path,
-        "output.quality": quality,
-        "cut.effort": effort,
-        "cut.choke_px": choke,
-        "folder.accept_risk": accept_risk,
+    options: dict[str, tuple[str, Any]] = {
+        "output.formats": ("--format", tuple(format) if format else None),
+        "output.background": ("--background", background),
+        "output.trim": ("--trim", trim),
+        "output.margin_px": ("--margin", margin),
+        "output.each": ("--each", each),
+        "output.hidden": ("--hidden", hidden),
+        "output.path": ("--path", path),
+        "output.quality": ("--quality", quality),
+        "cut.effort": ("--effort", effort),
+        "cut.choke_px": ("--choke", choke),
+        "folder.accept_risk": ("--accept-risk", accept_risk),
     }
     settings = cli.load_settings(config, set, options)
     specification = _specification(spec, settings, options)
@@ -167,14 +173,14 @@ def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
         cli.fail("--watch does not work with --ray: run the same --ray command again when photos have arrived")
 
 
-def _specification(path: Path | None, config: "Config", options: dict[str, Any]) -> "Specification | None":
+def _specification(path: Path | None, config: "Config", options: dict[str, tuple[str, Any]]) -> "Specification | None":
     if path is None:
         return None
     from garmentcut.config import OutputConfig
     from garmentcut.photo.spec import read_specification
 
     specification = read_specification(path)
-    is_given = any(key.startswith("output.") and value is not None for key, value in options.items())
+    is_given = any(key.startswith("output.") and value is not None for key, (_, value) in options.items())
     if is_given or config.output != OutputConfig():
         cli.fail("--spec determines the files: leave out --format, --background and the other output options")
     return specification
@@ -256,7 +262,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
     from garmentcut.prediction.watch import Watch
 
     summary = Summary(folder.out_dir, folder.journal.path, NotLookedAt(), most_named=_MOST_NAMED, has_pace=False)
-    with stop_on_signals() as stop:
+    with StopRequest() as stop:
         folder.record_order()
         watch = Watch(folder, folders, stop=stop, monitor=monitor)
         monitor.health.problem("start")
@@ -271,14 +277,13 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
         notify_service("STOPPING=1")
         log_event("stopped", cut=summary.counts["cut"], failed=summary.counts["failed"])
     _show(summary, as_json=as_json)
-    return stop.exit_code
+    return cli.INTERRUPTED if stop.number == signal.SIGINT else cli.OK
 
 
 def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str) -> int:
     """Cut the remaining photos on a Ray cluster with a progress bar; return the exit code."""
-    import fsspec as _fsspec  # noqa: F401 - check first that the extra's packages are installed
-    import pyarrow as _pyarrow  # noqa: F401
-    import ray as _ray  # noqa: F401
+    for package in ("fsspec", "pyarrow", "ray"):  # check first that the extra's packages are installed
+        import_module(package)
 
     from garmentcut.cluster.run import ClusterCutter, connected
     from garmentcut.prediction.sources import NotLookedAt
@@ -391,9 +396,8 @@ class Summary:
         counts, named = self.counts, self.named
         return {
             "photos": counts["cut"] + counts["skipped"] + counts["failed"],
-            **{key: counts[key] for key in ("cut", "skipped", "failed", "doubtful", "foreign")},
-            "not_looked_at": self.not_looked_at.num_files,
-            **{key: counts[key] for key in ("accepted", "review")},
+            **{key: counts[key] for key in ("cut", "skipped", "failed", "doubtful", "foreign", "accepted", "review")},
+            **{key: counts[key] for key in ("replaced", "moved", "gone", "damaged_lines")},
             "seconds": round(time.perf_counter() - self.started, 3),
             "out": str(self.out_dir),
             "results": str(self.results),
@@ -403,9 +407,9 @@ class Summary:
                 {"input": row.input, "doubt": row.doubt, "flags": list(row.flags), "reasons": list(row.reasons)}
                 for row in named["doubts"]
             ],
+            "not_looked_at": self.not_looked_at.num_files,
             "not_looked_at_kinds": self.not_looked_at.kinds,
             "junk": self.not_looked_at.num_junk,
-            **{key: counts[key] for key in ("replaced", "moved", "gone", "damaged_lines")},
         }
 
     def as_text(self) -> str:
@@ -448,47 +452,3 @@ class Summary:
 
 def _why_doubtful(row: "Row") -> str:
     return "; ".join((*row.reasons, *([] if row.doubt is None else [f"doubt {row.doubt:.2f}"])))
-
-
-class StopSignal(threading.Event):
-    """An event that SIGTERM or Ctrl-C sets; a second signal ends the program immediately.
-
-    It takes no lock: an ordinary event can deadlock when a signal sets it in the thread that is about to wait for it.
-
-    Attributes:
-        exit_code: exit code of the process: 0 if a service is stopped, 130 if a person interrupts it.
-    """
-
-    exit_code = cli.OK
-    _is_set = False
-
-    def is_set(self) -> bool:
-        """True once a signal has arrived."""
-        return self._is_set
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until a signal arrives, or for `timeout` seconds."""
-        until = math.inf if timeout is None else time.monotonic() + timeout
-        while not self._is_set and (left := until - time.monotonic()) > 0:
-            time.sleep(min(left, _SLICE_S))
-        return self._is_set
-
-    def heed(self, number: int, _frame: FrameType | None) -> None:
-        """Handle a signal: the first one lets current work finish."""
-        self.exit_code = cli.INTERRUPTED if number == signal.SIGINT else cli.OK
-        self._is_set = True
-        signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)
-
-
-@contextmanager
-def stop_on_signals() -> Iterator[StopSignal]:
-    """A context with a stop signal that is set by SIGTERM, SIGHUP (unless it is ignored) and Ctrl-C."""
-    stop = StopSignal()
-    ignored = {cli.HANGUP} if signal.getsignal(cli.HANGUP) is signal.SIG_IGN else set()  # by nohup
-    heeded = {signal.SIGTERM, signal.SIGINT, cli.HANGUP} - ignored
-    earlier = {number: signal.signal(number, stop.heed) for number in heeded}
-    try:
-        yield stop
-    finally:
-        for number, action in earlier.items():
-            signal.signal(number, action)

@@ -247,7 +247,7 @@ def export(
 
     Example: garmentcut export runs/mine -o mine.onnx
     """
-    from garmentcut.export.model_file import export_folder, export_folds
+    from garmentcut.export.model_file import export_folder, export_folds, unfinished
     from garmentcut.model.card import card_of
     from garmentcut.photo.files import write_atomic
 
@@ -256,6 +256,9 @@ def export(
     write_atomic(out, content)
     for path, of_fold in (export_folds(run) if folds else {}).items():
         write_atomic(path, of_fold)
+    if left := unfinished(run):
+        so_far = f"an export of its {left['weights']} weights so far, of step {left['step']} of {left['steps']}"
+        cli.say(f"garmentcut: {run}: the training has not finished: {so_far}; its command continues it", err=True)
     found = card_of(content)
     height, width = found.working_size_hw
     lines = [f"{out}: {found.label}, {len(content) / 1e6:.1f} MB, for photos of about {width}x{height} pixels"]
@@ -263,4 +266,5 @@ def export(
         lines.append("three stages in one file; weights are packed: locate's 8 bits each, the others' 16")
     lines.append(f"alpha differs from the trained network's by {found.parity} at most")
     cut = cli.shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
-    cli.show(asdict(found), lambda: "\n".join(lines), as_json=as_json, next_step=f"{cut} to cut with it")
+    shown = asdict(found) | {"unfinished": left}
+    cli.show(shown, lambda: "\n".join(lines), as_json=as_json, next_step=f"{cut} to cut with it")

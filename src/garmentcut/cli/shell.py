@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from functools import partial, wraps
@@ -22,7 +22,7 @@ from typer.core import TyperCommand, TyperGroup
 
 from garmentcut import __version__
 from garmentcut.errors import ConfigError, GarmentcutError, UsageError, code_of
-from garmentcut.observe.monitor import printable
+from garmentcut.observe.monitor import HANGUP, printable
 
 if TYPE_CHECKING:
     from garmentcut.config import Config
@@ -32,6 +32,7 @@ SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
 
 
+_Options = Mapping[str, tuple[str, Any]]
 _Command = Callable[..., int | None]
 """A command: a function of the given options and arguments that returns the exit code; None means 0."""
 _SHARED = f"""
@@ -55,16 +56,16 @@ _OF_SPECIFICATIONS = {"canvas", "garment", "color", "file", "view"}  # sections
 _OF_RECIPES = {"network", "data", "augment", "loss", "optimizer", "schedule", "training"}
 _OLD_OPTIONS = {"--mend": "--resample", "--arm": "--variant"}
 """Names of options until November 2026, and their current names."""
-HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
-"""The signal that a closed terminal or connection sends; Windows has none."""
 _EXTRAS = {
     **dict.fromkeys(("ray", "fsspec", "pyarrow", "s3fs"), "cluster"),
     **dict.fromkeys(("fastapi", "multipart", "pg8000", "sqlalchemy", "starlette", "uvicorn"), "web"),
     "prometheus_client": "observe",
 }
 """The extra that installs a module; modules not listed here are installed by `train`."""
-_owes_json = ContextVar("_owes_json", default=False)
-"""True if JSON was requested and has not been printed yet, so that an error is printed as JSON too."""
+_options: ContextVar[_Options] = ContextVar("_options", default={})  # noqa: B039 not mutated
+"""The command's options that stand for settings, by setting: the option's name and value; None: it was not given."""
+_owed_json: ContextVar[dict[str, Any] | None] = ContextVar("_owed_json", default=None)
+"""If JSON was requested and has not been printed yet: what was done before an error, which is printed with it."""
 
 
 class _Advice(logging.Handler):
@@ -93,7 +94,7 @@ class Command(TyperCommand):
             if (new := _OLD_OPTIONS.get(name)) in own:
                 say(f"garmentcut: {name} is called {new} now", err=True)
                 args[place] = f"{new}{equals}{value}"
-        _owes_json.set("--json" in own and "--json" in args[:end])
+        _owed_json.set({} if "--json" in own and "--json" in args[:end] else None)
         try:
             for name in (arg.partition("=")[0] for arg in args[:end]):
                 if name.startswith("-") and f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
@@ -224,7 +225,7 @@ def _failures_reported(stopped: str) -> Iterator[None]:
     try:
         yield
     except GarmentcutError as error:
-        _end(str(error), error.exit_code, error.code)
+        _end(_message_of(error), error.exit_code, error.code)
     except ModuleNotFoundError as error:
         package = (error.name or "garmentcut").partition(".")[0]
         if package == "garmentcut":
@@ -238,6 +239,7 @@ def _failures_reported(stopped: str) -> Iterator[None]:
         _end("not enough memory", SOME_FAILED, code_of(error))
     except Terminated as error:
         say(f"garmentcut: {stopped}", err=True)
+        _show_error(stopped, "stopped")
         signal.signal(error.number, signal.SIG_DFL)
         signal.raise_signal(error.number)  # whoever sent it sees that it was heeded
     except KeyboardInterrupt:
@@ -274,8 +276,9 @@ def _end(message: str, exit_code: int, code: str) -> NoReturn:
 
 
 def _show_error(message: str, code: str) -> None:
-    if _owes_json.get():
-        show({"error": {"code": code, "message": message}}, str, as_json=True)
+    if (done := _owed_json.get()) is not None:
+        _owed_json.set(None)
+        say(json.dumps({**done, "error": {"code": code, "message": message}}))
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -285,10 +288,14 @@ def say(text: object, *, err: bool = False) -> None:
 
 
 def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str = "") -> None:
-    """Print a command's result: for machines its content, for people a text and, on stderr, what is done next."""
+    """Print a command's result: for machines its content, for people a text and, on stderr, what is done next.
+
+    While an error ends the command, the content is printed with that error, once it is reported.
+    """
     if as_json:
-        say(json.dumps(content))
-        _owes_json.set(False)
+        _owed_json.set(content if sys.exception() else None)
+        if not sys.exception():
+            say(json.dumps(content))
         return
     say(text())
     if next_step:
@@ -300,8 +307,17 @@ def shown(*words: object) -> str:
     return printable(shlex.join(map(str, words)))
 
 
-def load_settings(path: Path | None, settings: list[str] | None, options: dict[str, Any] | None = None) -> "Config":
+def _message_of(error: GarmentcutError) -> str:
+    typed = {key for key, (_, value) in _options.get().items() if value is not None}
+    if isinstance(error, ConfigError) and error.settings & typed:
+        return error.named({key: option for key, (option, _) in _options.get().items()})
+    return str(error)
+
+
+def load_settings(path: Path | None, settings: list[str] | None, options: _Options | None = None) -> "Config":
     """Load all settings: from the file, then from `--set`, then from the command's own options; later ones win.
+
+    `options` has, by setting, the option's name and value; None: it was not given. Errors then speak of options.
 
     Without a file, `garmentcut.toml` in the working directory is read and named on stderr. No other folder is searched:
     a folder of photos may come from anybody.
@@ -317,7 +333,8 @@ def load_settings(path: Path | None, settings: list[str] | None, options: dict[s
             raise ConfigError(f"{path}: a customer's specification, not settings; pass it with --spec")
         if sections.keys() & _OF_RECIPES:
             raise ConfigError(f"{path}: a recipe, not settings; pass it to garmentcut train")
-    given = {key: value for key, value in (options or {}).items() if value is not None}
+    _options.set(options or {})
+    given = {key: value for key, (_, value) in (options or {}).items() if value is not None}
     return load_config(path, {**dict(map(parse_override, settings or [])), **given})
 
 

@@ -69,8 +69,8 @@ class Storage:
         # Objects whose names end with a slash are folders made by store browsers.
         return {path[len(root) + 1 :]: info for path, info in files if not path.endswith("/")}
 
-    def read(self, name: str) -> bytes:
-        """Content of a file.
+    def read(self, name: str, *, most_bytes: int | None = None) -> bytes:
+        """Content of a file; at most its first `most_bytes`, if it is in a store.
 
         Raises:
             FileNotFoundError: there is none.
@@ -79,7 +79,12 @@ class Storage:
         if self.folder is not None:
             return read_regular_file(self.folder / name)
         fs, path = self._at(name)
-        return bytes(_persistently(lambda: fs.cat_file(path)))
+
+        def read_first() -> bytes:  # without a range: some servers ignore it, others refuse it for an empty file
+            with fs.open(path, "rb") as file:
+                return bytes(file.read(most_bytes))
+
+        return _persistently(read_first) if most_bytes else bytes(_persistently(lambda: fs.cat_file(path)))
 
     def put(self, name: str, data: bytes) -> None:
         """Write a file atomically; an existing file is replaced.
@@ -257,7 +262,7 @@ def read_photo(photo: Row, limits: ReadConfig) -> bytes:
         return read_photo_bytes(Path(photo.input), limits)
     check_size(photo.input_bytes or 1, limits)  # 0: it is empty, or the store does not report sizes
     try:
-        content = open_storage(photo.input).read("")
+        content = open_storage(photo.input).read("", most_bytes=limits.max_mb * 1_000_000 + 1)
     except FileNotFoundError as error:
         raise PhotoError("no such file; it was removed after it was listed", code="missing") from error
     check_size(len(content), limits)

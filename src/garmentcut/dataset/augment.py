@@ -85,10 +85,8 @@ def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: in
 
     Each sample is a column; all must have one size, and with a single one nothing can be pasted. Each augmentation is
     shown at its full amount, with random signs and kinds; noise, blur and JPEG at full size, at the garment's upper
-    edge. A thin line marks the edge of the alpha, to show whether photo and target still coincide.
-
-    Returns:
-        `(H, W, 3)` uint8 sRGB.
+    edge. A thin line marks the edge of the alpha, to show whether photo and target still coincide. Returns `(H, W, 3)`
+    uint8 sRGB.
     """
     photos = torch.stack([sample.photo for sample in samples]).float() / 255
     alphas = torch.stack([sample.alpha for sample in samples]).float() / 255

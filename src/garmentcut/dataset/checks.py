@@ -22,6 +22,7 @@ from garmentcut.dataset.manifest import Fault, Pair, fault_of, refuses, target_b
 from garmentcut.dataset.pairing import Candidate
 from garmentcut.dataset.split import fingerprint_of
 from garmentcut.errors import PhotoError, RunError
+from garmentcut.photo.color import gray_of
 from garmentcut.photo.files import read_photo_bytes, sha256_of, write_atomic
 from garmentcut.photo.mask import bounding_box, slices_of
 from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
@@ -31,7 +32,6 @@ from garmentcut.photo.write import png_bytes
 
 _Floats = NDArray[np.float32]
 
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _NOISE = 8.0  # levels: contrast below this counts for little
 _STABLE = 2 * _NOISE**2  # SSIM's constants C1 and C2
 _COARSE_PX = 256  # long side of the reduced images in which large shifts are searched
@@ -111,8 +111,7 @@ def align(photo: _Floats, cutout: _Floats, inside: NDArray[np.bool_], start_xy: 
 def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> NDArray[np.float64]:
     """SSIM between a template, `(h, w)` levels with weights in [0, 1], and each equally large part of a photo `(H, W)`.
 
-    Returns:
-        `(H - h + 1, W - w + 1)`, indexed by top and left of the part.
+    Returns `(H - h + 1, W - w + 1)`, indexed by top and left of the part.
     """
     total = float(weights.sum())
     mean = float((template * weights).sum()) / total
@@ -159,8 +158,7 @@ def _middle(side: slice, longest: int) -> slice:
 def check_pair(photo: Photo, cutout: CutoutFile, *, resample: bool = False) -> tuple[tuple[Fault, ...], _Floats | None]:
     """Find faults of a photo and its cutout; `resample` accepts cutouts of another size but the same proportions.
 
-    Returns:
-        The faults, up to the first that refuses the pair; the alpha `(H, W)` at the photo's size, None if refused.
+    Returns the faults, up to the first that refuses the pair; the alpha `(H, W)` at the photo's size, None if refused.
     """
     faults = check_size(photo.size_hw, (cutout.alpha.shape[0], cutout.alpha.shape[1]), resample=resample)
     if not refuses(faults):
@@ -254,7 +252,7 @@ def _border_of(values: NDArray[Any]) -> NDArray[Any]:
 
 def _align(photo: NDArray[np.uint8], colors: NDArray[np.uint8], inside: NDArray[np.bool_]) -> Alignment:
     """The best small shift, unless a large one is much better."""
-    planes = photo @ _LUMA, colors @ _LUMA
+    planes = gray_of(photo), gray_of(colors)
     near = align(*planes, inside)
     if near.likeness >= _LIKE_FAR:
         return near

@@ -17,10 +17,10 @@ from numpy.typing import ArrayLike, NDArray
 from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
+from garmentcut.photo.color import LUMA
 from garmentcut.recipe import AugmentConfig
 
 _Floats = NDArray[np.float64]
-LUMA = (0.299, 0.587, 0.114)  # weights of red, green and blue in a pixel's perceived brightness (ITU-R BT.601)
 # Red, green, blue to luma and two colour differences (NTSC's YIQ); hue is the angle in the plane of the differences.
 _TO_YIQ = np.array([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
 _RED, _GREEN, _BLUE = LUMA
@@ -173,11 +173,9 @@ def add_noise(photo: Tensor, draws: SampleDraws) -> Tensor:
 def draw_homography(draws: SampleDraws, view: str, size_hw: tuple[int, int]) -> _Floats:
     """Draw the homography that moves the pixels of a frame, or of a window, of this size.
 
-    Views `FrontRight` are mirrored as often as `flip_front_right` says, all others as often as `flip` says.
-
-    Returns:
-        `(3, 3)` float64 from the photo to the frame, both in pixels from the middle, x before y; positive angles turn
-        clockwise. Exactly the identity if nothing happens.
+    Views `FrontRight` are mirrored as often as `flip_front_right` says, all others as often as `flip` says. Returns
+    `(3, 3)` float64 from the photo to the frame, both in pixels from the middle, x before y; positive angles turn
+    clockwise. Exactly the identity if nothing happens.
     """
     height, width = size_hw
     sides = np.array([width, height])

@@ -44,9 +44,8 @@ def seeded_generator(*names: str | int) -> torch.Generator:
 def framed(photo: Photo, alpha: NDArray[np.float32], height: int, *, target: str = "alpha") -> tuple[_Levels, _Levels]:
     """Scale a photo and its target `(H, W)` in [0, 1] to one height, keeping the whole width.
 
-    Returns:
-        `(height, w, 3)` uint8 sRGB and `(height, w)` uint8, 255 for fully garment. `target` is one of the values of
-        `DataConfig.target`. Eight bits lose nothing: retouchers' alphas have 33 levels.
+    Returns `(height, w, 3)` uint8 sRGB and `(height, w)` uint8, 255 for fully garment. `target` is one of the values of
+    `DataConfig.target`. Eight bits lose nothing: retouchers' alphas have 33 levels.
     """
     size_hw = height, max(round(photo.size_hw[1] * height / photo.size_hw[0]), 1)
     rgb = srgb_of(resize_rgb(to_8_bit(photo.rgb), size_hw), photo.profile)

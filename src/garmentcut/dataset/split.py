@@ -22,7 +22,7 @@ from PIL import Image
 from garmentcut.dataset.ledger import read_hashes
 from garmentcut.dataset.manifest import Manifest, Pair, fault_of, read_pair
 from garmentcut.errors import DatasetError, PhotoError, counted
-from garmentcut.photo.color import srgb_of
+from garmentcut.photo.color import gray_of, srgb_of
 from garmentcut.photo.photo import Photo, to_8_bit
 
 # Hashes closer than this are of the same photo. Of 169 real photos, five occur twice, cut out by two retouchers: those
@@ -33,7 +33,6 @@ _GRID_HW = 12, 8
 _CELLS = _GRID_HW[0] * _GRID_HW[1]
 HASH_BYTES = 2 * _CELLS
 _SPAN = 2.0  # standard deviations on each side; a uniform rectangle ends at 1.7
-_LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _CONTRAST_FLOOR = 4.0  # levels; keeps the noise of plain cloth from being scaled up
 _SHAPE_WEIGHT = 4.0
 _INT8_SCALE = 31.0  # maps 4 to 124: the largest value of shape, and four standard deviations of brightness
@@ -51,7 +50,7 @@ def perceptual_hash(rgb: NDArray[np.uint8], alpha: NDArray[np.float32]) -> NDArr
     rgb, alpha = rgb[part], alpha[part]
     box = left - x, top - y, right - x, bottom - y
     shape = _cells(alpha, box)
-    light = _cells((rgb @ _LUMA) * alpha, box) / np.maximum(shape, np.float32(0.02))
+    light = _cells(gray_of(rgb) * alpha, box) / np.maximum(shape, np.float32(0.02))
     light = np.sqrt(light.clip(0, 255) / 255) * 255
     weights = shape**4
     total = weights.sum()
@@ -253,11 +252,8 @@ def assign_splits(
 ) -> dict[str, str]:
     """Assign the groups of usable pairs to splits. The result does not depend on the order of the pairs.
 
-    `kept` is the split that each garment already has; its group stays there. If garments of several splits now form
-    one group, all go to the split that holds most of its pairs.
-
-    Returns:
-        The split of each group.
+    `kept` is the split that each garment already has; its group stays there. If garments of several splits now form one
+    group, all go to the split that holds most of its pairs. Returns the split of each group.
 
     Raises:
         DatasetError: there are fewer groups than splits.

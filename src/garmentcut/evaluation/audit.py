@@ -122,8 +122,7 @@ def draw_suspects(
 ) -> dict[str, tuple[Tile, ...]]:
     """Cut some suspects again and draw photo, cutout, prediction, difference and the enlarged region of each.
 
-    Returns:
-        Pictures by name, without pairs that can no longer be read.
+    Returns pictures by name, without pairs that can no longer be read.
     """
     wanted = {suspect.name: suspect for suspect in suspects}
 

@@ -202,10 +202,8 @@ def displacement(scene: Scene, *, apart_from: Mask | None) -> tuple[tuple[float,
 
     If the cutout is shifted by d, its border lies d·n outside the prediction's, where n is the outward normal. The
     border of the region `apart_from` is left out of the spread if more than half of the border remains: otherwise a
-    side that was cut away would look as if the prediction's border were rough.
-
-    Returns:
-        Shift x, y; growth, by how much it lies outside on all sides; spread of the unexplained distances.
+    side that was cut away would look as if the prediction's border were rough. Returns shift x, y; growth, by how much
+    it lies outside on all sides; spread of the unexplained distances.
     """
     border, normals = tuple(scene.border_yx.T), scene.normals
     outside = 0.5 - scene.our_inside[border].astype(np.float64)  # border pixels are half a pixel inside their mask

@@ -176,8 +176,7 @@ def area_of(*masks: Mask, margin_px: int = 0) -> Area | None:
 def dice(prediction: Mask, target: Mask) -> float:
     """Dice coefficient, 2 |P and G| / (|P| + |G|); in [0, 1], higher is better.
 
-    Returns:
-        1 if both are empty, 0 if only one is.
+    Returns 1 if both are empty, 0 if only one is.
 
     Raises:
         ValueError: the arrays are not bool masks of the same size; this holds for all functions of two masks here.
@@ -192,10 +191,7 @@ def dice(prediction: Mask, target: Mask) -> float:
 def iou(prediction: Mask, target: Mask) -> float:
     """Intersection over union (Jaccard), |P and G| / |P or G|; in [0, 1], higher is better.
 
-    It ranks like Dice: IoU = Dice / (2 - Dice).
-
-    Returns:
-        1 if both are empty, 0 if only one is.
+    It ranks like Dice: IoU = Dice / (2 - Dice). Returns 1 if both are empty, 0 if only one is.
 
     Source: Jaccard, "The distribution of the flora in the alpine zone", 1912.
     """
@@ -240,10 +236,8 @@ def compare_outlines(prediction: Mask, target: Mask) -> Outlines:
     """Distances between the outlines of two `(H, W)` bool masks.
 
     Only the bounding rectangle of both masks is processed, which changes no distance. A k-d tree of the few border
-    pixels is ten times as fast as a distance transform, and as exact.
-
-    Returns:
-        No distances if both are empty. If one is empty, the frame's diagonal for each border pixel of the other.
+    pixels is ten times as fast as a distance transform, and as exact. Returns no distances if both are empty. If one is
+    empty, the frame's diagonal for each border pixel of the other.
     """
     check_masks(prediction, target)
     area = area_of(prediction, target) or (slice(0, 0), slice(0, 0))
@@ -259,10 +253,7 @@ def surface_dice(outlines: Outlines, tolerance_px: float) -> float:
     """Surface Dice (NSD): share of both outlines within `tolerance_px` of the other; in [0, 1], higher is better.
 
     (|{x in border P: d(x, border G) <= t}| + |{x in border G: d(x, border P) <= t}|) / (|border P| + |border G|): the
-    share of the outline that a retoucher would not change.
-
-    Returns:
-        1 if both masks are empty, 0 if only one is.
+    share of the outline that a retoucher would not change. Returns 1 if both masks are empty, 0 if only one is.
 
     Source: Nikolov et al., "Deep learning to achieve clinically applicable segmentation", arXiv 1809.04430, with border
     pixels counted as in MONAI.
@@ -274,10 +265,8 @@ def surface_dice(outlines: Outlines, tolerance_px: float) -> float:
 def hd95(outlines: Outlines) -> float:
     """95th percentile Hausdorff distance in pixels, the larger of the two directions; 0 or more, lower is better.
 
-    max(P95 of d(x, border G) over border P, P95 of d(x, border P) over border G), linearly interpolated.
-
-    Returns:
-        0 if both masks are empty, the frame's diagonal if only one is.
+    max(P95 of d(x, border G) over border P, P95 of d(x, border P) over border G), linearly interpolated. Returns 0 if
+    both masks are empty, the frame's diagonal if only one is.
 
     Source: Huttenlocher 1993; percentile and maximum as in MONAI's `HausdorffDistanceMetric(percentile=95)`.
     """
@@ -288,10 +277,8 @@ def hd95(outlines: Outlines) -> float:
 def assd(outlines: Outlines) -> float:
     """Average symmetric surface distance in pixels; 0 or more, lower is better.
 
-    (sum over border P of d(x, border G) + sum over border G of d(x, border P)) / (|border P| + |border G|).
-
-    Returns:
-        0 if both masks are empty, the frame's diagonal if only one is.
+    (sum over border P of d(x, border G) + sum over border G of d(x, border P)) / (|border P| + |border G|). Returns 0
+    if both masks are empty, the frame's diagonal if only one is.
 
     Source: Heimann et al. 2009; as in MONAI's `SurfaceDistanceMetric(symmetric=True)`.
     """
@@ -303,10 +290,7 @@ def boundary_iou(prediction: Mask, target: Mask, width_px: int) -> float:
     """Boundary IoU: IoU of the masks' inner bands of `width_px` pixels; in [0, 1], higher is better.
 
     The band is a mask minus the mask eroded `width_px` times by a 3x3 square. The paper's width, 2 % of the diagonal,
-    would be 42 pixels at 1152x1728, too wide to distinguish edges.
-
-    Returns:
-        1 if both masks are empty, 0 if only one is.
+    would be 42 pixels at 1152x1728, too wide to distinguish edges. Returns 1 if both masks are empty, 0 if only one is.
 
     Raises:
         ValueError: the width is not positive.
@@ -325,13 +309,10 @@ def boundary_iou(prediction: Mask, target: Mask, width_px: int) -> float:
 def retouching_effort(outlines: Outlines) -> tuple[float, int]:
     """Length of outline that must be redrawn, in pixels, and the number of separate places; lower is better.
 
-    Let F(P) be the border pixels of the prediction more than `TOUCH_PX` from the target's border, and F(G) those of
-    the target far from the prediction's. Length = (|F(P)| + |F(G)|) / 2, so that a displaced edge counts once, and a
+    Let F(P) be the border pixels of the prediction more than `TOUCH_PX` from the target's border, and F(G) those of the
+    target far from the prediction's. Length = (|F(P)| + |F(G)|) / 2, so that a displaced edge counts once, and a
     missing strap by its length. Places are the 8-connected components of the union of F(P) and F(G), dilated by a
-    square of side `PLACE_PX`.
-
-    Returns:
-        0, 0 if both masks are empty; if one is empty, half of the other's outline.
+    square of side `PLACE_PX`. Returns 0, 0 if both masks are empty; if one is empty, half of the other's outline.
 
     Source: our own; surface Dice at 2 px is the same outline as a share.
     """
@@ -350,10 +331,8 @@ def thin_parts(prediction: Mask, target: Mask) -> tuple[int, int, int, int]:
     Thin(M) = M minus the opening of M by a square of side `THIN_PX`, which is first dilated by a 5x5 square so that
     corners of the body do not count. Recall = |Thin(G) and P| / |Thin(G)|; precision = |Thin(P) and G dilated by 5x5| /
     |Thin(P)|; in [0, 1], higher is better. Sum counts over photos before dividing: most photos have few thin parts.
-
-    Returns:
-        Thin pixels of the target, and how many of them the prediction has; thin pixels of the prediction, and how many
-        of them are within 2 pixels of the target.
+    Returns thin pixels of the target, and how many of them the prediction has; thin pixels of the prediction, and how
+    many of them are within 2 pixels of the target.
 
     Source: our own; as the white top-hat of Serra 1982.
     """
@@ -395,8 +374,7 @@ def count_holes(prediction: Mask, target: Mask) -> tuple[int, int, int]:
 def edge_band(target: Alpha) -> Mask:
     """The edge band of a target: `0 < alpha < 1`, or at most `EDGE_BAND_PX` from its border.
 
-    Returns:
-        `(H, W)` bool; empty if the target is empty.
+    Returns `(H, W)` bool; empty if the target is empty.
     """
     soft: Mask = (target > 0) & (target < 1)
     garment = mask_of(target)

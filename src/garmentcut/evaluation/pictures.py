@@ -15,7 +15,7 @@ from garmentcut.dataset.manifest import Manifest
 from garmentcut.evaluation.metrics import Alpha, Area, area_of, mask_of
 from garmentcut.evaluation.predict import CutPair, Trial, predict_some
 from garmentcut.evaluation.scores import PhotoScore
-from garmentcut.photo.color import srgb_of
+from garmentcut.photo.color import gray_of, srgb_of
 from garmentcut.photo.mask import Mask, erode, slices_of
 from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
 
@@ -23,7 +23,6 @@ MISSING_RGB, EXTRA_RGB = (230, 97, 1), (33, 113, 213)
 """Orange: garment that the cutout lacks. Blue: what it wrongly includes. Distinct for colour-blind people too."""
 
 _BOX_RGB = (0, 0, 0)
-_LUMA = np.array([0.299, 0.587, 0.114])  # ITU-R BT.601
 _OUTSIDE_RGB = (214, 33, 126)
 _HEIGHT_PX, _WIDTH_PX = 400, 480
 _MARGIN = 0.02  # of the photo's height, around the garment
@@ -75,8 +74,7 @@ def draw_choices(
 ) -> dict[str, tuple[Tile, ...]]:
     """Cut some photos again with a model and another one, and draw both cutouts; see `draw_choice`.
 
-    Returns:
-        Pictures by name, with the other model's cutout first. Pairs that can no longer be read are left out.
+    Returns pictures by name, with the other model's cutout first. Pairs that can no longer be read are left out.
     """
 
     def packed(cut: CutPair) -> bytes:  # several photos of 50 megapixels would not fit into memory
@@ -128,7 +126,7 @@ def _shrunk_share(values: NDArray[np.floating], size_hw: tuple[int, ...]) -> Alp
 
 def _cut_out(rgb: _Rgb, alphas: Mapping[str, Alpha], area: Area) -> dict[str, _Rgb]:
     """By caption, the reduced picture with everything but the garment grey and tinted in a colour rare in garments."""
-    tinted = 0.5 * (rgb @ _LUMA)[..., None] + 0.5 * np.array(_OUTSIDE_RGB)
+    tinted = 0.5 * gray_of(rgb)[..., None] + 0.5 * np.array(_OUTSIDE_RGB)
     return {
         caption: _mixed(tinted, rgb, _shrunk_share(alpha[area], rgb.shape[:2])) for caption, alpha in alphas.items()
     }
@@ -136,7 +134,7 @@ def _cut_out(rgb: _Rgb, alphas: Mapping[str, Alpha], area: Area) -> dict[str, _R
 
 def _difference(rgb: _Rgb, theirs: Mask, ours: Mask) -> _Rgb:
     """Wrong pixels in two colours on a pale grey photo; thin errors stay visible."""
-    drawn: NDArray[np.float64] = 0.35 * (rgb @ _LUMA)[..., None] + 0.65 * 255
+    drawn = 0.35 * gray_of(rgb)[..., None].astype(np.float64) + 0.65 * 255
     for wrong, color in ((theirs & ~ours, MISSING_RGB), (ours & ~theirs, EXTRA_RGB)):
         strength = np.sqrt(_shrunk_share(wrong.astype(np.float32), rgb.shape[:2]))
         drawn = _mixed(drawn, np.array(color), strength).astype(np.float64)

@@ -208,9 +208,8 @@ def without_wrong(trials: Sequence[Trial]) -> tuple[Trial, ...]:
 def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
     """Which photos a model was trained on, by name of the usable pair.
 
-    Returns:
-        True: it, or the weights that it started from, was trained on the photo, another view of its garment or a
-        near-duplicate; None: the card does not say.
+    True: it, or the weights that it started from, was trained on the photo, another view of its garment or a
+    near-duplicate; None: the card does not say.
     """
     trained_on = set(card.trained_on)
     met = find_met(manifest, trained_on - {UNKNOWN}, unpacked_hashes(card.trained_hashes))

@@ -15,10 +15,11 @@ from garmentcut.dataset.split import packed_hashes, unpacked_hashes
 from garmentcut.errors import ModelError, RunError
 from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.card import StageSizes, card_of, split_card, with_card, with_stage
-from garmentcut.model.checkpoint import NetworkSpec, load_network
+from garmentcut.model.checkpoint import NetworkSpec, load_network, read_weights
+from garmentcut.photo.files import json_of
 from garmentcut.recipe import STAGES
 
-FOLDS_NAME, MODEL_NAME = "folds", "model.onnx"
+FOLDS_NAME, MODEL_NAME, RUN_NAME = "folds", "model.onnx", "run.json"
 WEIGHTS_NAME = "best.safetensors"
 """File to which a training writes its weights; a model with stages has one in a folder for each stage."""
 
@@ -35,6 +36,21 @@ def export_folder(run: Path, words: dict[str, str]) -> bytes:
             raise ModelError(f"{run}: its training is not finished; run the same `garmentcut train` again to continue")
         return _exported(run / WEIGHTS_NAME if run.is_dir() else run, words)[0]
     return _of_stages({name: run / name / WEIGHTS_NAME for name in STAGES}, words)
+
+
+def unfinished(run: Path) -> dict[str, Any] | None:
+    """The `step` of `steps` at which a run's `weights` were saved, the `best` or (of all photos) the `last` ones.
+
+    None: its training has finished, or nobody knows.
+    """
+    path = run / WEIGHTS_NAME if run.is_dir() else run
+    try:
+        state, facts = json_of((path.parent / RUN_NAME).read_bytes()), getattr(read_weights(path)[1], "facts", {})
+        left = {"step": facts["step"], "steps": facts["recipe"]["training"]["steps"]}
+        is_finished = state.get("finished") or left["step"] >= left["steps"]
+        return None if is_finished else {**left, "weights": "best" if state.get("held_out") else "last"}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):  # not a run's, or of an earlier version
+        return None
 
 
 def export_folds(run: Path) -> dict[Path, bytes]:

@@ -81,9 +81,8 @@ _EXAMPLE_PX = 96  # least side of the photo with which torch traces the network
 def export_network(network: nn.Module, card: ModelCard) -> bytes:
     """Export a network, which is not changed, and verify that the file gives the same alphas (the card's `parity`).
 
-    Returns:
-        Content of an ONNX file, opset 18: float32 `x` (n, 3, h, w), sRGB in [0, 1] -> float32 logits `y` (n, 1, h, w),
-        h and w multiples of `card.multiple_of`.
+    Returns the content of an ONNX file, opset 18: float32 `x` (n, 3, h, w), sRGB in [0, 1] -> float32 logits `y` (n, 1,
+    h, w), h and w multiples of `card.multiple_of`.
 
     Raises:
         RunError: torch cannot export the network for photos of any size, or an alpha differs by more than

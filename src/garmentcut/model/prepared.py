@@ -13,12 +13,12 @@ from torch.nn import functional
 from garmentcut.errors import ModelError
 from garmentcut.model.layers import PhotoNetwork, check_option
 from garmentcut.model.networks import build_network
+from garmentcut.photo.color import LUMA
 
 Color = Literal["rgb", "gray"]
 Levels = Literal["fixed", "unit", "standard", "stretched", "equalized"]
 Resampling = Literal["area", "nearest", "linear", "cubic"]
 
-_LUMA = (0.299, 0.587, 0.114)  # ITU-R BT.601, as in Pillow and scikit-image's older releases
 _NUM_LEVELS = 256
 _MODES = {"nearest": "nearest", "linear": "bilinear", "cubic": "bicubic"}
 
@@ -69,7 +69,7 @@ class Prepared(PhotoNetwork):
         self.multiple_of, self.min_side = inner.multiple_of * shrink, inner.min_side * shrink
         self.min_training_photos = inner.min_training_photos
         self.neutral_parts = tuple(f"network.{part}" for part in getattr(inner, "neutral_parts", ()))
-        self.register_buffer("luma", torch.tensor(_LUMA).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
 
     def normalize(self, photos: Tensor) -> Tensor:
         """Check photos, and prepare them for the network inside; raises as `forward`."""

@@ -2,8 +2,10 @@
 
 import json
 import logging
+import math
 import os
 import re
+import signal
 import socket
 import threading
 import time
@@ -13,7 +15,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any, Literal, ParamSpec, TextIO, TypeVar
+from types import FrameType
+from typing import Any, Literal, ParamSpec, Self, TextIO, TypeVar
 
 from garmentcut.errors import FAILURES
 
@@ -21,7 +24,10 @@ LogFormat = Literal["text", "json"]
 _P = ParamSpec("_P")
 _T = TypeVar("_T")
 
+HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
+"""The signal that a closed terminal or connection sends; Windows has none."""
 STAGES = ("read", "network", "write")
+_SLICE_S = 0.25
 _STAGE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DOUBT_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1)
 LOGGER = logging.getLogger("garmentcut")
@@ -84,6 +90,54 @@ def _quoted(value: Any) -> str:
     if re.fullmatch(r"[^\s\"=]+", text) and text.isprintable():
         return text
     return printable(json.dumps(text, ensure_ascii=False))
+
+
+class StopRequest(threading.Event):
+    """A context in which Ctrl-C, SIGTERM or a closed terminal (not under nohup) only requests a stop.
+
+    A second signal acts as it does outside. A stop is also requested after `minutes`; None: never. It takes no lock: an
+    ordinary event can deadlock when a signal sets it in the thread that is about to wait for it.
+    """
+
+    number = 0  # of the signal that came; 0: none
+
+    def __init__(self, minutes: float | None = None) -> None:
+        super().__init__()
+        self._deadline = math.inf if minutes is None else time.monotonic() + 60 * minutes
+        self._before: dict[int, Any] = {}
+
+    @property
+    def reason(self) -> str:
+        """Why to stop: `interrupted` or `time is up`; empty: continue."""
+        if self.number:
+            return "interrupted"
+        return "time is up" if time.monotonic() >= self._deadline else ""
+
+    def is_set(self) -> bool:
+        """Whether a stop is requested."""
+        return bool(self.reason)
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait until a stop is requested, or for `timeout` seconds."""
+        until = math.inf if timeout is None else time.monotonic() + timeout
+        while not self.is_set() and (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, _SLICE_S))
+        return self.is_set()
+
+    def __enter__(self) -> Self:
+        if threading.current_thread() is threading.main_thread():  # Python allows signal handlers only there
+            ignored = {HANGUP} if signal.getsignal(HANGUP) is signal.SIG_IGN else set()
+            for number in {signal.SIGINT, signal.SIGTERM, HANGUP} - ignored:
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, _: FrameType | None) -> None:
+        self.number = number
+        self.__exit__()  # a second signal does what it did before
 
 
 def notify_service(message: str) -> None:

@@ -18,6 +18,8 @@ from PIL import Image, ImageCms
 from garmentcut.errors import ConfigError, Note, PhotoError
 from garmentcut.photo.photo import Pixels, to_8_bit
 
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in a pixel's perceived brightness (ITU-R BT.601)."""
 _D65 = (0.3127, 0.3290)
 _ADOBE_PRIMARIES, _ADOBE_GAMMA = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06), 563 / 256  # Adobe RGB (1998)
 _PRIMARIES = {  # ITU-T H.273, table 2
@@ -44,6 +46,11 @@ class ToRgb(NamedTuple):
     rgb: Pixels
     profile: bytes | None = None
     notes: tuple[str, ...] = ()
+
+
+def gray_of(rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Perceived brightness of each pixel `(H, W, 3)`, 0 to 255."""
+    return np.asarray(rgb @ np.array(LUMA, np.float32), np.float32)
 
 
 def usable_profile(profile: bytes | None, space: bytes = b"RGB ") -> tuple[bytes | None, tuple[str, ...]]:

@@ -184,9 +184,7 @@ def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
     A step of one pixel gives each pixel the lowest alpha around it (outwards: the highest). Steps alternate between
     four and eight neighbours, so that slanting edges move as far as straight ones, to within 5 %. A fraction of a step
     is a blend of the alpha before and after it, which moves the edge of a covered area by exactly that fraction.
-
-    Returns:
-        `(H, W)` float32 in [0, 1]; `alpha` itself if there is nothing to move.
+    Returns `(H, W)` float32 in [0, 1]; `alpha` itself if there is nothing to move.
     """
     box = bounding_box(alpha > 0)
     if choke_px == 0 or box is None:
@@ -209,11 +207,9 @@ def choke_alpha(alpha: Alpha, choke_px: float) -> Alpha:
 def clean_edge_color(rgb: Pixels, alpha: Alpha, *, full_height_px: int | None = None) -> Pixels:
     """Estimate the garment's own colour where background shows through.
 
-    `rgb` `(H, W, 3)` may be part of a photo; the windows scale with the height of the whole, `full_height_px`.
-
-    Returns:
-        Like `rgb`, changed only where `0 < alpha < 1`. Composited with `alpha` over a new background, it shows no trace
-        of the old one.
+    `rgb` `(H, W, 3)` may be part of a photo; the windows scale with the height of the whole, `full_height_px`. The
+    result is `rgb`, changed only where `0 < alpha < 1`. Composited with `alpha` over a new background, it shows no
+    trace of the old one.
     """
     # np.nonzero on two dimensions would take longer than all that follows.
     edge_y, edge_x = np.divmod(np.flatnonzero((alpha > 0) & (alpha < 1)), alpha.shape[1])
@@ -275,9 +271,8 @@ def _narrow_colors(
 ) -> tuple[_Colors, Pixels, Pixels]:
     """Statistics, each `(N, 3)`, of the colours in a square of samples around each of N places, in the photo's levels.
 
-    Returns:
-        The mean, weighted by `alpha`; and the minimum and maximum of each channel over opaque samples. If no sample is
-        opaque, the minimum is above the maximum.
+    Returns the mean, weighted by `alpha`; and the minimum and maximum of each channel over opaque samples. If no sample
+    is opaque, the minimum is above the maximum.
     """
     height, width = alpha.shape
     total = np.zeros((y.size, 3), np.float32)

@@ -69,10 +69,8 @@ def flatten_curves(curves: Points) -> Points:
 def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArray[np.float32]:
     """The covered share of each pixel of a picture: its area inside closed polygons, under the even-odd rule.
 
-    A polygon `(K, 2)` does not repeat its first point, and may reach outside the picture.
-
-    Returns:
-        `(H, W)` float32 in [0, 1], in steps of 1/65535.
+    A polygon `(K, 2)` does not repeat its first point, and may reach outside the picture. Returns `(H, W)` float32 in
+    [0, 1], in steps of 1/65535.
 
     Raises:
         PhotoError: absurdly long outlines.

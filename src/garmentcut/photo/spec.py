@@ -165,7 +165,11 @@ def _output_of(tree: dict[str, Any], folder: Path, source: str) -> Output:
     profile = read_target(sections.color.profile, folder, source)
     encoding = {key: getattr(sections.file, key) for key in ("formats", "quality", "hidden", "path")}
     encoding["background"] = sections.canvas.background
-    return Output(sections, by_view, profile, check_sections(Config, {"output": encoding}, source=source).output)
+    names = {f"output.{key}": f"file.{key}" for key in encoding} | {"output.background": "canvas.background"}
+    try:
+        return Output(sections, by_view, profile, check_sections(Config, {"output": encoding}).output)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error.named(names)}") from error
 
 
 def _check_tables(tree: dict[str, Any], known: tuple[str, ...], source: str, *, above: str = "") -> None:
@@ -288,10 +292,8 @@ def deliver(
 ) -> list[Delivery]:
     """Make the files that a customer specified for one photo from its cutout at full size.
 
-    `scales` comes from `shared_scales`, for all photos of the garment; None: this is the only one.
-
-    Returns:
-        For each output, in order, a file in each of its formats.
+    `scales` comes from `shared_scales`, for all photos of the garment; None: this is the only one. Returns for each
+    output, in order, a file in each of its formats.
 
     Raises:
         OutputError: the garment does not fit its canvas, or the format cannot hold it.

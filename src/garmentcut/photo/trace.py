@@ -74,9 +74,8 @@ def trace_outline(alpha: NDArray[np.float32], *, tolerance_px: float = EDITABLE_
 def trace_contours(alpha: NDArray[np.float32]) -> list[_Complex]:
     """Closed lines around a garment, its islands and its holes; outside the picture is background.
 
-    Returns:
-        Lines `(N,)` complex, in pixels from the picture's upper left corner, points at most a pixel and a half apart;
-        the first is not repeated at the end.
+    Returns lines `(N,)` complex, in pixels from the picture's upper left corner, points at most a pixel and a half
+    apart; the first is not repeated at the end.
     """
     from contourpy import contour_generator
 
@@ -202,10 +201,8 @@ def fit_curves(
 ) -> tuple[_Complex, _Numbers]:
     """Fit one curve to each row of points of a line, from `first` to `last`, both `(K,)`, K at least 1.
 
-    The limits are the largest and the mean distance of points from their curve.
-
-    Returns:
-        Curves `(K, 4)` complex, and their errors `(K,)`: at most 1 if both limits are kept.
+    The limits are the largest and the mean distance of points from their curve. Returns curves `(K, 4)` complex, and
+    their errors `(K,)`: at most 1 if both limits are kept.
     """
     num_points = last - first + 1
     row, number = count_up(num_points)

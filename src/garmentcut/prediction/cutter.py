@@ -238,10 +238,8 @@ class Stages:
 def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) -> _Alpha:
     """The segment stage: a crop's alpha, at reduced size; where it is unsure, it is corrected by colours.
 
-    `rgb` is the crop, `(H, W, 3)` uint8 sRGB; `sizes.segment_reduction` is the factor by which it is reduced.
-
-    Returns:
-        `(h, w)` float32 in [0, 1], at the reduced size; `enlarged` brings it to the crop's.
+    `rgb` is the crop, `(H, W, 3)` uint8 sRGB; `sizes.segment_reduction` is the factor by which it is reduced. Returns
+    `(h, w)` float32 in [0, 1], at the reduced size; `enlarged` brings it to the crop's.
     """
     half = _reduced(rgb, sizes)
     return grab_cut(agree_with_colors(_alpha_of_reduced(network, half), half, unsure_only=True), half)
@@ -359,10 +357,7 @@ def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
     """A few tiles that cover all unsure pixels, with a margin, in a picture at least as large as a tile.
 
     From the top down, each row of tiles begins at the first unsure pixel not yet covered; within it, each tile begins
-    at the first one from the left.
-
-    Returns:
-        Top and left of each, all within the picture.
+    at the first one from the left. Returns top and left of each, all within the picture.
     """
     height, width = unsure.shape
     inner = tile_px - 2 * _OVERLAP_PX
@@ -547,6 +542,8 @@ def _read(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
         return source, photo_of(source)
     except (PhotoError, OSError, MemoryError) as error:
         return source, Result.of(source, error)
+    except TypeError as error:  # no photo at all, such as a file opened as text
+        return source, Result(source, code="unsupported", reason=str(error))
 
 
 def _tried(stages: Stages, photo: Photo, frame: Frame) -> Prediction | NoGarmentError:

@@ -49,9 +49,15 @@ def photo_of(source: PhotoLike) -> Photo:
     if isinstance(source, np.ndarray):
         return _photo_of_array(source)
     if hasattr(source, "read"):
-        if isinstance(source, io.TextIOBase) or not isinstance(content := source.read(), bytes):
-            raise TypeError("an open file must give bytes, not text: open it with mode 'rb', or give its path")
-        return decode_photo(content)
+        try:
+            content = None if isinstance(source, io.TextIOBase) else source.read()
+        except Exception as error:  # a closed file, a broken connection, damaged compression
+            code = "no_memory" if isinstance(error, MemoryError) else "unreadable"
+            reason = f"the open file cannot be read ({str(error) or type(error).__name__}); open it again"
+            raise PhotoError(reason, code=code) from error
+        if isinstance(content, bytes):
+            return decode_photo(content)
+        raise TypeError("an open file must give bytes, not text: open it with mode 'rb', or give its path")
     raise TypeError(f"a photo is bytes, a path, an open file, a PIL image or an array, not {type(source).__name__}")
 
 

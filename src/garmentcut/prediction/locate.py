@@ -242,9 +242,7 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
     """Fill small holes in sure cloth, and remove small specks where there is surely no garment.
 
     `fine` is the last stage's alpha, `(H, W)` float32 in [0, 1]; `coarse` is the locate stage's, enlarged to that size.
-
-    Returns:
-        A cleaned copy, or `fine` itself if it was clean.
+    Returns a cleaned copy, or `fine` itself if it was clean.
     """
     garment_px = float(np.count_nonzero(fine >= 0.5))
     hole_px, speck_px = _LARGEST_HOLE * garment_px, LARGEST_SPECK * garment_px
@@ -357,9 +355,8 @@ def padded(rgb: NDArray[np.uint8], multiple_of: int) -> NDArray[np.uint8]:
 def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
     """The window in which to cut a garment on plain background that is larger or smaller than all training garments.
 
-    Returns:
-        A window in fractions of the photo, reaching beyond it if the garment is too large. In this window the garment
-        has the middle size of the training garments. None: its size is usual, or the background is not plain.
+    Returns a window in fractions of the photo, reaching beyond it if the garment is too large. In this window the
+    garment has the middle size of the training garments. None: its size is usual, or the background is not plain.
     """
     (height, width), (least, most), ground = frame.content_hw, garment_px, _ground_of(frame)
     if most <= 0 or ground is None:
@@ -381,8 +378,7 @@ def window_of(frame: Frame, garment_px: tuple[float, float]) -> Box | None:
 def photo_in(window_xyxy: Box, photo: Photo, frame: Frame) -> tuple[Photo, Box]:
     """The part of a photo on plain background that a window of `window_of` shows; the background continues beyond it.
 
-    Returns:
-        The part, and the window in fractions of the photo, now on whole pixels.
+    Returns the part, and the window in fractions of the photo, now on whole pixels.
     """
     is_larger = window_xyxy[3] - window_xyxy[1] > 1  # than the photo, so the frame's resolution is enough
     source = Photo(frame.rgb[: frame.content_hw[0], : frame.content_hw[1]]) if is_larger else photo
@@ -449,9 +445,7 @@ def wider_box(box_xyxy: Box, seen: NDArray[np.float32], crop: Crop, frame: Frame
     """A larger box if the garment continues beyond its crop, so that no hem is cut off in a straight line.
 
     `box_xyxy` is the box of the crop, in fractions of the photo; `seen` is the segment stage's alpha of the crop.
-
-    Returns:
-        A box in fractions, too; None: the garment ends within its crop, or where the photo does.
+    Returns a box in fractions, too; None: the garment ends within its crop, or where the photo does.
     """
     (height, width), (left, top, right, bottom) = frame.photo_hw, box_xyxy
     lines = seen[:, 0], seen[0], seen[:, -1], seen[-1]

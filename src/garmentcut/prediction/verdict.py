@@ -181,8 +181,7 @@ _FAINT_SHARE = 0.14  # share of a square that a straight edge through it covers
 def heat_of(maps: Maps) -> NDArray[np.uint8]:
     """Where to look first: unsure alpha and edges without contrast, widened, on a small copy of the whole photo.
 
-    Returns:
-        `maps.frame_hw` uint8: from 0, nothing to check, to 255, surely check.
+    Returns `maps.frame_hw` uint8: from 0, nothing to check, to 255, surely check.
     """
     num = (2 * _REACH_PX + 1) ** 2
     unsure = box_sums(maps.softness, _REACH_PX) / num / _FULL_SOFTNESS
@@ -233,19 +232,21 @@ class Judge:
         check_doubt(card)
         if cut is not None and cut != CutConfig():
             if accept_risk is not None:
-                only = "guarantees normal effort and its own edge only: leave effort and choke out"
-                raise ConfigError(f"{card.label} {only}")
+                only = "guarantees normal effort and its own edge only: leave {cut.effort} and {cut.choke_px} out"
+                raise ConfigError(f"{card.label} {only}", ["cut.effort", "cut.choke_px"])
             card = replace(card, doubt=card.doubt if cut.effort != "fast" else None, acceptance=None)
         acceptance = card.acceptance if card.doubt is not None else None
         if acceptance is None:
             if accept_risk is not None:
-                raise ConfigError(f"{card.label} guarantees nothing: run `garmentcut calibrate` on photos of your own")
+                fix = "leave {folder.accept_risk} out, or run `garmentcut calibrate` on photos of your own"
+                raise ConfigError(f"{card.label} guarantees nothing: {fix}", ["folder.accept_risk"])
             return cls(card)
         threshold = acceptance.threshold_of(acceptance.risk if accept_risk is None else accept_risk)
         if accept_risk is not None and (threshold is None or threshold.max_doubt is None):
             least = min((one.risk for one in acceptance.thresholds), default=1.0)
             why = threshold.reason if threshold else f"the least risk it was calibrated for is {least:g}"
-            raise ConfigError(f"{card.label} cannot guarantee a risk of {accept_risk:g}: {why}")
+            fault = f"{card.label} cannot guarantee {{folder.accept_risk}} {accept_risk:g}: {why}"
+            raise ConfigError(fault, ["folder.accept_risk"])
         return cls(card, threshold.max_doubt if threshold else None)
 
     def verdict_of(self, doubt: float | None, flags: Iterable[str] = ()) -> Verdict:
@@ -293,10 +294,8 @@ def find_odd_views(appearance: Mapping[str, tuple[float, ...]]) -> dict[str, tup
     """The views of one garment that do not fit the others.
 
     Among three or more views, one that differs from all others is odd. If there are two, or all differ, nobody can know
-    which one is wrong, so all that differ are odd.
-
-    Returns:
-        View to what is odd about it, strongest first; views that fit are left out.
+    which one is wrong, so all that differ are odd. Returns, by view, what is odd about it, strongest first; views that
+    fit are left out.
     """
     known = {view: values for view, values in appearance.items() if len(values) > _COMPONENTS}
     found: dict[str, tuple[Reason, ...]] = {}

@@ -256,7 +256,8 @@ def read_study_file(path: Path) -> StudyFile:
     except ValidationError as error:
         tables: tuple[Any, ...] = (StudyFile, VariantTable, FirstPass, TuneTable, CurveTable, Published)
         keys = [key.name for table in tables for key in fields(table)]
-        raise StudyError(f"{path}: " + "; ".join(dict.fromkeys(explain(e, keys) for e in error.errors()))) from error
+        problems = dict.fromkeys(str(explain(one, keys)) for one in error.errors())
+        raise StudyError(f"{path}: {'; '.join(problems)}") from error
 
 
 def variants_of(

@@ -1,16 +1,12 @@
-"""Sets up devices for the training loop with Lightning Fabric, and tells it to stop on a signal or after some time."""
+"""Sets up devices for the training loop with Lightning Fabric."""
 
 import logging
 import os
 import platform
-import signal
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
 from typing import Any, Literal, cast
 
 import torch
@@ -18,6 +14,7 @@ from lightning.fabric import Fabric
 from torch import Tensor
 
 from garmentcut.errors import TrainingError
+from garmentcut.observe.monitor import StopRequest
 from garmentcut.recipe import TrainingConfig
 
 _COMPILE_FROM_STEPS = 1500
@@ -79,11 +76,7 @@ def has_bfloat16(devices: Devices) -> bool:
 
 @contextmanager
 def launched(devices: Devices, config: TrainingConfig) -> Iterator[Fabric]:
-    """A context with the devices' processes started; the devices are released at its end.
-
-    Raises:
-        TrainingError: as `open_fabric`.
-    """
+    """A context with the devices' processes started; they are released at its end; raises as `open_fabric`."""
     fabric = open_fabric(devices, config)
     fabric.launch()
     try:
@@ -147,43 +140,7 @@ def uses_cuda(devices: Devices) -> bool:
     return True
 
 
-class StopRequest:
-    """A context in which Ctrl-C, SIGTERM or closing the terminal requests a stop; a second signal interrupts at once.
-
-    Under nohup, closing the terminal stays without effect. A stop is also requested after `minutes`; None: never.
-    """
-
-    def __init__(self, minutes: float | None = None) -> None:
-        self._deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        self._interrupted = False
-        self._before: dict[int, Any] = {}
-
-    @property
-    def reason(self) -> str:
-        """Why to stop: `interrupted` or `time is up`; empty: continue."""
-        if self._interrupted:
-            return "interrupted"
-        return "time is up" if self._deadline is not None and time.monotonic() >= self._deadline else ""
-
-    def agreed(self, fabric: Fabric) -> str:
-        """`reason` of any device's process, so that all stop after the same step."""
-        own = torch.tensor(_REASONS.index(self.reason), device=fabric.device)
-        return _REASONS[int(reduced(fabric, own, "max"))]
-
-    def __enter__(self) -> "StopRequest":
-        if threading.current_thread() is threading.main_thread():  # Python allows signal handlers only there
-            hangup = getattr(signal, "SIGHUP", signal.SIGTERM)  # Windows has no SIGHUP
-            ignored = signal.getsignal(hangup) is signal.SIG_IGN
-            for number in {signal.SIGINT, signal.SIGTERM} | (set() if ignored else {hangup}):
-                self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-        self._before.clear()
-
-    def _note(self, number: int, _: FrameType | None) -> None:
-        if self._interrupted:
-            raise KeyboardInterrupt(f"signal {number}, twice")
-        self._interrupted = True
+def agreed_reason(stop: StopRequest, fabric: Fabric) -> str:
+    """Its `reason` in any device's process, so that all stop after the same step."""
+    own = torch.tensor(_REASONS.index(stop.reason), device=fabric.device)
+    return _REASONS[int(reduced(fabric, own, "max"))]

@@ -25,11 +25,12 @@ from garmentcut.errors import ModelError, TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import save_network, start_network
 from garmentcut.model.layers import Encoder
 from garmentcut.model.networks import build_network
+from garmentcut.observe.monitor import StopRequest
 from garmentcut.photo.files import write_atomic
 from garmentcut.recipe import Recipe
 from garmentcut.training.devices import (
     Devices,
-    StopRequest,
+    agreed_reason,
     compiles,
     is_first_process,
     launched,
@@ -127,7 +128,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
             # Every few steps: check the losses and whether to stop.
             if is_due or progress.step % look_every == 0:
                 yield from _write_steps(session, watch.read())
-                reason = stop.agreed(fabric)
+                reason = agreed_reason(stop, fabric)
 
             # Every `evaluate_every` steps and after the last: evaluate on the validation photos, and save.
             if is_due:
@@ -175,14 +176,15 @@ def explain_failures(run: Run, fabric: Fabric) -> Iterator[None]:
         height, width = recipe.data.size_hw
         raise TrainingStopped(
             f"out of memory on {machine_in_words(fabric)} with training.batch = {recipe.training.batch} and"
-            f" data.size_hw = [{height}, {width}]; set training.batch = {max(recipe.training.batch // 2, 1)}, a smaller"
-            f" data.size_hw, or give more --devices, which share the batch. {_kept(state_path)}"
+            f" data.size_hw = [{height}, {width}]; set training.batch = {max(recipe.training.batch // 2, 1)} or a"
+            f" smaller data.size_hw in a new --out, or give more --devices, which share the batch. {_kept(state_path)}"
         ) from error
     except RuntimeError as error:
         if not type(error).__module__.startswith(("torch._dynamo", "torch._inductor")):
             raise
         reason = str(error).strip().partition("\n")[0]
-        raise TrainingStopped(f"torch.compile failed ({reason}); set training.compile = 'off'") from error
+        fix = "set training.compile = 'off' in a new --out"
+        raise TrainingStopped(f"torch.compile failed ({reason}); {fix}") from error
     except LossError as error:
         raise LossError(
             f"{error}. A lower optimizer.lr ({recipe.optimizer.lr / 3:.2g}), a longer schedule.warmup or"
@@ -342,9 +344,8 @@ def take_step(
 ) -> tuple[Tensor, Loss, Tensor | None]:
     """Take one step: predict, compute the loss and its gradient, update the weights.
 
-    Returns:
-        Logits `(N, 1, H, W)`, the loss, and the gradient's norm before it was clipped to the recipe's `clip_norm`, on
-        the device; None if gradients are not clipped.
+    Returns logits `(N, 1, H, W)`, the loss, and the gradient's norm before it was clipped to the recipe's `clip_norm`,
+    on the device; None if gradients are not clipped.
     """
     logits: Tensor = parts.module(photos)
     loss = total_loss(logits, targets, recipe.loss)
@@ -451,10 +452,8 @@ def augmented(batch: SampleBatch, recipe: Recipe, step: int, *, fabric: Fabric) 
 
     Random numbers depend only on the seed and the step, those of dropout also on the device. So resuming needs no state
     of earlier steps, and photos are augmented alike on one device and on several, except for pasted garments, which
-    come from the device's share of the batch.
-
-    Returns:
-        Photos `(N, 3, H, W)`, channels last, and targets `(N, 1, H, W)`, float32 in [0, 1].
+    come from the device's share of the batch. Returns photos `(N, 3, H, W)`, channels last, and targets `(N, 1, H, W)`,
+    float32 in [0, 1].
     """
     seed, rank = recipe.training.seed, fabric.global_rank
     torch.manual_seed(seeded_generator("network", seed, step, rank).initial_seed())

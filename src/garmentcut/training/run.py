@@ -7,12 +7,14 @@ import hashlib
 import io
 import json
 import re
+import shlex
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -303,11 +305,22 @@ class Run:
             if self.folder.is_dir() and any(path.name not in _NO_RUN_YET for path in self.folder.iterdir()):
                 raise TrainingError(f"{self.folder} is not empty, and not a training's folder; choose another --out")
             return
-        if self.state_path.exists() and (differences := [*self.recipe_differences(), *self._other_data(before)]):
+        if not any(self.folder.rglob(STATE_NAME)):  # its own or, of a run of stages, a stage's
+            return
+        other_split = [f"it holds out {before.get('split')}, this {self.split.name}"]
+        fixes = {
+            "repeat its command": [*self.recipe_differences(), *other_split * (before.get("split") != self.split.name)],
+            "put the dataset's photos, cutouts and verdicts back as they were": self._other_data(before),
+        }
+        if any(fixes.values()):
+            ways = " and ".join(fix for fix, differences in fixes.items() if differences)
+            networks = {"network": self.folder, **{f"stages.{name}.network": self.folder / name for name in STAGES}}
+            weights = {key: folder / BEST_NAME for key, folder in networks.items() if (folder / BEST_NAME).exists()}
+            starts = shlex.join(word for key, path in weights.items() for word in ("--set", f"{key}.start={path}"))
+            starts = f"; {starts} begins with the weights from here" if starts else ""
             raise TrainingError(
-                f"{self.folder} holds another training: {'; '.join(differences)}. To continue it, repeat its"
-                f" command; to start this one, choose another --out, or start from its weights there: network.start ="
-                f" '{self.best_path}'"
+                f"{self.folder} holds another training: {'; '.join(chain(*fixes.values()))}. To continue it, {ways}. To"
+                f" start this one, choose another --out{starts}"
             )
 
     def read(self) -> dict[str, Any]:
@@ -387,10 +400,8 @@ class Run:
         ]
 
     def _other_data(self, content: dict[str, Any]) -> list[str]:
-        before = {key: content.get(key) for key in self.identity}
-        if before["split"] != self.identity["split"]:
-            return [f"it holds out {before['split']}, this {self.identity['split']}"]
-        if before == self.identity:
+        changed = {key for key, value in self.identity.items() if content.get(key) != value}
+        if not changed or ("split" in changed and "data_sha256" not in changed):
             return []
         then = (content.get("num_trained_on"), content.get("num_validated_on"))
         now = (len(self.split.train), len(self.split.validation))
@@ -465,15 +476,13 @@ def load_state(path: Path, parts: Mapping[str, Any]) -> Progress:
     if not path.exists():
         return Progress()
     try:
-        path.open("rb").close()
-    except OSError as error:
-        raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
-    try:
         with zipfile.ZipFile(path) as archive:
             if damaged := archive.testzip():  # torch would load damaged tensors without an error
                 raise zipfile.BadZipFile(damaged)
         content = torch.load(path, map_location="cpu", weights_only=True)
         saved, progress = _renamed(content["parts"]), TypeAdapter(Progress).validate_python(content["progress"])
+    except OSError as error:
+        raise TrainingError(f"{path} cannot be read: {error.strerror or error}") from error
     except Exception as error:  # torch raises many types, and its messages suggest unsafe loading
         raise TrainingError(f"{path} is damaged, {_NO_RESUME}") from error
     try:

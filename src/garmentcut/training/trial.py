@@ -41,10 +41,8 @@ _HEADROOM = 1.15  # the plot ends at this factor of the initial loss; higher los
 def try_rates(run: Run, fabric: Fabric) -> float | None:
     """Plot loss over learning rate to `range_test.svg` in the run's folder, with its points in `range_test.jsonl`.
 
-    The run's recipe and photos are used as in the training, on one device; the run itself is not changed.
-
-    Returns:
-        The rate at which the loss falls fastest; None if it never falls.
+    The run's recipe and photos are used as in the training, on one device; the run itself is not changed. Returns the
+    rate at which the loss falls fastest; None if it never falls.
 
     Raises:
         TrainingError: the loss diverged after fewer than two steps, memory is full, and so on.
@@ -122,10 +120,8 @@ def range_test(
 
     The test stops when the loss is not finite or its running mean exceeds four times the lowest one. `step` must take
     one optimizer step on the next batch and return its loss. In the end the network's weights and buffers and the
-    optimizer's state and rates are restored, and gradients are dropped.
-
-    Returns:
-        One point per step, all finite; fewer than `num_steps` if the loss diverged.
+    optimizer's state and rates are restored, and gradients are dropped. Returns one point per step, all finite; fewer
+    than `num_steps` if the loss diverged.
     """
     points: list[RangePoint] = []
     with _undone(network, optimizer):
@@ -147,10 +143,8 @@ def range_test(
 def suggested_lr(points: Sequence[RangePoint]) -> float | None:
     """The rate at which the smoothed loss falls fastest per decade, below the rate where it is lowest.
 
-    This is a good `optimizer.lr`. For a cyclical schedule it is a good peak, and a tenth of it a good minimum.
-
-    Returns:
-        None if the loss never falls, or there are fewer than 5 points.
+    This is a good `optimizer.lr`. For a cyclical schedule it is a good peak, and a tenth of it a good minimum. Returns
+    none if the loss never falls, or there are fewer than 5 points.
     """
     if len(points) < _LEAST_POINTS:
         return None
