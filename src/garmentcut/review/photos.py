@@ -178,6 +178,8 @@ def _described(row: Row) -> dict[str, Any]:
 
 
 def _take_again(session: Session, photo: PhotoRow, row: Row) -> None:
+    if row.code == "bad_correction" and photo.state != "failed":
+        return  # its earlier cutout can be corrected again
     earlier = row_of(photo)
     same_pixels, same_model = row.input_sha256 == earlier.input_sha256, row.model == earlier.model
     for name, value in _described(row).items():

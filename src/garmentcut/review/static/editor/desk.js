@@ -194,6 +194,7 @@ export class Desk extends EventTarget {
   /** Leave this page for another. @param {string} address */
   async leaveFor(address) {
     await this.#leave();
+    await this.outbox.kept;
     location.assign(address);
   }
 
