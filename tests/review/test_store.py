@@ -327,6 +327,28 @@ def test_the_next_server_opens_photos_whose_corrections_are_lost(review, open_re
     assert (item["state"], item["has_alpha"]) == ("open", False)
 
 
+def test_a_photo_that_fails_for_a_while_keeps_its_correction(review, cut_batch, open_review, gray, png, tmp_path):
+    """Before, the next server, or a note, made its decision unreadable, after which it could not be cut at all."""
+    alpha = correct(review, gray, png)
+    photo, folder = tmp_path / "photos/a_Front.png", review.service.folder
+    content = photo.read_bytes()
+    photo.write_bytes(b"no picture")
+    cut_batch(formats=("png", "mask"))
+    item = item_of(review)
+    assert item["state"] == "failed"
+    noted = review.post(f"/api/photos/{item['id']}/note", json={"version": item["version"], "note": "where is it?"})
+    assert noted.json()["note"] == "where is it?"
+    review = open_review(folder)
+    assert item_of(review)["state"] == "failed"
+    photo.write_bytes(content)
+    cut_batch(formats=("png", "mask"))
+    for server in (review, open_review(folder)):
+        item = item_of(server)
+        assert (item["state"], item["has_alpha"], item["undelivered"]) == ("corrected", True, "")
+        for name in ("a_Front.png", "a_Front_mask.png"):
+            np.testing.assert_array_equal(alpha_in(folder / name), alpha)
+
+
 def test_a_full_disk_loses_no_decision(review, gray, png, monkeypatch):
     def refuse(path, *_args, **_kwargs):
         raise OSError(28, "No space left on device", str(path))
@@ -408,7 +430,7 @@ class DyingOnce(store.StagedFile):
         die()
 
 MOMENTS = {
-    "before the alpha is written": lambda: setattr(store.AlphaFiles, "write_correction", die),
+    "before the alpha is written": lambda: setattr(store, "write_atomic", die),
     "before it is stored": lambda: setattr(store.Store, "_commit_alpha", die),
     "once it is stored": lambda: setattr(store.Store, "apply", die),
     "before the decision's file": lambda: setattr(store, "write_decision", die),

@@ -360,9 +360,8 @@ def review_state(out_dir: Path, row: Row) -> str:
         decision = decision_for(out_dir, row)
     if decision is None or decision.input_sha256 != row.input_sha256:
         return "open"
-    is_corrected = decision.state == CORRECTED
-    counts = (out_dir / decision.alpha).is_file() if is_corrected else decision.model in ("", row.model)
-    return decision.state if counts else "open"
+    kept = (out_dir / decision.alpha).is_file() if decision.state == CORRECTED else decision.model in ("", row.model)
+    return decision.state if kept else "open"
 
 
 def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:

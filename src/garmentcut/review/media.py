@@ -189,7 +189,7 @@ class AlphaFiles:
             write_atomic(path, png_bytes(alpha), root=self._folder)
         return alpha
 
-    def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
+    def drop_corrections(self, subject: ReviewPhoto, *, keep: set[str]) -> None:
         """Remove a photo's corrected alphas, except the newest and those whose SHA-256 is in `keep`."""
         kept, stem, now = {digest[:16] for digest in keep}, self._folder / subject.stem, time.time()
         for path in stem.parent.iterdir():

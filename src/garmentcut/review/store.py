@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -161,7 +161,7 @@ class Store:
         with self.database.read() as session:
             page = find_page(session, self.batch_id, query)
             return {
-                "items": self._items(page.photos),
+                "items": [item_of(photo, self.folder) for photo in page.photos],
                 "cursor": page.cursor,
                 "total": page.total,
                 **overview_of(session, self.batch_id),
@@ -176,7 +176,8 @@ class Store:
         with self.database.read() as session:
             photo = self.photo(session, photo_id)
             views = self._photos.where(PhotoRow.garment == photo.garment).order_by(_BY_VIEW, PhotoRow.key)
-            shown = {"siblings": self._items(session.scalars(views)), "revision": self._revision(session)}
+            siblings = [item_of(sibling, self.folder) for sibling in session.scalars(views)]
+            shown = {"siblings": siblings, "revision": self._revision(session)}
             return item_of(photo, self.folder) | shown | find_neighbours(session, photo, query)
 
     def changes(self, since: int) -> dict[str, Any]:
@@ -189,7 +190,7 @@ class Store:
             has_more, photos = len(photos) > _MOST_CHANGES, photos[:_MOST_CHANGES]
             return {
                 "revision": photos[-1].revision if has_more else revision,
-                "items": self._items(photos),
+                "items": [item_of(photo, self.folder) for photo in photos],
                 "counts": count_states(session, self.batch_id),
                 "running": self.is_running,
                 "more": has_more,
@@ -204,9 +205,6 @@ class Store:
     def _revision(self, session: Session) -> int:
         """The batch's revision, which each write increments."""
         return session.scalar(select(BatchRow.revision).where(BatchRow.id == self.batch_id)) or 0
-
-    def _items(self, photos: Iterable[PhotoRow]) -> list[Item]:
-        return [item_of(photo, self.folder) for photo in photos]
 
     def actions(self, photo_id: int) -> Sequence[ActionRow]:
         """The actions on a photo, newest first."""
@@ -224,9 +222,8 @@ class Store:
         with self.database.write() as session:
             photo = self._claimed(session, basis)
             if photo.state == "failed":
-                raise ReviewError(
-                    "It was not cut, so there is nothing to decide", code="conflict", item=item_of(photo, self.folder)
-                )
+                message = "It was not cut, so there is nothing to decide"
+                raise ReviewError(message, code="conflict", item=item_of(photo, self.folder))
             photo.note = photo.note if note is None else note
             if kind == "revert":
                 photo.alpha_sha256, photo.edge_share = "", None
@@ -264,9 +261,8 @@ class Store:
             if content:  # beside the earlier ones; nothing refers to it yet
                 write_atomic(self.folder / subject.alpha_name, content, root=self.folder)
         except OSError as error:
-            raise ReviewError(
-                f"cannot be written: {error.strerror or error}; nothing was saved", code="not_stored"
-            ) from error
+            message = f"cannot be written: {error.strerror or error}; nothing was saved"
+            raise ReviewError(message, code="not_stored") from error
         change = measure_change(predicted, alpha) if content else None
         self._commit_alpha(basis, subject, change, accept=accept)
         return self._applied(basis.photo_id)
@@ -280,9 +276,8 @@ class Store:
             photo.state = accepted if accept else "open"
             kind = "save" if not accept else "correct" if change else "accept"
             log_action(session, photo, kind, seconds=basis.seconds, pixels_changed=change.pixels if change else None)
-        in_use = frozenset({photo.alpha_sha256, photo.delivered_sha256} - {""})
         with suppress(OSError):  # files that remain are removed next time
-            self.alphas.drop_corrections(subject, keep=in_use)
+            self.alphas.drop_corrections(subject, keep={photo.alpha_sha256, photo.delivered_sha256} - {""})
 
     def _applied(self, photo_id: int) -> Item:
         """Update a photo's files after a write that is already stored; returns its item."""
@@ -291,9 +286,8 @@ class Store:
             return item_of(self.find(photo_id), self.folder)
         except (OSError, DBAPIError, DatabaseError) as error:
             reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
-            raise ReviewError(
-                f"it is saved, but what followed failed ({reason or error}); load the page again", code="not_settled"
-            ) from error
+            message = f"it is saved, but what followed failed ({reason or error}); load the page again"
+            raise ReviewError(message, code="not_settled") from error
 
     def _claimed(self, session: Session, basis: Basis) -> PhotoRow:
         """The photo, locked for a change: writers of a batch take turns, by a lock on the batch's row."""
@@ -328,6 +322,8 @@ class Store:
             self._mark(self.find(photo_id), f"{self.folder}: {error.strerror or error}")
 
     def _apply(self, photo: PhotoRow) -> None:
+        if photo.state == "failed":
+            return  # what was decided on an earlier cutout stays recorded
         wanted, reason = wanted_alpha(photo), ""
         try:
             if wanted == photo.delivered_sha256:
