@@ -144,10 +144,7 @@ export function withDraft(alpha, draft) {
  * @typedef {{letter: Letter, item: Item | null, message: string}} News
  */
 
-/**
- * Sends decisions to the server one after another. They are stored in the browser until the server has them, in spite of
- * lost connections, reloads and crashes. Dispatches `sent`, `stale` and `refused` (detail: News).
- */
+/** Sends decisions one after another, and keeps them in the browser until the server has them. Dispatches `sent`, `stale` and `refused` (detail: News). */
 export class Outbox extends EventTarget {
   /** @type {Letter[]} */
   waiting = [];
@@ -166,12 +163,7 @@ export class Outbox extends EventTarget {
     for (const letter of await getAll("outbox")) this.#enqueue({ ...letter, isKept: true, isResent: true });
   }
 
-  /**
-   * Store and send a letter.
-   *
-   * @param {Promise<Blob>} [png] the alpha, while it is still being encoded
-   * @returns {Promise<any>} `kept`
-   */
+  /** Store and send a letter. @param {Promise<Blob>} [png] the alpha, while it is still being encoded @returns {Promise<any>} `kept` */
   post(content, png) {
     const posted_ms = Date.now();
     const letter = { ...content, posted_ms, key: keyOf(content.id, posted_ms, String(this.#number++).padStart(6, "0")) };
