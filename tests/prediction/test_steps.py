@@ -144,11 +144,14 @@ def test_a_decision_is_on_these_pixels_and_unless_it_corrected_them_on_this_mode
     assert review_state(tmp_path, row) == "open"
     stem = decision_stem("a", row.input)
     for state in ("accepted", "rejected", "corrected"):
-        write_decision(tmp_path, stem, Decision(row.input, row.input_sha256, "a", state, model="ours@1"))
+        (tmp_path / "a.alpha.png").touch()
+        write_decision(tmp_path, stem, Decision(row.input, row.input_sha256, "a", state, "a.alpha.png", model="ours@1"))
         others = review_state(tmp_path, replace(row, model="ours@2"))
         assert review_state(tmp_path, row) == state
         assert others == ("corrected" if state == "corrected" else "open")
         assert review_state(tmp_path, replace(row, input_sha256="b" * 64)) == "open"  # the photo was exchanged
+        (tmp_path / "a.alpha.png").unlink()
+        assert review_state(tmp_path, row) == ("open" if state == "corrected" else state)  # its correction was deleted
     (decision,) = (tmp_path / ".garmentcut/review").iterdir()
     decision.write_text("{")
     assert review_state(tmp_path, row) == "open"

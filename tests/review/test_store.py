@@ -291,6 +291,64 @@ def test_a_lost_decision_on_another_models_cutout_is_open_again(review, open_rev
     assert item_of(open_review(folder))["state"] == "open"
 
 
+@pytest.mark.parametrize("lost", ["deleted", "damaged"])
+@pytest.mark.parametrize("cut_again", [False, True], ids=["", "cut failed"])
+def test_a_correction_that_is_lost_can_be_made_again(review, cut_batch, open_review, gray, png, lost, cut_again):
+    """Before, such a photo could not be opened, and `cut` failed on it for ever."""
+    correct(review, gray, png)
+    folder = review.service.folder
+    (path,) = (folder / DECISIONS_FOLDER).glob("*.alpha.png")
+    path.write_bytes(b"no picture")
+    if lost == "deleted":
+        path.unlink()
+    if cut_again:
+        cut_batch(formats=("png", "mask"))
+        (row,) = (row for row in Journal(folder).rows.values() if not row.ok)
+        assert row.reason.startswith(f"its correction, {path.relative_to(folder)}: ")
+        assert row.reason.endswith("; put it back, or correct it again in garmentcut review")
+        assert item_of(review)["state"] == "corrected", "the page still has its earlier cutout"
+    page = review.get(f"/api/photos/{item_of(review)['id']}").json()
+    assert (page["state"], page["has_alpha"]) == ("open", False)
+    assert page["undelivered"].startswith("its correction is lost, correct it again: ")
+    assert gray(review.get(page["urls"]["alpha"]).content)[45, 15] == 0, "it shows the prediction"
+    assert open_review(folder).get(f"/api/photos/{page['id']}").json()["undelivered"] == page["undelivered"]
+    alpha = correct(review, gray, png)
+    for formats in (("png",), ("png", "webp")):
+        cut_batch(formats=formats)
+        assert all(row.ok for row in Journal(folder).rows.values())
+        np.testing.assert_array_equal(alpha_in(folder / "a_Front.png"), alpha)
+
+
+def test_the_next_server_opens_photos_whose_corrections_are_lost(review, open_review, gray, png):
+    correct(review, gray, png)
+    for path in (review.service.folder / DECISIONS_FOLDER).glob("*.alpha.png"):
+        path.unlink()
+    item = item_of(open_review(review.service.folder))
+    assert (item["state"], item["has_alpha"]) == ("open", False)
+
+
+def test_a_photo_that_fails_for_a_while_keeps_its_correction(review, cut_batch, open_review, gray, png, tmp_path):
+    """Before, the next server, or a note, made its decision unreadable, after which it could not be cut at all."""
+    alpha = correct(review, gray, png)
+    photo, folder = tmp_path / "photos/a_Front.png", review.service.folder
+    content = photo.read_bytes()
+    photo.write_bytes(b"no picture")
+    cut_batch(formats=("png", "mask"))
+    item = item_of(review)
+    assert item["state"] == "failed"
+    noted = review.post(f"/api/photos/{item['id']}/note", json={"version": item["version"], "note": "where is it?"})
+    assert noted.json()["note"] == "where is it?"
+    review = open_review(folder)
+    assert item_of(review)["state"] == "failed"
+    photo.write_bytes(content)
+    cut_batch(formats=("png", "mask"))
+    for server in (review, open_review(folder)):
+        item = item_of(server)
+        assert (item["state"], item["has_alpha"], item["undelivered"]) == ("corrected", True, "")
+        for name in ("a_Front.png", "a_Front_mask.png"):
+            np.testing.assert_array_equal(alpha_in(folder / name), alpha)
+
+
 def test_a_full_disk_loses_no_decision(review, gray, png, monkeypatch):
     def refuse(path, *_args, **_kwargs):
         raise OSError(28, "No space left on device", str(path))
@@ -372,7 +430,7 @@ class DyingOnce(store.StagedFile):
         die()
 
 MOMENTS = {
-    "before the alpha is written": lambda: setattr(store.AlphaFiles, "write_correction", die),
+    "before the alpha is written": lambda: setattr(store, "write_atomic", die),
     "before it is stored": lambda: setattr(store.Store, "_commit_alpha", die),
     "once it is stored": lambda: setattr(store.Store, "apply", die),
     "before the decision's file": lambda: setattr(store, "write_decision", die),

@@ -354,13 +354,14 @@ def decision_for(out_dir: Path, row: Row) -> Decision | None:
 
 
 def review_state(out_dir: Path, row: Row) -> str:
-    """What a row's cutout is on the review page; `open` also if the decision is on another cutout, or unreadable."""
+    """What a row's cutout is on the review page; `open` also if the decision is on another cutout, or lost."""
     decision = None
     with suppress(PhotoError):
         decision = decision_for(out_dir, row)
     if decision is None or decision.input_sha256 != row.input_sha256:
         return "open"
-    return decision.state if decision.state == CORRECTED or decision.model in ("", row.model) else "open"
+    kept = (out_dir / decision.alpha).is_file() if decision.state == CORRECTED else decision.model in ("", row.model)
+    return decision.state if kept else "open"
 
 
 def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
@@ -389,12 +390,11 @@ def corrected_cutout(
         return None
     try:
         alpha = to_alpha(read_gray_png(read_photo_bytes(out_dir / decision.alpha, limits), limits))
+        if alpha.shape != photo.size_hw:
+            raise PhotoError("not as large as the photo")
     except PhotoError as error:
-        fix = "open it in garmentcut review and correct it again"
-        raise PhotoError(f"its correction: {error}; {fix}", code="bad_correction") from error
-    if alpha.shape != photo.size_hw:
-        problem = f"{decision.alpha} has another size; correct it again in garmentcut review"
-        raise PhotoError(f"its correction {problem}", code="bad_correction")
+        fix = "put it back, or correct it again in garmentcut review"
+        raise PhotoError(f"its correction, {decision.alpha}: {error}; {fix}", code="bad_correction") from error
     return Cutout.of(photo, alpha)
 
 

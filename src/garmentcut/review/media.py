@@ -189,17 +189,7 @@ class AlphaFiles:
             write_atomic(path, png_bytes(alpha), root=self._folder)
         return alpha
 
-    def write_correction(self, subject: ReviewPhoto, content: bytes) -> None:
-        """Write a corrected alpha next to the earlier ones; nothing refers to it yet.
-
-        Raises:
-            OSError: it cannot be written.
-        """
-        path = self._folder / subject.alpha_name
-        if not path.exists():
-            write_atomic(path, content, root=self._folder)
-
-    def drop_corrections(self, subject: ReviewPhoto, *, keep: frozenset[str]) -> None:
+    def drop_corrections(self, subject: ReviewPhoto, *, keep: set[str]) -> None:
         """Remove a photo's corrected alphas, except the newest and those whose SHA-256 is in `keep`."""
         kept, stem, now = {digest[:16] for digest in keep}, self._folder / subject.stem, time.time()
         for path in stem.parent.iterdir():

@@ -59,7 +59,7 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Pa
             if not _restore(session, photo, folder):
                 continue
         elif photo.row != text_of(row):
-            _take_again(session, photo, row)
+            _take_again(session, photo, row, folder)
         else:
             continue
         batch.revision += 1
@@ -152,7 +152,7 @@ def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
         is_done = all(path.is_file() and sha256_of(path) in newest for path, newest in files)
         is_repeatable = photo.state == "corrected" and (folder / decision.prediction).is_file()
         photo.delivered_sha256 = photo.alpha_sha256 if is_done or not is_repeatable else ""
-    photo.version, photo.note = max(decision.version, 1), decision.note
+    photo.version, photo.note = max(decision.version, photo.version), decision.note
     photo.seconds, photo.edge_share = decision.seconds, decision.edge_share if has_alpha else None
     photo.changed_by, photo.changed_at = decision.who, datetime.fromisoformat(decision.at)
     session.flush()  # assigns its id
@@ -177,7 +177,9 @@ def _described(row: Row) -> dict[str, Any]:
     }
 
 
-def _take_again(session: Session, photo: PhotoRow, row: Row) -> None:
+def _take_again(session: Session, photo: PhotoRow, row: Row, folder: Path) -> None:
+    if row.code == "bad_correction" and photo.state != "failed":
+        return  # its earlier cutout can be corrected again
     earlier = row_of(photo)
     same_pixels, same_model = row.input_sha256 == earlier.input_sha256, row.model == earlier.model
     for name, value in _described(row).items():
@@ -187,14 +189,12 @@ def _take_again(session: Session, photo: PhotoRow, row: Row) -> None:
     is_cut_again = (row.seconds, row.options, row.written) != (earlier.seconds, earlier.options, earlier.written)
     if row.ok and is_cut_again:  # with the correction, if there is one
         photo.delivered_sha256 = photo.alpha_sha256 if photo.state == "corrected" else ""
-    if not row.ok:
-        photo.state = "failed"
-    elif photo.state == "failed" or not (same_pixels and (same_model or photo.state == "corrected")):
-        photo.state = "open"
-    else:
+    is_back = row.ok and photo.state == "failed"
+    if row.ok and not is_back and same_pixels and (same_model or photo.state == "corrected"):
         return
-    photo.version += 1
-    log_action(session, photo, "recut")
+    photo.state, photo.version = "open" if row.ok else "failed", photo.version + 1
+    if not (is_back and _restore(session, photo, folder)):  # what was decided before it failed may hold again
+        log_action(session, photo, "recut")
 
 
 def item_of(photo: PhotoRow, folder: Path) -> Item:

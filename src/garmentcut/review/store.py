@@ -3,7 +3,7 @@
 import hashlib
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision
 from garmentcut.errors import DatabaseError, LockTakenError, OutputError, PhotoError, ReviewError
 from garmentcut.naming import VIEWS
 from garmentcut.photo.files import LOCK_NAME as CUT_LOCK_NAME
-from garmentcut.photo.files import FolderLock, StagedFile, may_be_held, sha256_of
+from garmentcut.photo.files import FolderLock, StagedFile, may_be_held, sha256_of, write_atomic
 from garmentcut.photo.photo import Cutout, to_alpha
 from garmentcut.photo.spec import Sighting, Specification, shared_scales, sight_garment
 from garmentcut.photo.write import png_bytes
@@ -108,8 +108,23 @@ class Store:
             photos = session.scalars(self._photos.where(PhotoRow.changed_at.is_not(None)).order_by(PhotoRow.id)).all()
         for photo in photos:
             is_due = wanted_alpha(photo) != photo.delivered_sha256
-            if is_due or self._recorded_version(photo) != photo.version:
+            if not self._open_if_lost(photo) and (is_due or self._recorded_version(photo) != photo.version):
                 self.apply(photo.id)
+
+    def _open_if_lost(self, photo: PhotoRow) -> bool:
+        """Open a photo again whose corrected alpha was deleted or damaged, so that it can be corrected again."""
+        if photo.state == "failed" or not photo.alpha_sha256:
+            return False
+        try:
+            self.alphas.current(subject_of_photo(photo))
+        except ReviewError as error:
+            lost = f"its correction is lost, correct it again: {error}"
+        else:
+            return False
+        with suppress(ReviewError):  # somebody has changed it meanwhile
+            self.decide(Basis(photo.id, photo.version), "revert")
+            self._mark(photo, lost)
+        return True
 
     def photo(self, session: Session, photo_id: int) -> PhotoRow:
         """A photo of this batch.
@@ -146,7 +161,7 @@ class Store:
         with self.database.read() as session:
             page = find_page(session, self.batch_id, query)
             return {
-                "items": self._items(page.photos),
+                "items": [item_of(photo, self.folder) for photo in page.photos],
                 "cursor": page.cursor,
                 "total": page.total,
                 **overview_of(session, self.batch_id),
@@ -157,10 +172,12 @@ class Store:
     def show(self, photo_id: int, query: QueueQuery) -> Item:
         """A photo, its garment's views and its neighbours, as returned by `GET /api/photos/{id}`."""
         self.refresh()
+        self._open_if_lost(self.find(photo_id))
         with self.database.read() as session:
             photo = self.photo(session, photo_id)
             views = self._photos.where(PhotoRow.garment == photo.garment).order_by(_BY_VIEW, PhotoRow.key)
-            shown = {"siblings": self._items(session.scalars(views)), "revision": self._revision(session)}
+            siblings = [item_of(sibling, self.folder) for sibling in session.scalars(views)]
+            shown = {"siblings": siblings, "revision": self._revision(session)}
             return item_of(photo, self.folder) | shown | find_neighbours(session, photo, query)
 
     def changes(self, since: int) -> dict[str, Any]:
@@ -173,7 +190,7 @@ class Store:
             has_more, photos = len(photos) > _MOST_CHANGES, photos[:_MOST_CHANGES]
             return {
                 "revision": photos[-1].revision if has_more else revision,
-                "items": self._items(photos),
+                "items": [item_of(photo, self.folder) for photo in photos],
                 "counts": count_states(session, self.batch_id),
                 "running": self.is_running,
                 "more": has_more,
@@ -188,9 +205,6 @@ class Store:
     def _revision(self, session: Session) -> int:
         """The batch's revision, which each write increments."""
         return session.scalar(select(BatchRow.revision).where(BatchRow.id == self.batch_id)) or 0
-
-    def _items(self, photos: Iterable[PhotoRow]) -> list[Item]:
-        return [item_of(photo, self.folder) for photo in photos]
 
     def actions(self, photo_id: int) -> Sequence[ActionRow]:
         """The actions on a photo, newest first."""
@@ -208,9 +222,8 @@ class Store:
         with self.database.write() as session:
             photo = self._claimed(session, basis)
             if photo.state == "failed":
-                raise ReviewError(
-                    "It was not cut, so there is nothing to decide", code="conflict", item=item_of(photo, self.folder)
-                )
+                message = "It was not cut, so there is nothing to decide"
+                raise ReviewError(message, code="conflict", item=item_of(photo, self.folder))
             photo.note = photo.note if note is None else note
             if kind == "revert":
                 photo.alpha_sha256, photo.edge_share = "", None
@@ -245,12 +258,11 @@ class Store:
             predicted = self.alphas.predicted(subject, keep=True)
             content = b"" if np.array_equal(alpha, predicted) else png_bytes(alpha)
             subject = replace(subject, alpha_sha256=hashlib.sha256(content).hexdigest() if content else "")
-            if content:
-                self.alphas.write_correction(subject, content)
+            if content:  # beside the earlier ones; nothing refers to it yet
+                write_atomic(self.folder / subject.alpha_name, content, root=self.folder)
         except OSError as error:
-            raise ReviewError(
-                f"cannot be written: {error.strerror or error}; nothing was saved", code="not_stored"
-            ) from error
+            message = f"cannot be written: {error.strerror or error}; nothing was saved"
+            raise ReviewError(message, code="not_stored") from error
         change = measure_change(predicted, alpha) if content else None
         self._commit_alpha(basis, subject, change, accept=accept)
         return self._applied(basis.photo_id)
@@ -263,11 +275,9 @@ class Store:
             accepted = "corrected" if change else "accepted"
             photo.state = accepted if accept else "open"
             kind = "save" if not accept else "correct" if change else "accept"
-            pixels = change.pixels if change else None
-            log_action(session, photo, kind, seconds=basis.seconds, pixels_changed=pixels)
-        in_use = frozenset({photo.alpha_sha256, photo.delivered_sha256} - {""})
+            log_action(session, photo, kind, seconds=basis.seconds, pixels_changed=change.pixels if change else None)
         with suppress(OSError):  # files that remain are removed next time
-            self.alphas.drop_corrections(subject, keep=in_use)
+            self.alphas.drop_corrections(subject, keep={photo.alpha_sha256, photo.delivered_sha256} - {""})
 
     def _applied(self, photo_id: int) -> Item:
         """Update a photo's files after a write that is already stored; returns its item."""
@@ -276,9 +286,8 @@ class Store:
             return item_of(self.find(photo_id), self.folder)
         except (OSError, DBAPIError, DatabaseError) as error:
             reason = getattr(error, "orig", None) or getattr(error, "strerror", None)
-            raise ReviewError(
-                f"it is saved, but what followed failed ({reason or error}); load the page again", code="not_settled"
-            ) from error
+            message = f"it is saved, but what followed failed ({reason or error}); load the page again"
+            raise ReviewError(message, code="not_settled") from error
 
     def _claimed(self, session: Session, basis: Basis) -> PhotoRow:
         """The photo, locked for a change: writers of a batch take turns, by a lock on the batch's row."""
@@ -308,13 +317,13 @@ class Store:
             with self._turn, FolderLock(self.folder / LOCK_NAME, timeout_s=_LOCK_TIMEOUT_S):
                 self._apply(self.find(photo_id))
         except LockTakenError:
-            photo = self.find(photo_id)
-            self._mark(photo, photo.delivered_sha256, "another program is at work on the files; accept it again later")
+            self._mark(self.find(photo_id), "another program is at work on the files; accept it again later")
         except OSError as error:  # the lock file cannot be created
-            photo = self.find(photo_id)
-            self._mark(photo, photo.delivered_sha256, f"{self.folder}: {error.strerror or error}")
+            self._mark(self.find(photo_id), f"{self.folder}: {error.strerror or error}")
 
     def _apply(self, photo: PhotoRow) -> None:
+        if photo.state == "failed":
+            return  # what was decided on an earlier cutout stays recorded
         wanted, reason = wanted_alpha(photo), ""
         try:
             if wanted == photo.delivered_sha256:
@@ -325,7 +334,7 @@ class Store:
             reason = str(error)
         except OSError as error:  # such as a full disk; the decision is stored, and applied later
             reason = f"{error.filename or self.folder}: {error.strerror or error}"
-        self._mark(photo, photo.delivered_sha256 if reason else wanted, reason)
+        self._mark(photo, reason, delivered=None if reason else wanted)
 
     def _recorded_version(self, photo: PhotoRow) -> int:
         """The version in the decision's file; 0: there is none, -1: it cannot be read."""
@@ -428,8 +437,9 @@ class Store:
         if decision != known:
             write_decision(self.folder, subject.stem, decision)
 
-    def _mark(self, photo: PhotoRow, delivered: str, reason: str) -> None:
+    def _mark(self, photo: PhotoRow, reason: str, *, delivered: str | None = None) -> None:
         reason = printable(reason)  # it may contain a file name that is not valid text
+        delivered = photo.delivered_sha256 if delivered is None else delivered
         if (delivered, reason) == (photo.delivered_sha256, photo.undelivered):
             return
         with self.database.write() as session:

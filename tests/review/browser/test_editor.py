@@ -342,6 +342,40 @@ def test_a_photo_is_corrected_on_a_telephone(edit, site, gray):
     assert editor.stored_alpha(4, gray)[300, 60] == 255
 
 
+@pytest.mark.parametrize("viewport", [(1920, 1080), (1180, 820), (1024, 768), (820, 1180)])
+def test_every_control_is_in_sight_on_a_screen_or_a_tablet(edit, site, viewport):
+    """Before, the bar below the photo was cut off on narrow screens, and the pointer's place pushed its buttons out."""
+    editor = edit(site, 2, viewport=viewport)
+    canvas = editor.tab.locator("#canvas").bounding_box()
+    editor.place(100, 200)
+    assert editor.tab.locator("#canvas").bounding_box() == canvas
+    for control in (
+        editor.tab.locator(".bar, .tools, .looks-bar, .panel").locator("button:visible, input, output").all()
+    ):
+        control.scroll_into_view_if_needed()
+        box = control.bounding_box()
+        assert box["x"] >= 0 and box["x"] + box["width"] <= viewport[0], control
+        assert box["y"] >= 0 and box["y"] + box["height"] <= viewport[1], control
+    bar = editor.tab.locator(".looks-bar")
+    assert bar.evaluate("(bar) => bar.scrollWidth <= bar.clientWidth")
+
+
+def test_without_a_keyboard_decisions_and_corrections_are_taken_back(editor):
+    reopen = editor.tab.locator("#reopen-button")
+    expect(reopen).to_be_hidden()
+    editor.stroke((40, 300), (80, 300))
+    editor.tab.locator("[data-command=accept]").click()
+    editor.wait(3)
+    editor.tab.locator("[data-command=previous]").click()
+    editor.wait(2)
+    reopen.click()
+    editor.shows("#photo-state", "Open, with draft")
+    expect(reopen).to_be_hidden()
+    editor.tab.locator("[data-command=revert]").click()
+    editor.message("This is the first prediction again.")
+    assert editor.alpha(*WALL) == 0
+
+
 def test_before_and_after_shows_the_photo_then_the_prediction(editor):
     handle = editor.tab.locator("#split-handle")
     assert handle.is_hidden()

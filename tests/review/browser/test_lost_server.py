@@ -85,6 +85,46 @@ def test_a_decision_waits_through_a_reload_too(process, port, edit, gray):
         assert editor.alpha(60, 300) == 255
 
 
+@pytest.mark.parametrize("key", ["a", "ArrowRight"])
+def test_what_an_earlier_page_has_sent_is_not_sent_again(edit, site, gray, key):
+    editor = edit(site, 2)
+    editor.stroke((40, 300), (80, 300))
+    sent = []
+    editor.tab.route("**/alpha?*", lambda route: sent.append(route.fetch()))  # its answer never comes back
+    editor.keys.press(key)
+    editor.wait(3)
+    while not sent:
+        editor.tab.wait_for_timeout(50)
+    editor.open(2)
+    editor.stored()
+    assert len(sent) == 1
+    assert editor.item(2)["state"] == ("corrected" if key == "a" else "open")
+    assert editor.item(2)["version"] == sent[0].json()["version"]
+    assert editor.stored_alpha(2, gray)[300, 60] == 255
+
+
+HOLD = """() => { const real = setTimeout; window.held = [];  // a correction is encoded 60 ms after it was handed over
+    window.setTimeout = (work, ms) => (ms === 60 ? held.push(work) : real(work, ms)); }"""
+
+
+def test_the_page_is_not_left_before_a_decision_is_kept(edit, site):
+    """Before, a decision was lost if the page was left while the correction was still being encoded."""
+    editor = edit(site, 2, tolerates={409})  # the old page may be heard before it goes
+    editor.tab.evaluate(HOLD)
+    editor.stroke((40, 300), (80, 300))
+    editor.keys.press("a")
+    editor.wait(3)
+    leave = "dispatchEvent(new Event('beforeunload', { cancelable: true }))"
+    assert editor.tab.evaluate(leave) is False, "the browser asks"
+    editor.keys.press("q")
+    editor.tab.wait_for_timeout(300)
+    assert editor.tab.url.endswith("/photos/3")
+    editor.tab.evaluate("held.forEach((work) => work())")
+    expect(editor.tab.locator(".card[data-id='2']")).to_contain_text("Corrected")
+    assert editor.tab.evaluate(leave) is True
+    assert editor.item(2)["state"] == "corrected"
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(edit, site):
     editor = edit(site, 4)
     told = editor.tab.evaluate(

@@ -13,10 +13,7 @@ import { fetchAlpha, fetchItem, loadPhoto } from "./photo.js";
 const ENCODE_AFTER_MS = 60;
 const IDLE_S = 15;
 
-/**
- * Opens photos one after another, and handles decisions. Strokes are stored in the browser at once and sent to the server
- * through the outbox. Dispatches `open` and `update` (the item has changed).
- */
+/** Opens photos one after another, and sends strokes and decisions through the outbox. Dispatches `open` and `update` (the item has changed). */
 export class Desk extends EventTarget {
   /** @type {PlacedItem | null} */
   item = null;
@@ -194,6 +191,7 @@ export class Desk extends EventTarget {
   /** Leave this page for another. @param {string} address */
   async leaveFor(address) {
     await this.#leave();
+    await this.outbox.kept;
     location.assign(address);
   }
 

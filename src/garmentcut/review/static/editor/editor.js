@@ -79,6 +79,7 @@ function showItem() {
   byId("doubt-bar").hidden = item.doubt === null;
   byId("doubt-bar").value = item.doubt ?? 0;
   byId("photo-reasons").replaceChildren(...[item.undelivered, ...item.reasons].filter(Boolean).map((reason) => element("li", {}, reason)));
+  byId("reopen-button").hidden = ["open", "failed"].includes(item.state);
   byId("position").textContent = `${item.position} of ${item.total}`;
   const heat = byId("heat-button");
   heat.disabled = item.urls.heat === null;

@@ -142,14 +142,9 @@ export class Easel extends EventTarget {
     return step.label;
   }
 
-  /**
-   * Move the whole edge. Successive presses are one step: each moves the original edge by their sum, because an edge
-   * moved eight times by a quarter pixel would be softer than one moved once by two.
-   *
-   * @param {number} distance pixels; positive: inwards
-   * @returns {string} the position of the edge, in words
-   */
+  /** Move the whole edge. @param {number} distance pixels; positive: inwards @returns {string} the position of the edge, in words */
   moveEdge(distance) {
+    // Presses in a row are one step, which moves the original edge by their sum: an edge moved eight times would be softer.
     const { step, distance: before } = this.#move;
     const goesOn = step !== null && this.photo?.history.done.at(-1) === step;
     const sum = (goesOn ? before : 0) + distance;

@@ -82,7 +82,7 @@ async function ask(path, read, { method = "GET", json, png } = {}) {
   if ([502, 503, 504].includes(answer.status)) throw new Unreachable("The server is busy.");
   if (!answer.ok) {
     const { error, item } = await answer.json().catch(() => ({}));
-    throw new Refusal(answer.status, error ?? `The server answered ${answer.status}.`, item ?? null);
+    throw new Refusal(answer.status, (error ?? `The server answered ${answer.status}`).replace(/\.?$/, "."), item ?? null);
   }
   return read(answer).catch(() => {
     throw new Unreachable("The server's answer was cut short.");

@@ -138,40 +138,41 @@ export function withDraft(alpha, draft) {
  * @property {number} [seconds] working time
  * @property {number} [posted_ms] when, by this machine's clock
  * @property {string} [key] in the store
+ * @property {boolean} [isKept] it is in the store
+ * @property {boolean} [isResent] an earlier page posted it, and may have sent it
  *
  * @typedef {{letter: Letter, item: Item | null, message: string}} News
  */
 
-/**
- * Sends decisions to the server one after another. They are stored in the browser until the server has them, in spite of
- * lost connections, reloads and crashes. Dispatches `sent`, `stale` and `refused` (detail: News).
- */
+/** Sends decisions one after another, and keeps them in the browser until the server has them. Dispatches `sent`, `stale` and `refused` (detail: News). */
 export class Outbox extends EventTarget {
   /** @type {Letter[]} */
   waiting = [];
+  /** Resolves when the browser has stored what was posted, so that the page may be left. @type {Promise<any>} */
+  kept = Promise.resolve();
   #work = Promise.resolve();
   #number = 0;
 
-  /** Send what an earlier page could not send. */
-  async resume() {
-    for (const letter of await getAll("outbox")) this.#enqueue(letter);
+  constructor() {
+    super();
+    addEventListener("beforeunload", (event) => this.waiting.every(({ isKept }) => isKept) || event.preventDefault());
   }
 
-  /**
-   * Store and send a letter.
-   *
-   * @param {Promise<Blob>} [png] the alpha, while it is still being encoded
-   * @returns {Promise<void>} resolves when the browser has stored it, so that the page may be left
-   */
+  /** Send what an earlier page could not send. */
+  async resume() {
+    for (const letter of await getAll("outbox")) this.#enqueue({ ...letter, isKept: true, isResent: true });
+  }
+
+  /** Store and send a letter. @param {Promise<Blob>} [png] the alpha, while it is still being encoded @returns {Promise<any>} `kept` */
   post(content, png) {
     const posted_ms = Date.now();
     const letter = { ...content, posted_ms, key: keyOf(content.id, posted_ms, String(this.#number++).padStart(6, "0")) };
     const kept = Promise.resolve(png).then((blob) => {
       letter.png = blob;
-      return run("outbox", (store) => store.put(letter, letter.key));
+      return run("outbox", (store) => store.put(letter, letter.key)).then(() => (letter.isKept = true));
     });
     this.#enqueue(letter, kept);
-    return kept.then(() => undefined, () => undefined);
+    return (this.kept = Promise.allSettled([this.kept, kept]));
   }
 
   /** True if something about a photo is being sent. @param {number} id */
@@ -193,17 +194,17 @@ export class Outbox extends EventTarget {
     this.waiting.push(letter);
     this.#tell("waiting", { letter });
     this.#work = this.#work.then(async () => {
-      const isKept = await kept.then(() => true, () => false);
-      const deliver = () => this.#deliver(letter, isKept);
+      await kept.catch(() => undefined); // browsers that cannot store still send
+      const deliver = () => this.#deliver(letter);
       await (navigator.locks ? navigator.locks.request("garmentcut-outbox", deliver) : deliver()); // one tab sends at a time
       this.waiting = this.waiting.filter((other) => other !== letter);
       this.#tell("waiting", { letter });
     });
   }
 
-  /** @param {Letter} letter @param {boolean} isKept whether it is in the store; browsers that cannot store still send */
-  async #deliver(letter, isKept) {
-    if (isKept && !(await run("outbox", (store) => store.get(letter.key), "readonly"))) return; // another tab has sent it
+  /** @param {Letter} letter */
+  async #deliver(letter) {
+    if (letter.isKept && !(await run("outbox", (store) => store.get(letter.key), "readonly"))) return; // another tab has sent it
     const { kind, ...news } = await send(letter);
     if (kind === "sent") for (const later of this.waiting) if (later.id === letter.id) later.version = news.item.version; // the new version is this page's own change
     await run("outbox", (store) => store.delete(letter.key)).catch(() => undefined);
@@ -217,11 +218,13 @@ export class Outbox extends EventTarget {
 
 async function send(letter) {
   try {
+    const earlier = letter.isResent ? await askJson(`/api/photos/${letter.id}`) : letter;
+    if (earlier.version !== letter.version && (await hasArrived(letter, earlier))) return { kind: "sent", item: earlier, message: "" };
     return { kind: "sent", item: await askJson(...requestOf(letter)), message: "" };
   } catch (error) {
     const { message } = error;
     const item = error instanceof Refusal && error.status === 409 ? error.item : null;
-    const hasIt = item && (await hasArrived(letter, item).catch(() => false));
+    const hasIt = item && (await hasArrived(letter, item));
     return { kind: hasIt ? "sent" : item ? "stale" : "refused", item, message };
   }
 }
@@ -243,5 +246,6 @@ async function hasArrived(letter, item) {
   const states = { accept: ["accepted", "corrected"], reject: ["rejected"], reopen: ["open"], draft: ["open"] };
   if (!states[letter.action].includes(item.state)) return false;
   if (!letter.png || !item.urls.alpha) return letter.action === "reject" || letter.action === "accept";
-  return samePlane(await decodeGray(letter.png), await decodeGray(await askBlob(item.urls.alpha)));
+  const stored = await askBlob(item.urls.alpha).then(decodeGray).catch(() => null);
+  return stored !== null && samePlane(await decodeGray(letter.png), stored);
 }
