@@ -244,6 +244,23 @@ def test_hours_are_for_stages(manifest, tmp_path):
         next(train_all([run_of(manifest, tmp_path, plain)], CPU, hours=1.0))
 
 
+def test_other_hours_are_refused_once_it_has_begun(trained):
+    run, _ = trained
+    assert plan_of(run, CPU, None).hours is None
+    with pytest.raises(TrainingError, match="was planned for the recipe's steps, without --hours; leave --hours out"):
+        plan_of(run, CPU, 2.0)
+
+
+def test_before_the_first_saved_state_other_settings_are_planned_anew(manifest, tmp_path):
+    assert plan_of(run_of(manifest, tmp_path), CPU, None).steps["segment"] == 3
+    stages = {**RECIPE.stages.segment, "training": {"steps": 5}}
+    longer = replace(RECIPE, stages=replace(RECIPE.stages, segment=stages))
+    assert plan_of(run_of(manifest, tmp_path, longer), CPU, None).steps["segment"] == 5
+    hours = 1e-4
+    assert plan_of(run_of(manifest, tmp_path, longer), CPU, hours).hours == hours
+    assert plan_of(run_of(manifest, tmp_path, longer), CPU, None).hours == hours
+
+
 def test_a_damaged_plan_is_refused(manifest, tmp_path):
     run = run_of(manifest, tmp_path)
     (tmp_path / "plan.json").write_text("{")

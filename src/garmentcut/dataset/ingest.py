@@ -180,7 +180,8 @@ class Ingest:
                 todo.append(candidate)
             else:
                 self.ledger.entries[candidate.name] = entry
-        if todo and not self.earlier.pairs and all(map(self._is_swapped, todo[:_TRIED])):
+        is_all = not self.earlier.pairs or len(todo) == sum(not candidate.refused for candidate in candidates)
+        if todo and is_all and all(map(self._is_swapped, todo[:_TRIED])):
             first, second = (side.root for side in self._sides)
             raise DatasetError(f"{first} holds cutouts and {second} their photos: name the photos' folder first")
         return IngestPlan(tuple(candidates), tuple(todo), tuple(junk))
@@ -259,11 +260,15 @@ class Ingest:
         """Split the rows, verify the split and write the manifest; then remove files and entries without a row.
 
         Raises:
-            DatasetError: there are too few garments; the manifest is unchanged.
+            DatasetError: too few garments, or no pair is usable any more; the manifest is unchanged.
             RunError: the disk is full, or the folder cannot be written to; the manifest is unchanged.
         """
         rows = tuple(rows)
         usable = [row for row in rows if not row.refused]
+        if self.earlier.usable and not usable:
+            had = counted(len(self.earlier.usable), "usable pair")
+            fix = "name the right folders; to empty the dataset, delete its folder"
+            raise DatasetError(f"{self.folder} has {had}, and would have none: it stays as it was; {fix}")
         kept = {} if self.options.resplit else {pair.garment: pair.split for pair in self.earlier.usable}
         try:
             splits = assign_splits(usable, self.scheme, seed=self.seed, kept=kept) if usable else {}

@@ -168,6 +168,11 @@ class Run:
         return self.folder / STATE_NAME
 
     @property
+    def is_begun(self) -> bool:
+        """Whether it, or with stages the first of its networks, has saved a state."""
+        return self.state_path.exists() or (self.folder / FOLDS_NAME / "0" / STAGES[0] / STATE_NAME).exists()
+
+    @property
     def maps_path(self) -> Path:
         """Folder with the segment stage's alphas, which the refine stage is trained on."""
         return self.maps_folder or self.folder / MAPS_NAME
@@ -303,11 +308,12 @@ class Run:
             if self.folder.is_dir() and any(path.name not in _NO_RUN_YET for path in self.folder.iterdir()):
                 raise TrainingError(f"{self.folder} is not empty, and not a training's folder; choose another --out")
             return
-        if self.state_path.exists() and (differences := [*self.recipe_differences(), *self._other_data(before)]):
+        if self.is_begun and (differences := [*self.recipe_differences(), *self._other_data(before)]):
+            start, best = ("stages.STAGE.", f"STAGE/{BEST_NAME}") if self.recipe.stages.refine else ("", BEST_NAME)
             raise TrainingError(
                 f"{self.folder} holds another training: {'; '.join(differences)}. To continue it, repeat its"
-                f" command; to start this one, choose another --out, or start from its weights there: network.start ="
-                f" '{self.best_path}'"
+                f" command; to start this one, choose another --out, or start from its weights there:"
+                f" {start}network.start = '{self.folder / best}'"
             )
 
     def read(self) -> dict[str, Any]:
@@ -379,12 +385,7 @@ class Run:
             before, now = asdict(load_recipe(self.folder / RECIPE_NAME)), asdict(self.recipe)
         except ConfigError as error:
             return [f"its recipe cannot be read ({error})"]
-        return [
-            f"{section}.{key} was {value!r}, is {now[section][key]!r}"
-            for section, keys in before.items()
-            for key, value in keys.items()
-            if value != now[section][key]
-        ]
+        return _differences(before, now)
 
     def _other_data(self, content: dict[str, Any]) -> list[str]:
         before = {key: content.get(key) for key in self.identity}
@@ -398,6 +399,17 @@ class Run:
             return ["the pairs differ: as many as then, but other photos or cutouts, or on other sides of the split"]
         were = f"{then[0]} to learn from and {then[1]} to measure on then"
         return [f"the pairs differ: {were}, {now[0]} and {now[1]} now"]
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
+    found = []
+    for key in dict.fromkeys((*before, *now)):
+        was, name = (before.get(key), now.get(key)), f"{above}{key}"
+        if all(isinstance(value, dict) for value in was):
+            found += _differences(*was, above=f"{name}.")
+        elif was[0] != was[1]:
+            found.append(f"{name} was {was[0]!r}, is {was[1]!r}")
+    return found
 
 
 def met_by(origin: Origin, manifest: Manifest) -> tuple[Pair, ...]:
