@@ -157,7 +157,7 @@ def test_a_data_set_is_not_emptied_by_wrong_folders(shop):
     shop.originals, shop.cutouts = right
     for path in shop.cutouts.iterdir():
         path.rename(path.with_stem(f"final_{path.stem}"))
-    with pytest.raises(DatasetError, match="has 3 usable pairs, and would have none: it stays as it was"):
+    with pytest.raises(DatasetError, match="no pair is usable now, 3 were; it stays as it was"):
         shop.ingest()
     assert (shop.out / "manifest.jsonl").read_bytes() == before
     assert len(list((shop.out / "alpha").iterdir())) == 3

@@ -190,13 +190,11 @@ class Ingest:
         """True if the photo's file is a cutout and the cutout's file is not."""
         if candidate.photo is None or candidate.cutout is None or candidate.is_alpha:
             return False
-        try:
+        with suppress(PhotoError):
             read_cutout(candidate.cutout, self.options.read)
-        except PhotoError:
-            try:
-                return 0 < float(read_cutout(candidate.photo, self.options.read).alpha.mean()) < _WHOLE
-            except PhotoError:
-                return False
+            return False
+        with suppress(PhotoError):
+            return 0 < float(read_cutout(candidate.photo, self.options.read).alpha.mean()) < _WHOLE
         return False
 
     def examine(self, plan: IngestPlan) -> Iterator[LedgerEntry]:
@@ -266,9 +264,8 @@ class Ingest:
         rows = tuple(rows)
         usable = [row for row in rows if not row.refused]
         if self.earlier.usable and not usable:
-            had = counted(len(self.earlier.usable), "usable pair")
-            fix = "name the right folders; to empty the dataset, delete its folder"
-            raise DatasetError(f"{self.folder} has {had}, and would have none: it stays as it was; {fix}")
+            had, fix = len(self.earlier.usable), "name the right folders; to empty the dataset, delete its folder"
+            raise DatasetError(f"{self.folder}: no pair is usable now, {had} were; it stays as it was; {fix}")
         kept = {} if self.options.resplit else {pair.garment: pair.split for pair in self.earlier.usable}
         try:
             splits = assign_splits(usable, self.scheme, seed=self.seed, kept=kept) if usable else {}
@@ -390,7 +387,5 @@ def _shown(found: list[tuple[Pair, Fault]], word: str) -> list[str]:
 
 
 def _named(names: list[str], what: str) -> list[str]:
-    if not names:
-        return []
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return [f"note: {what}: {', '.join(names[:_SHOWN])}{more}"]
+    return [f"note: {what}: {', '.join(names[:_SHOWN])}{more}"] if names else []

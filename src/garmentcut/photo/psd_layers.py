@@ -210,17 +210,16 @@ class _Siblings:
         if self.backdrop is None:
             found = self.cut or self.tint
             more = len(found.leaves) if found else 0
-            notes = (f"the alpha of {more} layers laid over each other",) if more > 1 else ()
-            if self.cut and self.tint:
-                notes += (f"{_named(self.tint.leaves)} left out: shadow or tint",)
-            return replace(found, notes=found.notes + notes) if found else None
+            notes = [f"the alpha of {more} layers laid over each other"] if more > 1 else []
+            notes += [f"{_named(self.tint.leaves)} left out: shadow or tint"] if self.cut and self.tint else []
+            return replace(found, notes=(*found.notes, *notes)) if found else None
         below = f"the opaque {_named(self.backdrop.leaves)} left out"
         if self.topmost is None:
             guess = self.cut or self.tint
             return replace(guess, is_guess=True, notes=(*guess.notes, below)) if guess else None
         assert self.cut is not None  # the topmost is one of them
         others = [leaf for leaf in self.cut.leaves if leaf not in self.topmost.leaves]
-        notes = (f"{_named(others)} left out: the topmost cut layer counts",) if others else ()
+        notes = [f"{_named(others)} left out: the topmost cut layer counts"] if others else []
         return replace(self.topmost, notes=(*self.topmost.notes, below, *notes))
 
     def seen(self) -> LayerAlpha | None:
@@ -284,15 +283,12 @@ def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
 def _is_one_color(document: Document, drawn: LayerAlpha) -> bool:
     """True if all visible pixels have the same colour, which those of a photo never have."""
     for channel in range(document.num_colors):
-        seen: set[int] = set()
+        levels = set[int]()
         for layer in drawn.leaves:
-            inside = layer.box.within(document.frame)
-            plane = document.layer_plane(layer, channel, layer.box)
-            if plane is None:
-                return False
+            inside, plane = layer.box.within(document.frame), document.layer_plane(layer, channel, layer.box)
             visible = _part(drawn.alpha, inside, drawn.box) > 0
-            seen |= set(np.unique(_part(plane, inside, layer.box)[visible])[:2].tolist())
-        if len(seen) > 1:
+            levels |= {-1, -2} if plane is None else set(np.unique(_part(plane, inside, layer.box)[visible]).tolist())
+        if len(levels) > 1:
             return False
     return True
 

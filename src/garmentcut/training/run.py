@@ -99,6 +99,8 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
     """
     if fold is not None and validation is not None:
         raise TrainingError("--fold and --validation contradict each other; give only one of them")
+    if not manifest.usable:
+        raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
     if fold == "none":
         return _all_of(manifest)
     held_out = _held_out(manifest, fold, validation)
@@ -111,11 +113,8 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
 
 
 def _all_of(manifest: Manifest) -> Split:
-    pairs = manifest.usable
-    if not pairs:
-        raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
-    by_view = sorted(pairs, key=lambda pair: (pair.view, pair.name))
-    return Split("none", pairs, tuple(by_view[:: -(-len(pairs) // _NUM_MEASURED)]), ())  # includes all views
+    by_view = sorted(manifest.usable, key=lambda pair: (pair.view, pair.name))
+    return Split("none", manifest.usable, tuple(by_view[:: -(-len(by_view) // _NUM_MEASURED)]), ())  # of all views
 
 
 def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
@@ -371,13 +370,8 @@ class Run:
             "mean_dice": event.mean_dice,
             "median_dice": event.median_dice,
         }
-        return NetworkSpec(
-            name=recipe.network.name,
-            options=recipe.network.options,
-            size_hw=recipe.data.size_hw,
-            target=recipe.data.target,
-            facts={**self.facts, "step": event.step, "dice": scores},
-        )
+        facts, network = {**self.facts, "step": event.step, "dice": scores}, recipe.network
+        return NetworkSpec(network.name, network.options, recipe.data.size_hw, recipe.data.target, facts=facts)
 
     def recipe_differences(self) -> list[str]:
         """How the recipe differs from the one in the folder, in words such as `training.steps was 8, is 9`."""
@@ -393,9 +387,8 @@ class Run:
             return [f"it holds out {before['split']}, this {self.identity['split']}"]
         if before == self.identity:
             return []
-        then = (content.get("num_trained_on"), content.get("num_validated_on"))
-        now = (len(self.split.train), len(self.split.validation))
-        if then == now:
+        now = len(self.split.train), len(self.split.validation)
+        if (then := (content.get("num_trained_on"), content.get("num_validated_on"))) == now:
             return ["the pairs differ: as many as then, but other photos or cutouts, or on other sides of the split"]
         were = f"{then[0]} to learn from and {then[1]} to measure on then"
         return [f"the pairs differ: {were}, {now[0]} and {now[1]} now"]
@@ -404,11 +397,11 @@ class Run:
 def _differences(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
     found = []
     for key in dict.fromkeys((*before, *now)):
-        was, name = (before.get(key), now.get(key)), f"{above}{key}"
-        if all(isinstance(value, dict) for value in was):
-            found += _differences(*was, above=f"{name}.")
-        elif was[0] != was[1]:
-            found.append(f"{name} was {was[0]!r}, is {was[1]!r}")
+        was, is_now = before.get(key), now.get(key)
+        if isinstance(was, dict) and isinstance(is_now, dict):
+            found += _differences(was, is_now, f"{above}{key}.")
+        elif was != is_now:
+            found.append(f"{above}{key} was {was!r}, is {is_now!r}")
     return found
 
 
