@@ -111,7 +111,7 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
         TrainingError: the stored plan cannot be read, or a training that has begun was planned for other `hours`.
     """
     path = run.folder / PLAN_NAME
-    if path.exists() and (run.is_begun or not run.recipe_differences()):
+    if path.exists() and (run.is_begun or not (run.read() and run.recipe_differences())):
         try:
             known = TypeAdapter(StagePlan).validate_python(json_of(path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:
