@@ -46,6 +46,11 @@ def test_errors_name_the_key(overrides, says):
     assert says in str(error.value)
 
 
+def test_a_wrong_key_of_any_stage_is_named_at_once():
+    with pytest.raises(ConfigError, match=r"stages\.refine: training\.stepz: unknown key; did you mean training\.ste"):
+        load_recipe(Path("finetune"), {"stages.refine.training.stepz": "4"})
+
+
 def test_errors_name_the_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[trainin]\nsteps = 3\n")

@@ -320,7 +320,10 @@ def load_recipe(path: Path | None = None, overrides: dict[str, Any] | None = Non
         ConfigError: there is no such file or recipe, recipes build on each other in a circle, or a key or value is
             unknown; the message names the nearest known key.
     """
-    return load_sections(Recipe, path, overrides, read=_read_recipe, old_keys=_OLD_KEYS)
+    recipe = load_sections(Recipe, path, overrides, read=_read_recipe, old_keys=_OLD_KEYS)
+    for stage in STAGES if recipe.stages.refine else ():
+        stage_recipe(recipe, stage)  # so that a wrong key in any of them is named at once
+    return recipe
 
 
 def _read_recipe(name: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:

@@ -172,8 +172,10 @@ def test_misuse_exits_2_and_says_what_to_change(model, dataset, args, says):
 def test_a_page_that_cannot_be_written(tmp_path, model, dataset):
     (tmp_path / "file").write_text("x")
     done = run("evaluate", model, dataset, "--split", "fold0", "--report", tmp_path / "file/page.html")
-    assert done.exit_code == 1
-    assert "file" in done.stderr
+    assert done.exit_code == 2
+    assert f"{tmp_path / 'file'} is no folder that you may write to" in done.stderr
+    assert "photos" not in done.stderr  # before any photo was cut
+    assert "it is a folder" in run("evaluate", model, dataset, "--split", "fold0", "--report", tmp_path).stderr
 
 
 def test_without_the_extra_it_says_what_to_install(model, dataset):

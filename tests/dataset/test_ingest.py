@@ -146,6 +146,23 @@ def test_too_few_garments_leave_the_data_set_as_it_was(shop):
     assert shop.read == ["b_Front"]  # the others are known
 
 
+def test_a_data_set_is_not_emptied_by_wrong_folders(shop):
+    shop.add("a_Front", "b_Front", "c_Front")
+    shop.ingest()
+    before = (shop.out / "manifest.jsonl").read_bytes()
+    right = shop.originals, shop.cutouts
+    shop.originals, shop.cutouts = shop.cutouts, shop.originals
+    with pytest.raises(DatasetError, match="name the photos' folder first"):
+        shop.ingest()
+    shop.originals, shop.cutouts = right
+    for path in shop.cutouts.iterdir():
+        path.rename(path.with_stem(f"final_{path.stem}"))
+    with pytest.raises(DatasetError, match="no pair is usable now, 3 were; it stays as it was"):
+        shop.ingest()
+    assert (shop.out / "manifest.jsonl").read_bytes() == before
+    assert len(list((shop.out / "alpha").iterdir())) == 3
+
+
 def test_a_data_set_of_refused_pairs_only(shop):
     shop.add("a_Front", seed=1, cutout_seed=2)
     assert shop.codes() == {"a_Front": ["other_photo"]}

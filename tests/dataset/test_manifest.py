@@ -162,6 +162,8 @@ def test_a_verdict_is_on_a_cutout_and_goes_with_it(manifest):
     fresh[1] = replace(fresh[1], cutout_sha256="f" * 64)  # cut out again
     fresh[2] = replace(fresh[2], verdict="right")
     assert [pair.verdict for pair in with_verdicts(fresh, earlier)] == ["wrong", "", "wrong"]
+    fresh[0] = replace(fresh[0], name="renamed_Front")  # the same files
+    assert with_verdicts(fresh, earlier)[0].verdict == "wrong"
 
 
 @pytest.mark.parametrize(("levels", "depth"), [(255, 8), (65535, 16)])

@@ -357,6 +357,18 @@ def test_layers_without_a_backdrop_are_laid_over_each_other(read):
     np.testing.assert_array_equal(cutout.rgb, colors())
 
 
+def test_a_painted_shadow_below_the_cutout_is_no_garment(read):
+    document = layered(SIZE)
+    shadow = np.dstack([np.zeros((*SIZE, 3), np.uint8), disc(center=(24, 18)) // 2])
+    add_layer(document, shadow, "Shadow")
+    assert read(document).alpha.max() == np.float32(127 / 255)  # alone, it counts
+    group = document.create_group(name="Effects")
+    group.append(add_layer(document, np.dstack([shadow[..., :3], disc(center=(24, 4))]), "Glow"))
+    add_layer(document, cut(), "Garment")
+    notes = ("layers 'Glow', 'Shadow' left out: shadow or tint",)
+    check(read(document), disc(), "transparency", notes)
+
+
 def test_over_a_backdrop_the_topmost_cut_layer_counts(read):
     document = over_photo()
     add_layer(document, np.full((*SIZE, 3), 255, np.uint8), "White")
@@ -438,7 +450,7 @@ def test_layers_that_only_tint_count_last(read):
     document = layered(SIZE)
     add_layer(document, cut())
     add_layer(document, cut(disc(center=(5, 5))), "Dodge").blend_mode = BlendMode.SOFT_LIGHT
-    check(read(document), disc(), "transparency")
+    check(read(document), disc(), "transparency", ("layer 'Dodge' left out: shadow or tint",))
     document = layered(SIZE)
     add_layer(document, cut()).blend_mode = BlendMode.MULTIPLY
     check(read(document), disc(), "transparency")

@@ -13,7 +13,7 @@ from garmentcut.errors import ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import save_network
 from garmentcut.model.networks import build_network
-from garmentcut.recipe import load_recipe
+from garmentcut.recipe import STAGES, load_recipe
 from garmentcut.training.logging import Ended, Evaluated
 from garmentcut.training.optim import open_ema_model
 from garmentcut.training.run import Progress, Run, load_state, save_state, training_split
@@ -100,7 +100,7 @@ def test_a_run_with_old_names_goes_on(small_run):
     [
         ({"training.steps": 7}, "training.steps was 6, is 7"),
         ({"loss.bce": 2.0, "data.size_hw": [48, 32]}, r"data.size_hw was \(96, 64\), is \(48, 32\); loss.bce was 1.0"),
-        ({"augment.flip": {"p": 0.5, "amount": 1.0}}, "augment.flip was"),
+        ({"augment.flip": {"p": 0.5, "amount": 1.0}}, r"augment\.flip\.p was 0\.0, is 0\.5; augment\.flip\.amount was"),
     ],
 )
 def test_another_recipe_is_refused(small_run, settings, says):
@@ -110,6 +110,25 @@ def test_another_recipe_is_refused(small_run, settings, says):
     said = str(caught.value)
     assert "To continue it, repeat its command. To start this one, choose another --out" in said
     assert "network.start" not in said  # nothing was measured yet
+
+
+def test_a_setting_of_a_stage_is_named_alone(small_run):
+    def staged(steps):
+        stages = {f"stages.{name}": {"training": {"steps": 3}, "optimizer": {"lr": 1e-3}} for name in STAGES}
+        return small_run(settings={**stages, "stages.segment.training.steps": steps, "network.start": "scratch"})
+
+    run = staged(3)
+    run.write({})
+    staged(4).check_resumable()  # nothing was trained yet
+    state = run.folder / "folds/0/locate/last.ckpt"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"a state")
+    (run.folder / "segment").mkdir()
+    (run.folder / "segment/best.safetensors").write_bytes(b"weights")
+    run.check_resumable()
+    with pytest.raises(TrainingError, match=r"training: stages\.segment\.training\.steps was 3, is 4\. ") as caught:
+        staged(4).check_resumable()
+    assert f"--set stages.segment.network.start={run.folder}/segment/best.safetensors" in str(caught.value)
 
 
 def test_another_fold_is_refused(small_run):

@@ -201,7 +201,7 @@ def test_hours_fit_the_steps_once(manifest, tmp_path, monkeypatch):
     three = round(3 * 360 / 48 / 1.07)
     assert plan.steps == {"locate": round(2 * 360 / 48 / 1.07), "segment": three, "refine": three}
     assert plan.seconds(RECIPE) == pytest.approx(360, rel=0.05)
-    assert plan_of(run, CPU, 5.0) == plan
+    assert plan_of(run, CPU, 0.1) == plan_of(run, CPU, None) == plan
 
 
 @pytest.mark.parametrize(("seconds", "chosen"), [(1.0, "bfloat16"), (3.0, "float32")])
@@ -261,6 +261,23 @@ def test_hours_are_for_stages(manifest, tmp_path):
     plain = load_recipe(None, {"network.name": "simple", "network.start": "scratch"})
     with pytest.raises(TrainingError, match="--hours"):
         next(train_all([run_of(manifest, tmp_path, plain)], CPU, hours=1.0))
+
+
+def test_other_hours_are_refused_once_it_has_begun(trained):
+    run, _ = trained
+    assert plan_of(run, CPU, None).hours is None
+    with pytest.raises(TrainingError, match="was planned for the recipe's steps, without --hours; leave --hours out"):
+        plan_of(run, CPU, 2.0)
+
+
+def test_before_the_first_saved_state_other_settings_are_planned_anew(manifest, tmp_path):
+    assert plan_of(run_of(manifest, tmp_path), CPU, None).steps["segment"] == 3
+    stages = {**RECIPE.stages.segment, "training": {"steps": 5}}
+    longer = replace(RECIPE, stages=replace(RECIPE.stages, segment=stages))
+    assert plan_of(run_of(manifest, tmp_path, longer), CPU, None).steps["segment"] == 5
+    hours = 1e-4
+    assert plan_of(run_of(manifest, tmp_path, longer), CPU, hours).hours == hours
+    assert plan_of(run_of(manifest, tmp_path, longer), CPU, None).hours == hours
 
 
 def test_a_damaged_plan_is_refused(manifest, tmp_path):

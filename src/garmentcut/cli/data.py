@@ -75,19 +75,10 @@ def ingest(
     from garmentcut.dataset.ingest import Ingest, IngestOptions, IngestSummary
     from garmentcut.dataset.split import Scheme
 
-    options = IngestOptions(
-        pattern=pattern,
-        cutout_pattern=cutout_pattern,
-        seed=seed,
-        resplit=resplit,
-        resample=resample,
-        accept_unchanged=accept_unchanged,
-        add=add,
-        workers=workers,
-        scheme=Scheme.of_parts(parts) if parts else Scheme.of_folds(folds) if folds is not None else None,
-        read=cli.load_settings(config, set).read,
-        review=ReviewSource(tuple(from_review or ()), with_accepted),
-    )
+    scheme = Scheme.of_parts(parts) if parts else Scheme.of_folds(folds) if folds is not None else None
+    review, read = ReviewSource(tuple(from_review or ()), with_accepted), cli.load_settings(config, set).read
+    flags = resplit, resample, accept_unchanged, add
+    options = IngestOptions(pattern, cutout_pattern, scheme, seed, *flags, review, workers, read)
     with Ingest(photos, cutouts, Path(out), options) as work:
         plan = work.plan()
         summary = IngestSummary(work.folder, num_read=len(plan.todo), num_junk=len(plan.junk))

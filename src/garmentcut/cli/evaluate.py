@@ -82,6 +82,7 @@ def evaluate(
     from garmentcut.evaluation.scores import compare_scores, seen_sentence, total_scores, write_scores
     from garmentcut.photo.files import write_atomic
 
+    cli.require_writable(report, out)
     gallery, splits, manifest = Gallery(worst if report else 0), split or [], read_manifest(dataset)
     ours = plan_trials(model_path(model), manifest, splits=splits)
     theirs = () if against is None else plan_trials(model_path(against), manifest, splits=splits)
@@ -166,6 +167,7 @@ def audit(
     from garmentcut.evaluation.predict import plan_trials
     from garmentcut.photo.files import write_atomic
 
+    cli.require_writable(None, out)
     manifest = read_manifest(dataset)
     trials = plan_trials(model_path(model), manifest, splits=split or [])
     with _progress(trials) as advance:
@@ -179,11 +181,8 @@ def audit(
         write_atomic(out / PAGE_NAME, text.encode("utf-8", "backslashreplace"))
         keep = cli.shown("garmentcut", "audit", dataset)
         next_step = f"open {out / PAGE_NAME}; {keep} --verdicts FILE stores verdicts"
-    content = {
-        "suspects": [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects],
-        "failed": found.failures,
-        "uses_doubt": found.uses_doubt,
-    }
+    rows = [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects]
+    content = {"suspects": rows, "failed": found.failures, "uses_doubt": found.uses_doubt}
     cli.show(content, lambda: _audit_text(found, out), as_json=as_json, next_step=next_step)
     return cli.SOME_FAILED if found.failures else cli.OK
 
@@ -268,7 +267,8 @@ def calibrate(
             cli.fail(f"{tried} holds several models: name the one that gets the result with --into")
         if out.resolve() == model_path("default").resolve():
             cli.fail("the embedded model cannot be overwritten; choose another --out")
-    manifest, splits, code = read_manifest(dataset), split or [], cli.OK
+    cli.require_writable(out)
+    manifest, splits = read_manifest(dataset), split or []
     if not edge:
         _check_kind(tried, manifest, receiver)
     trials = _plan(tried, manifest, splits)
@@ -276,31 +276,29 @@ def calibrate(
         if not seen:
             refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
         fit = fit_edge(_measured(trials, manifest, sample_of), Edge.of(trials[0].card))
-        content, text, changes = asdict(fit), _edge_text(fit), asdict(fit.edge)
+        content, text, changes, code = asdict(fit), _edge_text(fit), asdict(fit.edge), cli.OK
     else:
         about: dict[str, Any] = {"data": ", ".join([manifest.folder.resolve().name, *splits]), "use_seen": seen}
         about["held_out"] = tried.is_dir() and not splits
         found = _calibrate(trials, manifest, Guarantee(risk, quality, confidence), foreign, about)
         code = cli.OK if found.threshold.max_doubt is not None else cli.SOME_FAILED
-        content = _calibration_dict(found)
+        content, changes = _calibration_dict(found), {"doubt": found.doubt, "acceptance": found.acceptance}
         text = _calibration_text(found.acceptance, content)
-        changes = {"doubt": found.doubt, "acceptance": found.acceptance}
     if out is not None and receiver is not None:
         model_file, card = read_model(receiver)
         write_atomic(out, with_card(model_file, replace(card, **changes)))
     cut = cli.shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
     next_step = f"{cut} to cut with it" if out else "run the same command with --out FILE to write it to a model file"
-    written = f"written: {out}" if out else "nothing was written: give a file with --out"
-    cli.show(content, lambda: f"{text}\n{written}", as_json=as_json, next_step=next_step)
+    text += f"\nwritten: {out}" if out else "\nnothing was written: give a file with --out"
+    cli.show(content, lambda: text, as_json=as_json, next_step=next_step)
     return code
 
 
 def _single(tried: Path) -> Path | None:
     from garmentcut.evaluation.predict import MODEL_NAME
 
-    if not tried.is_dir():
-        return tried
-    return tried / MODEL_NAME if (tried / MODEL_NAME).is_file() else None
+    path = tried / MODEL_NAME if tried.is_dir() else tried
+    return path if path.is_file() or path is tried else None
 
 
 def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:

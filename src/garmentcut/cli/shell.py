@@ -269,6 +269,15 @@ def fail(message: str) -> NoReturn:
     raise UsageError(message)
 
 
+def require_writable(file: Path | None, folder: Path | None = None) -> None:
+    """End the command before its long work if the file or the folder that it writes at its end could not be written."""
+    for path in filter(None, (file, folder and folder / "file")):
+        above = next(parent for parent in path.absolute().parents if parent.exists())
+        if path.is_dir() or not (above.is_dir() and os.access(above, os.W_OK)):
+            why = "it is a folder" if path.is_dir() else f"{above} is no folder that you may write to"
+            fail(f"{file or folder} cannot be written: {why}; choose another")
+
+
 def _end(message: str, exit_code: int, code: str) -> NoReturn:
     say("\n".join(map(printable, f"garmentcut: {message}".splitlines())), err=True)
     _show_error(message, code)

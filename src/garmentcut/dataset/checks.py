@@ -308,15 +308,10 @@ class Examination:
             return _with_faults(replace(entry, photo=stamps[0], cutout=stamps[1]), (found,))
         photo, digest, content = found
         inside = content is not None
-        pair = replace(
-            entry.pair,
-            photo="" if inside else entry.pair.photo,
-            photo_sha256=digest,
-            cutout_sha256=sha256_of(candidate.cutout),
-            size_hw=photo.size_hw,
-            source=cutout.source,
-            notes=(*(f"photo: {note}" for note in photo.notes), *(f"cutout: {note}" for note in cutout.notes)),
-        )
+        notes = (*(f"photo: {note}" for note in photo.notes), *(f"cutout: {note}" for note in cutout.notes))
+        pair = replace(entry.pair, photo_sha256=digest, cutout_sha256=sha256_of(candidate.cutout), notes=notes)
+        path = "" if inside else pair.photo
+        pair = replace(pair, photo=path, size_hw=photo.size_hw, source=cutout.source)
         entry = replace(entry, pair=pair, photo=stamps[int(inside)], cutout=stamps[1], inside=inside)
         return self._check(photo, cutout, entry, content, is_alpha=candidate.is_alpha)
 
@@ -373,22 +368,10 @@ class Examination:
 
 def pair_of(candidate: Candidate, folder: Path) -> Pair:
     """A candidate's row before its files are read, with the faults of its names."""
-    return Pair(
-        name=candidate.name,
-        garment=candidate.garment,
-        view=candidate.view,
-        photo=path_text(candidate.photo, folder),
-        cutout=path_text(candidate.cutout, folder),
-        alpha="",
-        photo_sha256="",
-        cutout_sha256="",
-        size_hw=(0, 0),
-        box_xyxy=(0, 0, 0, 0),
-        split="",
-        source="",
-        faults=candidate.faults,
-        group="",
-    )
+    paths = path_text(candidate.photo, folder), path_text(candidate.cutout, folder)
+    unread: dict[str, Any] = dict.fromkeys(("alpha", "photo_sha256", "cutout_sha256", "split", "source", "group"), "")
+    unread |= {"size_hw": (0, 0), "box_xyxy": (0, 0, 0, 0), "faults": candidate.faults}
+    return Pair(candidate.name, candidate.garment, candidate.view, *paths, **unread)
 
 
 def _with_faults(entry: LedgerEntry, faults: tuple[Fault, ...]) -> LedgerEntry:

@@ -180,7 +180,8 @@ class Ingest:
                 todo.append(candidate)
             else:
                 self.ledger.entries[candidate.name] = entry
-        if todo and not self.earlier.pairs and all(map(self._is_swapped, todo[:_TRIED])):
+        is_all = not self.earlier.pairs or len(todo) == sum(not candidate.refused for candidate in candidates)
+        if todo and is_all and all(map(self._is_swapped, todo[:_TRIED])):
             first, second = (side.root for side in self._sides)
             raise DatasetError(f"{first} holds cutouts and {second} their photos: name the photos' folder first")
         return IngestPlan(tuple(candidates), tuple(todo), tuple(junk))
@@ -189,13 +190,11 @@ class Ingest:
         """True if the photo's file is a cutout and the cutout's file is not."""
         if candidate.photo is None or candidate.cutout is None or candidate.is_alpha:
             return False
-        try:
+        with suppress(PhotoError):
             read_cutout(candidate.cutout, self.options.read)
-        except PhotoError:
-            try:
-                return 0 < float(read_cutout(candidate.photo, self.options.read).alpha.mean()) < _WHOLE
-            except PhotoError:
-                return False
+            return False
+        with suppress(PhotoError):
+            return 0 < float(read_cutout(candidate.photo, self.options.read).alpha.mean()) < _WHOLE
         return False
 
     def examine(self, plan: IngestPlan) -> Iterator[LedgerEntry]:
@@ -259,11 +258,14 @@ class Ingest:
         """Split the rows, verify the split and write the manifest; then remove files and entries without a row.
 
         Raises:
-            DatasetError: there are too few garments; the manifest is unchanged.
+            DatasetError: too few garments, or no pair is usable any more; the manifest is unchanged.
             RunError: the disk is full, or the folder cannot be written to; the manifest is unchanged.
         """
         rows = tuple(rows)
         usable = [row for row in rows if not row.refused]
+        if self.earlier.usable and not usable:
+            had, fix = len(self.earlier.usable), "name the right folders; to empty the dataset, delete its folder"
+            raise DatasetError(f"{self.folder}: no pair is usable now, {had} were; it stays as it was; {fix}")
         kept = {} if self.options.resplit else {pair.garment: pair.split for pair in self.earlier.usable}
         try:
             splits = assign_splits(usable, self.scheme, seed=self.seed, kept=kept) if usable else {}
@@ -385,7 +387,5 @@ def _shown(found: list[tuple[Pair, Fault]], word: str) -> list[str]:
 
 
 def _named(names: list[str], what: str) -> list[str]:
-    if not names:
-        return []
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return [f"note: {what}: {', '.join(names[:_SHOWN])}{more}"]
+    return [f"note: {what}: {', '.join(names[:_SHOWN])}{more}"] if names else []

@@ -253,8 +253,8 @@ def read_pair(manifest: Manifest, pair: Pair) -> tuple[Photo, NDArray[np.float32
 
 
 def with_verdicts(pairs: Iterable[Pair], earlier: Iterable[Pair]) -> tuple[Pair, ...]:
-    """The pairs, with the verdicts that the same cutouts of the same photos had in an earlier manifest."""
-    content_of = attrgetter("name", "photo_sha256", "cutout_sha256")
+    """The pairs, with the verdicts that the same cutouts of the same photos had in an earlier manifest, by any name."""
+    content_of = attrgetter("photo_sha256", "cutout_sha256")
     known = {content_of(pair): pair.verdict for pair in earlier if pair.verdict}
     return tuple(replace(pair, verdict=known.get(content_of(pair), pair.verdict)) for pair in pairs)
 

@@ -176,16 +176,10 @@ def _candidate(folded: _Folded, garment: str, both: tuple[_Files, _Files]) -> Ca
     photo, cutout = (found[0][1] if found else None for found in entries)
     is_one_folder = both[0].side.root == both[1].side.root
     inside = cutout is not None and cutout.suffix.lower() in LAYERED_SUFFIXES and (is_one_folder or not entries[0])
-    return Candidate(
-        safe_name(f"{garment}_{text or view}"),
-        garment,
-        view,
-        None if inside and photo_faults else photo,
-        cutout,
-        faults if inside else photo_faults + faults,
-        inside,
-        photo_faults if inside else (),
-    )
+    photo = None if inside and photo_faults else photo
+    faults, unless_inside = (faults, photo_faults) if inside else (photo_faults + faults, ())
+    safe = safe_name(f"{garment}_{text or view}")
+    return Candidate(safe, garment, view, photo, cutout, faults, inside, unless_inside)
 
 
 def _partner_faults(name: str, found: list[tuple[Key, Path]], files: _Files) -> tuple[Fault, ...]:

@@ -260,7 +260,8 @@ def _load_encoder(network: nn.Module, name: str, weights: dict[str, Tensor] | No
         embedded = " default (the embedded model's)," if name in _EMBEDDED else ""
         raise ModelError(
             f"{name}: ImageNet's weights are neither cached nor available from the hub ({reason}); set network.start to"
-            f"{embedded} scratch, or to a .safetensors file of the encoder's weights"
+            f"{embedded} scratch, or to a .safetensors file of the encoder's weights; for networks of folds whose"
+            " start has seen held-out photos, set stages.fold_start to one of the last two"
         ) from error
 
 

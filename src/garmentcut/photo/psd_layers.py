@@ -162,7 +162,8 @@ def draw_layers(document: Document) -> tuple[LayerAlpha | None, tuple[str, ...]]
     """The alpha of the document's visible layers (None: nothing is cut out), and notes on what was left out.
 
     Fills, shapes, text and adjustments never count, nor do layers clipped to another. Layers that only tint (their
-    blend mode is not normal, or their alpha is the same everywhere) count if nothing else does.
+    blend mode is not normal, their alpha is the same everywhere, or they are of one colour below another cut layer, as
+    a painted shadow is) count if nothing else does.
 
     Raises:
         PhotoError: a damaged layer.
@@ -184,14 +185,14 @@ class _Siblings:
     tint: LayerAlpha | None = None
     backdrop: LayerAlpha | None = None
 
-    def add(self, drawn: LayerAlpha, blend_mode: bytes) -> None:
+    def add(self, document: Document, drawn: LayerAlpha, blend_mode: bytes) -> None:
         """Sort in the next lower layer; one without any alpha is dropped."""
         height, width = self.frame.size_hw
         share = float(drawn.alpha.sum(dtype=np.float64)) / (height * width)
         is_even = drawn.alpha.min() == drawn.alpha.max() if drawn.box == self.frame else not share
         if share >= _BACKDROP_SHARE:
             self.backdrop = _over(self.backdrop, drawn)
-        elif blend_mode not in _NORMAL or is_even:
+        elif blend_mode not in _NORMAL or is_even or (self.topmost and _is_one_color(document, drawn)):
             self.tint = _over(self.tint, drawn) if share else self.tint
         else:
             if self.topmost is None and (drawn.is_mask or share >= _DAB_SHARE):
@@ -209,15 +210,16 @@ class _Siblings:
         if self.backdrop is None:
             found = self.cut or self.tint
             more = len(found.leaves) if found else 0
-            note = (f"the alpha of {more} layers laid over each other",) if more > 1 else ()
-            return replace(found, notes=found.notes + note) if found else None
+            notes = [f"the alpha of {more} layers laid over each other"] if more > 1 else []
+            notes += [f"{_named(self.tint.leaves)} left out: shadow or tint"] if self.cut and self.tint else []
+            return replace(found, notes=(*found.notes, *notes)) if found else None
         below = f"the opaque {_named(self.backdrop.leaves)} left out"
         if self.topmost is None:
             guess = self.cut or self.tint
             return replace(guess, is_guess=True, notes=(*guess.notes, below)) if guess else None
         assert self.cut is not None  # the topmost is one of them
         others = [leaf for leaf in self.cut.leaves if leaf not in self.topmost.leaves]
-        notes = (f"{_named(others)} left out: the topmost cut layer counts",) if others else ()
+        notes = [f"{_named(others)} left out: the topmost cut layer counts"] if others else []
         return replace(self.topmost, notes=(*self.topmost.notes, below, *notes))
 
     def seen(self) -> LayerAlpha | None:
@@ -230,7 +232,7 @@ def _draw_siblings(document: Document, layers: Sequence[Layer], notes: dict[str,
     for layer in reversed(layers):
         drawn = _draw_layer(document, layer, notes)
         if drawn is not None:
-            siblings.add(drawn, bytes(layer.record.blend_mode.value))
+            siblings.add(document, drawn, bytes(layer.record.blend_mode.value))
     return siblings
 
 
@@ -276,6 +278,19 @@ def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
     if plane is None:
         return LayerAlpha(np.ones(inside.size_hw, np.float32), (layer,), inside)
     return LayerAlpha(to_alpha(_part(plane, inside, box)), (layer,), inside)
+
+
+def _is_one_color(document: Document, drawn: LayerAlpha) -> bool:
+    """True if all visible pixels have the same colour, which those of a photo never have."""
+    for channel in range(document.num_colors):
+        levels = set[int]()
+        for layer in drawn.leaves:
+            inside, plane = layer.box.within(document.frame), document.layer_plane(layer, channel, layer.box)
+            visible = _part(drawn.alpha, inside, drawn.box) > 0
+            levels |= {-1, -2} if plane is None else set(np.unique(_part(plane, inside, layer.box)[visible]).tolist())
+        if len(levels) > 1:
+            return False
+    return True
 
 
 def _part(plane: NDArray[Sample], inside: Box, box: Box) -> NDArray[Sample]:

@@ -123,14 +123,9 @@ def _choose(places: list[AlphaSource], hints: tuple[str, ...], *, is_unchanged: 
     for other in telling[1:]:
         if (iou := mask_iou(used.alpha >= 0.5, other.alpha >= 0.5)) < _SAME_IOU:
             notes.append(f"{other.title} means another cutout (IoU {iou:.2f}) and is left out")
-    return CutoutFile(
-        alpha=np.ascontiguousarray(used.alpha),
-        rgb=None if colors.rgb is None else np.ascontiguousarray(colors.rgb),
-        source=used.source,
-        notes=tuple(notes),
-        is_unchanged=is_unchanged,
-        profile=colors.profile,
-    )
+    rgb = None if colors.rgb is None else np.ascontiguousarray(colors.rgb)
+    alpha = np.ascontiguousarray(used.alpha)
+    return CutoutFile(alpha, rgb, used.source, tuple(notes), is_unchanged, profile=colors.profile)
 
 
 def _find_in_picture(data: bytes, limits: ReadConfig) -> tuple[list[AlphaSource], tuple[str, ...]]:

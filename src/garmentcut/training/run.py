@@ -101,6 +101,8 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
     """
     if fold is not None and validation is not None:
         raise TrainingError("--fold and --validation contradict each other; give only one of them")
+    if not manifest.usable:
+        raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
     if fold == "none":
         return _all_of(manifest)
     held_out = _held_out(manifest, fold, validation)
@@ -113,11 +115,8 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
 
 
 def _all_of(manifest: Manifest) -> Split:
-    pairs = manifest.usable
-    if not pairs:
-        raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
-    by_view = sorted(pairs, key=lambda pair: (pair.view, pair.name))
-    return Split("none", pairs, tuple(by_view[:: -(-len(pairs) // _NUM_MEASURED)]), ())  # includes all views
+    by_view = sorted(manifest.usable, key=lambda pair: (pair.view, pair.name))
+    return Split("none", manifest.usable, tuple(by_view[:: -(-len(by_view) // _NUM_MEASURED)]), ())  # of all views
 
 
 def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
@@ -168,6 +167,11 @@ class Run:
     def state_path(self) -> Path:
         """File with everything that resuming needs."""
         return self.folder / STATE_NAME
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether it, or with stages the first of its networks, has saved a state."""
+        return self.state_path.exists() or (self.folder / FOLDS_NAME / "0" / STAGES[0] / STATE_NAME).exists()
 
     @property
     def maps_path(self) -> Path:
@@ -305,7 +309,7 @@ class Run:
             if self.folder.is_dir() and any(path.name not in _NO_RUN_YET for path in self.folder.iterdir()):
                 raise TrainingError(f"{self.folder} is not empty, and not a training's folder; choose another --out")
             return
-        if not any(self.folder.rglob(STATE_NAME)):  # its own or, of a run of stages, a stage's
+        if not self.is_begun:
             return
         other_split = [f"it holds out {before.get('split')}, this {self.split.name}"]
         fixes = {
@@ -378,13 +382,8 @@ class Run:
             "mean_dice": event.mean_dice,
             "median_dice": event.median_dice,
         }
-        return NetworkSpec(
-            name=recipe.network.name,
-            options=recipe.network.options,
-            size_hw=recipe.data.size_hw,
-            target=recipe.data.target,
-            facts={**self.facts, "step": event.step, "dice": scores},
-        )
+        facts, network = {**self.facts, "step": event.step, "dice": scores}, recipe.network
+        return NetworkSpec(network.name, network.options, recipe.data.size_hw, recipe.data.target, facts=facts)
 
     def recipe_differences(self) -> list[str]:
         """How the recipe differs from the one in the folder, in words such as `training.steps was 8, is 9`."""
@@ -392,23 +391,28 @@ class Run:
             before, now = asdict(load_recipe(self.folder / RECIPE_NAME)), asdict(self.recipe)
         except ConfigError as error:
             return [f"its recipe cannot be read ({error})"]
-        return [
-            f"{section}.{key} was {value!r}, is {now[section][key]!r}"
-            for section, keys in before.items()
-            for key, value in keys.items()
-            if value != now[section][key]
-        ]
+        return _differences(before, now)
 
     def _other_data(self, content: dict[str, Any]) -> list[str]:
         changed = {key for key, value in self.identity.items() if content.get(key) != value}
         if not changed or ("split" in changed and "data_sha256" not in changed):
             return []
-        then = (content.get("num_trained_on"), content.get("num_validated_on"))
-        now = (len(self.split.train), len(self.split.validation))
-        if then == now:
+        now = len(self.split.train), len(self.split.validation)
+        if (then := (content.get("num_trained_on"), content.get("num_validated_on"))) == now:
             return ["the pairs differ: as many as then, but other photos or cutouts, or on other sides of the split"]
         were = f"{then[0]} to learn from and {then[1]} to measure on then"
         return [f"the pairs differ: {were}, {now[0]} and {now[1]} now"]
+
+
+def _differences(before: Mapping[str, Any], now: Mapping[str, Any], above: str = "") -> list[str]:
+    found = []
+    for key in dict.fromkeys((*before, *now)):
+        was, is_now = before.get(key), now.get(key)
+        if isinstance(was, dict) and isinstance(is_now, dict):
+            found += _differences(was, is_now, f"{above}{key}.")
+        elif was != is_now:
+            found.append(f"{above}{key} was {was!r}, is {is_now!r}")
+    return found
 
 
 def met_by(origin: Origin, manifest: Manifest) -> tuple[Pair, ...]:

@@ -105,18 +105,24 @@ def _stopped_in(run: Run, plan: StagePlan, devices: Devices, until: float | None
 
 
 def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
-    """The plan stored in the run's folder; if there is none, a new one is measured and stored.
+    """The plan stored in the run's folder; if there is none that fits, a new one is measured and stored.
 
     Raises:
-        TrainingError: the stored plan cannot be read.
+        TrainingError: the stored plan cannot be read, or a training that has begun was planned for other `hours`.
     """
     path = run.folder / PLAN_NAME
-    if path.exists():
+    if path.exists() and (run.is_begun or not (run.read() and run.recipe_differences())):
         try:
-            return TypeAdapter(StagePlan).validate_python(json_of(path.read_bytes()))
+            known = TypeAdapter(StagePlan).validate_python(json_of(path.read_bytes()))
         except (OSError, ValueError, TypeError) as error:
             reason = str(error).splitlines()[0]
             raise TrainingError(f"{path} cannot be read ({reason}); choose another --out") from error
+        if hours in (None, known.hours):
+            return known
+        if run.is_begun:
+            was = "the recipe's steps, without --hours" if known.hours is None else f"--hours {known.hours:g}"
+            fix = "leave --hours out to continue it (--minutes stops it earlier), or choose another --out"
+            raise TrainingError(f"{run.folder} was planned for {was}; {fix}")
     steps, precisions, measured = {}, {}, {}
     for name in STAGES:
         recipe = stage_recipe(run.recipe, name)
