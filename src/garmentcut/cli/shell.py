@@ -63,8 +63,8 @@ _EXTRAS = {
     "prometheus_client": "observe",
 }
 """The extra that installs a module; modules not listed here are installed by `train`."""
-_owes_json = ContextVar("_owes_json", default=False)
-"""True if JSON was requested and has not been printed yet, so that an error is printed as JSON too."""
+_owed: ContextVar[dict[str, Any] | None] = ContextVar("_owed", default=None)
+"""What an error is printed with, if JSON was requested and is still to be printed: the result of a run that stopped."""
 
 
 class _Advice(logging.Handler):
@@ -93,7 +93,7 @@ class Command(TyperCommand):
             if (new := _OLD_OPTIONS.get(name)) in own:
                 say(f"garmentcut: {name} is called {new} now", err=True)
                 args[place] = f"{new}{equals}{value}"
-        _owes_json.set("--json" in own and "--json" in args[:end])
+        _owed.set({} if "--json" in own and "--json" in args[:end] else None)
         try:
             for name in (arg.partition("=")[0] for arg in args[:end]):
                 if name.startswith("-") and f"-{name}" in own:  # otherwise `-out OUT` is taken for `-o ut OUT`
@@ -231,17 +231,19 @@ def _failures_reported(stopped: str) -> Iterator[None]:
             raise
         extra = _EXTRAS.get(package, "train")
         _end(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'", MISUSE, "not_installed")
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _end(f"{where}{error.strerror or error}", SOME_FAILED, code_of(error))
-    except MemoryError as error:
-        _end("not enough memory", SOME_FAILED, code_of(error))
+    except (OSError, MemoryError) as error:
+        where = f"{name}: " if (name := getattr(error, "filename", None)) else ""
+        _end(f"{where}{getattr(error, 'strerror', 'not enough memory') or error}", SOME_FAILED, code_of(error))
     except Terminated as error:
         say(f"garmentcut: {stopped}", err=True)
+        _show_error(stopped, "stopped")
         signal.signal(error.number, signal.SIG_DFL)
         signal.raise_signal(error.number)  # whoever sent it sees that it was heeded
     except KeyboardInterrupt:
         _end(stopped, INTERRUPTED, "stopped")
+    except Exception as error:
+        _show_error(f"{type(error).__name__}: {error}", code_of(error))
+        raise
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)
@@ -274,8 +276,9 @@ def _end(message: str, exit_code: int, code: str) -> NoReturn:
 
 
 def _show_error(message: str, code: str) -> None:
-    if _owes_json.get():
-        show({"error": {"code": code, "message": message}}, str, as_json=True)
+    if (content := _owed.get()) is not None:
+        say(json.dumps({**content, "error": {"code": code, "message": message}}))
+        _owed.set(None)
 
 
 def say(text: object, *, err: bool = False) -> None:
@@ -285,10 +288,15 @@ def say(text: object, *, err: bool = False) -> None:
 
 
 def show(content: Any, text: Callable[[], str], *, as_json: bool, next_step: str = "") -> None:
-    """Print a command's result: for machines its content, for people a text and, on stderr, what is done next."""
+    """Print a command's result: for machines its content, for people a text and, on stderr, what is done next.
+
+    Called while an error ends the command, it leaves the content to be printed with that error, as one object.
+    """
     if as_json:
-        say(json.dumps(content))
-        _owes_json.set(False)
+        is_ending = sys.exception() is not None
+        _owed.set(content if is_ending else None)
+        if not is_ending:
+            say(json.dumps(content))
         return
     say(text())
     if next_step:

@@ -22,7 +22,7 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from garmentcut.config import ReadConfig
+from garmentcut.config import ReadConfig, check_kind
 from garmentcut.errors import Note, PhotoError
 from garmentcut.photo.color import PngColor, rgb_of_channels, stated_profile
 from garmentcut.photo.files import read_photo_bytes
@@ -105,6 +105,7 @@ def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None
         PhotoError: missing, not a regular file, over a limit, damaged, animated, several pages, or a kind of picture
             that is not read here. The message names the file and says how to fix it.
     """
+    check_kind(limits, ReadConfig)
     limits = limits or ReadConfig()
     try:
         return decode_photo(read_photo_bytes(Path(path), limits), limits=limits)
