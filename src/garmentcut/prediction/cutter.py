@@ -460,11 +460,8 @@ class Cutter:
             raise TypeError("map takes several photos, for example a list; for one call the cutter itself")
         with ThreadPoolExecutor(1) as pool:
             for source, photo in map_in_order(pool, _read, photos, num_ahead=_READ_AHEAD):
-                if isinstance(photo, Result):
-                    yield photo
-                    continue
                 try:
-                    result = Result(source, self(photo))
+                    result = photo if isinstance(photo, Result) else Result(source, self(photo))
                 except RunError:  # the network does not start, so no other photo could be cut either
                     raise
                 except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
