@@ -267,6 +267,13 @@ def test_a_run_that_stops_half_way_says_how_many_photos_are_left_and_why(run, dr
     monkeypatch.undo()
 
 
+def test_the_photos_folder_as_output_of_a_cluster_is_refused_before_anything_is_written(run, draw):
+    folder = draw("a.png").parent
+    done = run("--out", "./in/../in/", "--ray")
+    assert (done.returncode, list(folder.iterdir())) == (2, [folder / "a.png"])
+    assert "the output folder must not be the photos' folder" in done.stderr
+
+
 def test_a_bug_is_told_as_json_too(run, draw, monkeypatch):
     draw("a.png")
     monkeypatch.setattr(FolderCutter, "plan", lambda *_: 1 // 0)

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from garmentcut.cli import shell as cli
-from garmentcut.errors import FolderError, counted
+from garmentcut.errors import FolderError, SourceError, counted
 from garmentcut.naming import FORMATS, NAMES
 from garmentcut.observe.monitor import Health, Metrics, Monitor, log_event, notify_service, printable, start_logging
 
@@ -163,6 +163,8 @@ def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
     if Path(places[-1]).suffix.lower() in _FILE_SUFFIXES and not Path(places[-1]).is_dir():
         name = cli.shown(Path(places[-1]).parent)
         cli.fail(f"--out {places[-1]}: a file name; give a folder, such as {name}, and the format with --format")
+    if ray and Path(places[-1]).resolve() in {Path(place).resolve() for place in places[:-1]}:  # before it is locked
+        raise SourceError(f"{places[-1]}: the output folder must not be the photos' folder; choose another --out")
     if ray and watch:
         cli.fail("--watch does not work with --ray: run the same --ray command again when photos have arrived")
 

@@ -180,8 +180,7 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
     # Photos are identified by paths here, in which the `//` of a URL becomes one `/`.
     ours = {target.url_of(name) for row in ledger.rows.values() for name in row.written}
     by_path = {Path(photo.input): photo for photo in photos if photo.ok and photo.input not in ours}
-    known = (row for row in ledger.rows.values() if row.code != "bad_name" and fits_parquet(row))
-    rows = {str(Path(row.input)): row for row in known}
+    rows = {str(Path(row.input)): row for row in ledger.rows.values() if row.code != "bad_name" and fits_parquet(row)}
 
     def is_same(row: Row, path: Path) -> bool:
         """True if a listed photo is still the one that a row describes."""

@@ -264,7 +264,7 @@ class FolderCutter:
             FolderError: it was removed, replaced or unmounted, or another run has taken it.
         """
         if problem := self.problem():
-            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again")
+            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again") from LockLostError(problem)
 
     def problem(self) -> str:
         """What happened to the output folder, in words; empty: it is still the one that was entered."""
