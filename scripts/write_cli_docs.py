@@ -35,8 +35,8 @@ usual next step go to stderr. If nobody can read these (a closed pipe, a full di
 With `--json` a command prints one JSON object: its result or, if there is none, the error, with the same exit code and
 the same sentence on stderr: `{{"error": {{"code": "dataset", "message": "a sentence"}}}}`. A code keeps its meaning, a
 message may be reworded. A `cut` that stops half way (a full disk, Ctrl-C) prints both: its result so far, in which
-`left` counts the photos that are not done, and the `error`. Besides the [codes of photos and files](data.md#codes) there
-are:
+`left` counts the photos that are not done, and the `error`. Besides the [codes of photos and files](data.md#codes)
+there are:
 
 {errors}
 """
