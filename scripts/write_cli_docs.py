@@ -32,10 +32,11 @@ Exit codes: 0 all fine, 1 some photos, pairs or runs failed (counted and named),
 met, 130 stopped by Ctrl-C; a command's help says what else they mean. Results go to stdout; progress, errors and the
 usual next step go to stderr. If nobody can read these (a closed pipe, a full disk), the work is done all the same.
 
-With `--json` a command prints one JSON object: its result, the error that ended it, or both in one if something was
-done before, with the same exit code and the same sentence on stderr: `{{"error": {{"code": "dataset", "message": "a
-sentence"}}}}`. A code keeps its meaning, a message may be reworded. Besides the
-[codes of photos and files](data.md#codes) there are:
+With `--json` a command prints one JSON object: its result or, if there is none, the error, with the same exit code and
+the same sentence on stderr: `{{"error": {{"code": "dataset", "message": "a sentence"}}}}`. A code keeps its meaning, a
+message may be reworded. A `cut` that stops half way (a full disk, Ctrl-C) prints both: its result so far, in which
+`left` counts the photos that are not done, and the `error`. Besides the [codes of photos and files](data.md#codes)
+there are:
 
 {errors}
 """

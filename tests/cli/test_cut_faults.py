@@ -19,6 +19,8 @@ from typer.testing import CliRunner
 from garmentcut.cli import app
 from garmentcut.cli.shell import HANGUP
 from garmentcut.photo import files
+from garmentcut.photo.files import StagedFile
+from garmentcut.prediction.folder import FolderCutter
 
 
 @pytest.fixture
@@ -278,12 +280,53 @@ def test_a_photo_that_is_replaced_is_counted(run, draw):
     assert json.loads(run("--json").stdout)["replaced"] == 0
 
 
+@pytest.mark.parametrize("stop", [OSError(errno.ENOSPC, "No space left on device"), KeyboardInterrupt()])
+def test_a_run_that_stops_half_way_says_how_many_photos_are_left_and_why(run, draw, monkeypatch, stop):
+    for name in ("a.png", "b.png", "c.png"):
+        draw(name)
+    write = StagedFile.__init__
+
+    def write_two(self, path, data, **owner):
+        if path.name == "c.png":
+            raise stop
+        write(self, path, data, **owner)
+
+    monkeypatch.setattr(StagedFile, "__init__", write_two)
+    is_full = isinstance(stop, OSError)
+    done = run("--json")
+    content = json.loads(done.stdout)
+    assert done.returncode == (1 if is_full else 130)
+    assert [content[key] for key in ("photos", "cut", "failed", "left")] == [3, 2, 0, 1]
+    assert content["error"]["code"] == ("output_folder" if is_full else "stopped")
+    done = run()
+    assert done.stdout.startswith("3 photos: 0 cut, 2 done before, 1 left")
+    assert "run the same command again to cut the photos that are left" in done.stderr
+    monkeypatch.undo()
+
+
+def test_the_photos_folder_as_output_of_a_cluster_is_refused_before_anything_is_written(run, draw):
+    folder = draw("a.png").parent
+    done = run("--out", "./in/../in/", "--ray")
+    assert (done.returncode, list(folder.iterdir())) == (2, [folder / "a.png"])
+    assert "the output folder must not be the photos' folder" in done.stderr
+
+
+def test_a_bug_is_told_as_json_too(run, draw, monkeypatch):
+    draw("a.png")
+    monkeypatch.setattr(FolderCutter, "plan", lambda *_: 1 // 0)
+    content = json.loads(run("--json").stdout)
+    assert content == {
+        "error": {"code": "internal", "message": "ZeroDivisionError: integer division or modulo by zero"}
+    }
+
+
 @pytest.mark.usefixtures("heard_hangup")
 @pytest.mark.parametrize("number", [signal.SIGTERM, HANGUP])
 def test_a_signal_tidies_up_like_ctrl_c_and_ends_the_process_as_it_asks(number):
     code = f"""
         import os, signal
-        from garmentcut.cli.shell import _failures_reported
+        from garmentcut.cli.shell import _failures_reported, _owed_json
+        _owed_json.set({{}})
         with _failures_reported("stopped"):
             try:
                 os.kill(os.getpid(), {number:d})
@@ -293,4 +336,5 @@ def test_a_signal_tidies_up_like_ctrl_c_and_ends_the_process_as_it_asks(number):
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=120
     )
-    assert (done.returncode, done.stdout, done.stderr) == (-number, "tidied up\n", "garmentcut: stopped\n")
+    printed = 'tidied up\n{"error": {"code": "stopped", "message": "stopped"}}\n'
+    assert (done.returncode, done.stdout, done.stderr) == (-number, printed, "garmentcut: stopped\n")

@@ -309,8 +309,9 @@ def test_a_store_that_takes_no_file_for_one_photo(new_run, places, monkeypatch):
 
 
 def test_two_runs_at_once_are_refused(new_run, places):
-    with new_run(places[1]), pytest.raises(SourceError, match="another run is at work there"):
+    with new_run(places[1]), pytest.raises(SourceError, match="another run is at work there") as refused:
         new_run(places[1]).__enter__()
+    assert refused.value.code == "lock_taken"
 
 
 def test_a_folder_run_and_a_cluster_run_keep_out_of_each_others_way(new_run, tmp_path, red_model):
@@ -329,6 +330,18 @@ def test_a_folder_run_goes_on_where_a_cluster_run_was_and_the_other_way_round(cu
     assert sorted(folder_rows(red_model, photos, out)) == ["broken.jpg", "c.png"]
     assert list(cut_here(photos, out)) == ["broken.jpg"]
     assert len((out / "results.jsonl").read_text().splitlines()) == 6
+
+
+def test_a_photo_whose_name_is_not_unicode_stays_in_the_rows_of_the_folder_run(cut_here, photos, red_model, tmp_path):
+    out, name = tmp_path / "out", "bad\udcff.png"
+    try:
+        (photos / "c.png").rename(photos / name)
+    except (OSError, UnicodeError):
+        pytest.skip("this file system takes no such names")
+    assert folder_rows(red_model, photos, out)[name].ok
+    for _ in range(2):
+        assert sorted(cut_here(photos, out)) == ["bad\\udcff.png", "broken.jpg"]
+    assert list(folder_rows(red_model, photos, out)) == ["broken.jpg"]
 
 
 def test_an_output_that_would_be_a_photo_is_refused(cut_here, places):

@@ -238,6 +238,8 @@ def test_saved_with_each_option(cutout, tmp_path):
         ("dress.png", {"background": "#ffffff", "hidden": "keep"}, "covers the hidden pixels"),
         ("dress.png", {"margins": 5}, "unknown key; did you mean output.margin_px"),
         ("dress.png", {"formats": ["tiff"]}, "use format, not formats"),
+        ("dress.png", {"each": True}, "cut a folder, not each"),
+        ("dress.png", {"quality": 90}, "quality is for jpeg and webp, not png"),
     ],
 )
 def test_contradictions_write_nothing(cutout, tmp_path, name, options, message):

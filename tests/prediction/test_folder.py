@@ -275,8 +275,9 @@ def test_somebody_elses_results_stop_the_run_before_it_starts(red_cutter, draw, 
 
 
 def test_one_run_at_a_time(red_cutter, tmp_path):
-    with FolderCutter(red_cutter, tmp_path), pytest.raises(SourceError, match="another run"):
+    with FolderCutter(red_cutter, tmp_path), pytest.raises(SourceError, match="another run") as refused:
         FolderCutter(red_cutter, tmp_path).__enter__()
+    assert refused.value.code == "lock_taken"
 
 
 def test_a_full_disk_stops_the_run_and_keeps_what_is_done(red_cutter, draw, tmp_path, monkeypatch):

@@ -1,11 +1,13 @@
+import copy
 import io
+import pickle
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut import PhotoError, read_photo, remove
+from garmentcut import Cutter, PhotoError, read_photo, remove
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction import inputs
@@ -54,6 +56,51 @@ def test_a_photo_given_as_bytes_does_not_fill_the_screen(path, red_cutter):
     for source in (path.read_bytes(), b"no photo", RED):
         (result,) = red_cutter.map([source]) if not isinstance(source, np.ndarray) else [Result(source)]
         assert len(repr(result)) < 200 and result.source is source
+
+
+def test_what_is_shown_of_a_cutter_and_a_photo_is_short(red_cutter, path):
+    assert repr(red_cutter).startswith(f"<Cutter {red_cutter.card.label}, ") and len(repr(red_cutter)) < 100
+    assert repr(read_photo(path)) == "<Photo 64x96 uint8>"
+
+
+@pytest.mark.parametrize("duplicate", [pickle.dumps, copy.deepcopy])
+def test_a_cutter_that_is_sent_to_another_process_says_what_to_do_instead(red_cutter, duplicate):
+    with pytest.raises(TypeError, match="load one in each"):
+        duplicate(red_cutter)
+
+
+def test_one_photo_is_not_taken_for_several(red_cutter, path):
+    photo = read_photo(path)
+    for source in (
+        path,
+        str(path),
+        path.read_bytes(),
+        bytearray(b"x"),
+        io.BytesIO(b"x"),
+        photo,
+        Image.fromarray(RED),
+        RED,
+    ):
+        with pytest.raises(TypeError, match="map takes several photos"):
+            next(red_cutter.map(source))
+
+
+def test_a_crash_of_the_network_is_that_photos_result(red_cutter):
+    class FailsOnce(type(red_cutter.runtime)):
+        def __call__(self, rgb):
+            if not self.calls:
+                self.calls.append(rgb.shape)
+                raise RuntimeError("out of memory on the device")
+            return super().__call__(rgb)
+
+    found = list(Cutter(red_cutter.card, FailsOnce()).map([RED, RED]))
+    assert [(one.ok, one.code) for one in found] == [(False, "internal"), (True, "")]
+    assert found[0].reason == "out of memory on the device"
+
+
+def test_limits_that_are_no_settings_are_refused_by_name(path):
+    with pytest.raises(TypeError, match=r"give a garmentcut\.config.ReadConfig, not dict"):
+        read_photo(path, limits={"max_mb": 1})
 
 
 def test_a_file_is_encoded_by_the_suffix_that_is_asked_for(red_cutter):

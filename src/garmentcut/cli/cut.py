@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from garmentcut.cli import shell as cli
-from garmentcut.errors import FolderError, counted
+from garmentcut.errors import FolderError, SourceError, counted
 from garmentcut.naming import FORMATS, NAMES
 from garmentcut.observe.monitor import (
     Health,
@@ -169,6 +169,8 @@ def _check_places(places: list[str], *, ray: bool, watch: bool) -> None:
     if Path(places[-1]).suffix.lower() in _FILE_SUFFIXES and not Path(places[-1]).is_dir():
         name = cli.shown(Path(places[-1]).parent)
         cli.fail(f"--out {places[-1]}: a file name; give a folder, such as {name}, and the format with --format")
+    if ray and Path(places[-1]).resolve() in {Path(place).resolve() for place in places[:-1]}:  # before it is locked
+        raise SourceError(f"{places[-1]}: the output folder must not be the photos' folder; choose another --out")
     if ray and watch:
         cli.fail("--watch does not work with --ray: run the same --ray command again when photos have arrived")
 
@@ -223,11 +225,11 @@ def _cut_once(
     monitor.health.problem("start")
     monitor.health.add_check("output folder", folder.problem)
     summary = Summary(folder.out_dir, folder.journal.path, not_looked_at)
-    summary.counts["damaged_lines"] = folder.num_damaged
+    summary.counts.update(damaged_lines=folder.num_damaged, left=len(plan.todo))
     for row in plan.done:
         summary.add(row, was_done=True)
     try:
-        _follow(folder.cut(plan, monitor=monitor), len(plan.todo), monitor, summary)
+        _follow(folder.cut(plan, monitor=monitor), monitor, summary)
     except FolderError:
         summary.counts["gone"] = folder.num_gone()
         raise
@@ -236,14 +238,15 @@ def _cut_once(
     return _code_of(summary, order)
 
 
-def _follow(rows: "Iterable[Row]", num_photos: int, monitor: Monitor, summary: "Summary") -> None:
+def _follow(rows: "Iterable[Row]", monitor: Monitor, summary: "Summary") -> None:
     """Count, log and show each photo as it is finished."""
     from garmentcut.prediction.results import report_row
 
-    with cli.progress_bar(num_photos, "photos") as advance:
-        for number, row in enumerate(rows, 1):
+    with cli.progress_bar(summary.counts["left"], "photos") as advance:
+        for row in rows:
             report_row(monitor, row)
-            monitor.queue(cutting=num_photos - number)
+            summary.counts["left"] -= 1
+            monitor.queue(cutting=summary.counts["left"])
             summary.add(row)
             advance(row.input, "" if row.ok else row.reason)
 
@@ -297,9 +300,10 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
             for row in plan.done:
                 summary.add(row, was_done=True)
             summary.not_looked_at = NotLookedAt(run.skipped)
+            summary.counts["left"] = sum(map(len, plan.groups))
             # If there is nothing to do, no cluster is connected or started.
             workers = cluster.enter_context(connected(address, order.config)) if plan.groups else None
-            _follow(run.cut(plan, workers), sum(map(len, plan.groups)), monitor, summary)
+            _follow(run.cut(plan, workers), monitor, summary)
     finally:  # also of a run that was stopped
         if summary.counts.total():
             _show(summary, as_json=order.as_json)
@@ -310,6 +314,8 @@ def _show(summary: "Summary", *, as_json: bool) -> None:
     out = summary.out_dir
     if summary.counts["gone"]:
         next_step = "put the output folder back, or create a new one, and run the same command again"
+    elif summary.counts["left"]:
+        next_step = "run the same command again to cut the photos that are left"
     elif summary.counts["review"] or summary.counts["doubtful"]:
         next_step = f"{cli.shown('garmentcut', 'review', out)} to look at the doubtful cutouts"
     elif summary.counts["failed"]:
@@ -356,8 +362,9 @@ class Summary:
     not_looked_at: "NotLookedAt"  # what was passed over among the photos
     most_named: int | None = None  # rows named for one reason at most; None: all. The counts are of all.
     has_pace: bool = True  # seconds per photo mean something: the run did nothing else
-    # By the keys of `as_dict`. Verdicts include photos done before, and count a person's approval as accepted; `moved`:
-    # photos whose name now differs from that of their files; `gone`: cutouts deleted with the output folder.
+    # By the keys of `as_dict`. Verdicts include photos done before, and count a person's approval as accepted; `left`:
+    # photos not finished yet, or that a stopped run did not finish; `moved`: photos whose name now differs from that of
+    # their files; `gone`: cutouts deleted with the output folder.
     counts: Counter[str] = field(default_factory=Counter)
     named: dict[str, list["Row"]] = field(default_factory=lambda: defaultdict(list))  # likewise
     started: float = field(default_factory=time.perf_counter)
@@ -395,9 +402,9 @@ class Summary:
         """The summary for machines: counts, seconds of the whole run, failures with their reasons."""
         counts, named = self.counts, self.named
         return {
-            "photos": counts["cut"] + counts["skipped"] + counts["failed"],
-            **{key: counts[key] for key in ("cut", "skipped", "failed", "doubtful", "foreign", "accepted", "review")},
-            **{key: counts[key] for key in ("replaced", "moved", "gone", "damaged_lines")},
+            "photos": counts["cut"] + counts["skipped"] + counts["failed"] + counts["left"],
+            **{key: counts[key] for key in ("cut", "skipped", "failed", "left", "doubtful", "foreign", "accepted")},
+            **{key: counts[key] for key in ("review", "replaced", "moved", "gone", "damaged_lines")},
             "seconds": round(time.perf_counter() - self.started, 3),
             "out": str(self.out_dir),
             "results": str(self.results),
@@ -416,8 +423,8 @@ class Summary:
         """The summary for people: one line, then a line for each failure and each note."""
         counts = self.as_dict()
         parts = [f"{counts['cut']} cut"]
-        for key, words in (("skipped", "done before"), ("failed", "failed"), ("doubtful", "doubtful")):
-            parts += [f"{counts[key]} {words}"] if counts[key] else []
+        words = {"skipped": "done before", "failed": "failed", "left": "left", "doubtful": "doubtful"}
+        parts += [f"{counts[key]} {word}" for key, word in words.items() if counts[key]]
         if counts["accepted"] or counts["review"]:
             parts.append(f"{counts['accepted']} accepted, {counts['review']} to review")
         rate = f", {counts['seconds'] / counts['cut']:.2f} s per photo" if counts["cut"] and self.has_pace else ""

@@ -232,11 +232,9 @@ def _failures_reported(stopped: str) -> Iterator[None]:
             raise
         extra = _EXTRAS.get(package, "train")
         _end(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'", MISUSE, "not_installed")
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _end(f"{where}{error.strerror or error}", SOME_FAILED, code_of(error))
-    except MemoryError as error:
-        _end("not enough memory", SOME_FAILED, code_of(error))
+    except (OSError, MemoryError) as error:
+        where = f"{name}: " if (name := getattr(error, "filename", None)) else ""
+        _end(f"{where}{getattr(error, 'strerror', 'not enough memory') or error}", SOME_FAILED, code_of(error))
     except Terminated as error:
         say(f"garmentcut: {stopped}", err=True)
         _show_error(stopped, "stopped")
@@ -244,6 +242,9 @@ def _failures_reported(stopped: str) -> Iterator[None]:
         signal.raise_signal(error.number)  # whoever sent it sees that it was heeded
     except KeyboardInterrupt:
         _end(stopped, INTERRUPTED, "stopped")
+    except Exception as error:
+        _show_error(f"{type(error).__name__}: {error}", code_of(error))
+        raise
     finally:
         for number in ours:
             signal.signal(number, signal.SIG_DFL)

@@ -66,7 +66,7 @@ class Ledger:
 
     def join(self, run: int) -> None:
         """Write all rows to few parts, sorted by input, and only then remove the old parts: no row is ever missing."""
-        rows, drawn = [self.rows[name] for name in sorted(self.rows)], secrets.token_hex(4)
+        rows, drawn = [row for _, row in sorted(self.rows.items()) if fits_parquet(row)], secrets.token_hex(4)
         joined = []
         for first in range(0, len(rows), _ROWS_A_PART):
             joined.append(f"{RESULTS}/all-{run:06d}-{drawn}-{first // _ROWS_A_PART:05d}.parquet")
@@ -114,6 +114,15 @@ def finish(target: Storage, run: int, rows: Collection[Row], announced: str = ""
     target.put(f"{RESULTS}/part-{run:06d}-{digest}.parquet", parquet_bytes(rows))
     if announced:
         target.delete(announced)
+
+
+def fits_parquet(row: Row) -> bool:
+    """False if a folder run has cut a photo whose name is not valid Unicode: only results.jsonl can hold its row."""
+    try:
+        json.dumps(asdict(row), ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def parquet_bytes(rows: Iterable[Row]) -> bytes:
@@ -225,7 +234,8 @@ class Lease:
         if not self._target.create(_claim_name(self.number), json.dumps(asdict(self._claim)).encode()):
             holder = self._read_claim(self.number)
             if holder is None or holder.token != self._claim.token:  # otherwise only the response was lost
-                raise SourceError(f"{self._target.url}: another run has begun there just now; wait for it")
+                message = f"{self._target.url}: another run has begun there just now; wait for it"
+                raise SourceError(message, code="lock_taken")
         for number in range(max(self.number - 2 * _RUNS_BACK, 1), self.number - _RUNS_BACK):
             self._target.delete(_claim_name(number))
         self._heart.start()
@@ -251,7 +261,7 @@ class Lease:
             machine = "this machine" if claim.host == this_host() else claim.host.partition("/")[0]
             what = f"{self._target.url}: another run is at work there (process {claim.pid} on {machine})"
             killed = f"If it was killed, it is taken for dead after {TAKEN_FOR_DEAD_S:.0f} s"
-            raise SourceError(f"{what}; wait, or choose another --out. {killed}")
+            raise SourceError(f"{what}; wait, or choose another --out. {killed}", code="lock_taken")
         return last + 1
 
     def _read_claim(self, number: int) -> Claim | None:

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from queue import SimpleQueue
 from typing import Any
 
-from garmentcut.cluster.ledger import RESULTS, Lease, Ledger, finish
+from garmentcut.cluster.ledger import RESULTS, Lease, Ledger, finish, fits_parquet
 from garmentcut.cluster.storage import is_url, list_photos, open_storage, read_photo
 from garmentcut.cluster.worker import Assignment, Job, Worker
 from garmentcut.config import Config
@@ -95,7 +95,8 @@ class ClusterCutter:
             except (OSError, SourceError, LockTakenError) as error:
                 reason = getattr(error, "strerror", None) or error
                 fix = "; wait or choose another --out" if isinstance(error, LockTakenError) else ""
-                raise SourceError(f"{self.target.url} cannot be the output folder: {reason}{fix}") from error
+                message = f"{self.target.url} cannot be the output folder: {reason}{fix}"
+                raise SourceError(message, code=getattr(error, "code", "")) from error
             self._stack = stack.pop_all()
         return self
 
@@ -179,7 +180,7 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
     # Photos are identified by paths here, in which the `//` of a URL becomes one `/`.
     ours = {target.url_of(name) for row in ledger.rows.values() for name in row.written}
     by_path = {Path(photo.input): photo for photo in photos if photo.ok and photo.input not in ours}
-    rows = {str(Path(row.input)): row for row in ledger.rows.values() if row.code != "bad_name"}
+    rows = {str(Path(row.input)): row for row in ledger.rows.values() if row.code != "bad_name" and fits_parquet(row)}
 
     def is_same(row: Row, path: Path) -> bool:
         """True if a listed photo is still the one that a row describes."""
@@ -260,6 +261,8 @@ def connected(address: str, config: Config) -> Iterator[Workers]:
         ray.init(**options)
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        if address == "auto" and isinstance(error, ConnectionError):
+            reason = "no Ray cluster runs on this machine; start one with `ray start --head`, or leave auto out"
         raise RunError(f"--ray {address}: {reason}") from error
     try:
         yield _workers_of(ray.cluster_resources(), config)  # type: ignore[no-untyped-call]

@@ -131,7 +131,8 @@ class Ingest:
             (self.folder / ALPHA_FOLDER).mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
         except LockTakenError as error:
-            raise DatasetError(f"{self.folder}: another run is at work there; wait or choose another --out") from error
+            message = f"{self.folder}: another run is at work there; wait or choose another --out"
+            raise DatasetError(message, code=error.code) from error
         except OSError as error:
             raise DatasetError(f"{self.folder} cannot be the dataset's folder: {error.strerror}") from error
         try:

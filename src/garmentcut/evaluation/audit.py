@@ -240,7 +240,7 @@ def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manife
             write_manifest(marked)
             return marked
     except LockTakenError as error:
-        raise DatasetError(f"{folder}: another garmentcut is at work there; wait for it") from error
+        raise DatasetError(f"{folder}: another garmentcut is at work there; wait for it", code=error.code) from error
     except OSError as error:
         raise DatasetError(f"{folder}: {error.strerror or error}") from error
 

@@ -63,6 +63,10 @@ class Photo:
     xmp: bytes | None = None
     iptc: bytes | None = None
 
+    def __repr__(self) -> str:
+        """Size and depth, without the pixels."""
+        return f"<Photo {self.size_hw[1]}x{self.size_hw[0]} {self.rgb.dtype}>"
+
     def __post_init__(self) -> None:
         """Check shape and dtype."""
         _check_rgb(self.rgb)
@@ -236,10 +240,13 @@ class Cutout:
         from garmentcut.photo.compose import Preparation
         from garmentcut.photo.write import encode_prepared
 
-        if "formats" in output:
-            raise ConfigError("one file has one format: use format, not formats")
+        for key, fix in (("formats", "has one format: use format"), ("each", "holds one cutout: cut a folder")):
+            if key in output:
+                raise ConfigError(f"one file {fix}, not {key}")
         settings = {f"output.{key}": value for key, value in output.items()}
         config = load_config(overrides={"output.formats": (format,), **settings})
+        if output.get("quality") is not None and not {"jpeg", "webp"}.intersection(config.output.formats):
+            raise ConfigError(f"quality is for jpeg and webp, not {config.output.formats[0]}: leave it out")
         return encode_prepared(Preparation(self, config.output, name=name), config.output.formats[0])
 
 

@@ -22,21 +22,12 @@ import simplejpeg
 from numpy.typing import NDArray
 from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
-from garmentcut.config import ReadConfig
+from garmentcut.config import ReadConfig, check_kind
 from garmentcut.errors import Note, PhotoError
+from garmentcut.photo import metadata
 from garmentcut.photo.color import PngColor, rgb_of_channels, stated_profile
 from garmentcut.photo.files import read_photo_bytes
-from garmentcut.photo.metadata import (
-    Exif,
-    dpi_of,
-    iptc_of,
-    jpeg_resources,
-    jpeg_scan,
-    jpeg_segments,
-    read_exif,
-    silent_pillow,
-    usable_iptc,
-)
+from garmentcut.photo.metadata import Exif
 from garmentcut.photo.photo import Photo, Pixels, check_size, turn_upright
 from garmentcut.photo.xmp import Xmp, extended_xmp, read_xmp
 
@@ -105,6 +96,7 @@ def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None
         PhotoError: missing, not a regular file, over a limit, damaged, animated, several pages, or a kind of picture
             that is not read here. The message names the file and says how to fix it.
     """
+    check_kind(limits, ReadConfig)
     limits = limits or ReadConfig()
     try:
         return decode_photo(read_photo_bytes(Path(path), limits), limits=limits)
@@ -129,9 +121,9 @@ def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
 
 def _photo_of(raster: "Raster") -> Photo:
     converted = rgb_of_channels(raster.color, raster.transparency, raster.profile, is_cmyk=raster.is_cmyk)
-    iptc, iptc_notes = usable_iptc(raster.iptc or iptc_of(raster.resources))
+    iptc, iptc_notes = metadata.usable_iptc(raster.iptc or metadata.iptc_of(raster.resources))
     rgb = turn_upright(converted.rgb, raster.orientation)
-    dpi = dpi_of(*raster.dpi, None) if raster.dpi else raster.exif.dpi
+    dpi = metadata.dpi_of(*raster.dpi, None) if raster.dpi else raster.exif.dpi
     return Photo(
         np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")),
         converted.profile,
@@ -147,7 +139,7 @@ def _truncated(data: bytes) -> str:
     """The format's name if an undecodable file lacks its end, else empty; PNG and TIFF readers notice by themselves."""
     kind = format_of(data)
     if kind == "jpeg":
-        return "" if _JPEG_END in data[jpeg_scan(data) :] else "JPEG"
+        return "" if _JPEG_END in data[metadata.jpeg_scan(data) :] else "JPEG"
     if kind == "webp":
         return "WebP" if len(data) < 8 + int.from_bytes(data[4:8], "little") else ""
     if kind in ("avif", "heif"):
@@ -324,7 +316,7 @@ def _raster(
 
     The last of two or four channels is alpha, except for inks.
     """
-    exif, profile, is_cmyk = read_exif(info.get("exif")), info.get("icc_profile"), more.get("is_cmyk", False)
+    exif, profile, is_cmyk = metadata.read_exif(info.get("exif")), info.get("icc_profile"), more.get("is_cmyk", False)
     profile = profile if is_cmyk else stated_profile(profile, png_color, is_adobe_rgb=exif.is_adobe_rgb)
     channels = pixels if pixels.ndim == 3 else pixels[..., None]
     has_alpha = channels.shape[2] in (2, 4) and not is_cmyk
@@ -340,14 +332,14 @@ def _read_png(data: bytes) -> Raster:
     if b"acTL" in contents and contents[b"acTL"][:4] != b"\0\0\0\1":
         raise PhotoError("an animated PNG; save the frame you want as a photo")
     # Pillow gets no pixels, so it also sees the metadata after them.
-    metadata = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _FOR_PILLOW)])
-    with silent_pillow():
-        info = PngImagePlugin.PngImageFile(io.BytesIO(metadata)).info
+    described = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _FOR_PILLOW)])
+    with metadata.silent_pillow():
+        info = PngImagePlugin.PngImageFile(io.BytesIO(described)).info
     picture = b"".join([PNG_SIGNATURE, *(chunk for kind, chunk in chunks if kind in _PIXEL_CHUNKS)])
     pixels = imagecodecs.png_decode(picture)  # Pillow would cut 16 bits down to 8
     info |= {kind: info.get(kind) or _raw_profile(info, kind) for kind in ("exif", "xmp")}
     info["icc_profile"] = profile
-    iptc = iptc_of(_raw_profile(info, "iptc") or _raw_profile(info, "8bim"))
+    iptc = metadata.iptc_of(_raw_profile(info, "iptc") or _raw_profile(info, "8bim"))
     return _raster(pixels, info, png_color=PngColor.of(contents), dpi=info.get("dpi"), iptc=iptc, notes=notes + lost)
 
 
@@ -386,17 +378,17 @@ def _inflated(packed: memoryview, most: int) -> bytes | None:
 
 
 def _read_jpeg(data: bytes) -> Raster:
-    with silent_pillow():
+    with metadata.silent_pillow():
         info = JpegImagePlugin.JpegImageFile(io.BytesIO(data)).info
     pixels, is_cmyk, notes = _decode_jpeg(data)
     return _raster(
         pixels,
         info,
-        extended_xmp=extended_xmp(jpeg_segments(data)),
+        extended_xmp=extended_xmp(metadata.jpeg_segments(data)),
         # Without a unit in the JFIF header Pillow makes up 72 dpi.
         dpi=info.get("dpi") if info.get("jfif_unit") in (1, 2) else None,
         is_cmyk=is_cmyk,
-        resources=jpeg_resources(data),
+        resources=metadata.jpeg_resources(data),
         notes=notes,
     )
 
@@ -425,7 +417,7 @@ def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], bool, tuple[str, ...]]
 
 def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
     """Remove a fault that libjpeg warns about from a JPEG, if it affects no pixel; None: it does, or is unknown."""
-    scan = jpeg_scan(data)
+    scan = metadata.jpeg_scan(data)
     if fault == "Invalid SOS parameters for sequential JPEG":  # written by some phones
         end = scan - 2 + int.from_bytes(data[scan - 2 : scan])
         return data[: end - 3] + b"\0\x3f\0" + data[end:], Note("a wrong scan header ignored", "repaired")
@@ -446,9 +438,9 @@ def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
 
 def _has_all_scans(data: bytes) -> bool:
     """True if the scans of a JPEG give each coefficient of each channel its last bit (ITU-T T.81, section G.1)."""
-    frame = next((segment for segment in jpeg_segments(data) if segment[0] in _FRAME_HEADERS), (0, 0, b""))
+    frame = next((segment for segment in metadata.jpeg_segments(data) if segment[0] in _FRAME_HEADERS), (0, 0, b""))
     missing = {(channel, place) for channel in frame[2][6::3] for place in range(64)}
-    first_scan = jpeg_scan(data)
+    first_scan = metadata.jpeg_scan(data)
     later = (match.end() + 2 for match in _NEXT_SCAN.finditer(data, first_scan))
     for start in [first_scan, *islice(later, _MOST_SCANS)]:
         num_channels = min(data[start], _MOST_CHANNELS) if start < len(data) else 0
@@ -464,7 +456,7 @@ def _has_all_scans(data: bytes) -> bool:
 def _read_webp(data: bytes) -> Raster:
     if data[12:16] == b"VP8X" and data[20] & 0x02:  # the animation flag
         raise PhotoError("an animated WebP; save the frame you want as a photo")
-    with silent_pillow():
+    with metadata.silent_pillow():
         info = WebPImagePlugin.WebPImageFile(io.BytesIO(data)).info
     return _raster(imagecodecs.webp_decode(data), info)
 
@@ -487,7 +479,7 @@ def _open_avif(data: bytes) -> Any:
 
     if not AvifImagePlugin.SUPPORTED:
         raise PhotoError(f"an AVIF file, which Pillow cannot read here; {_FIX}")
-    with silent_pillow():
+    with metadata.silent_pillow():
         return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
 
 
@@ -505,7 +497,7 @@ def _size_of_png(data: bytes) -> Size:
 
 
 def _size_of_jpeg(data: bytes) -> Size:
-    for marker, _, content in jpeg_segments(data):
+    for marker, _, content in metadata.jpeg_segments(data):
         if marker in _FRAME_HEADERS and len(content) >= 6:
             depth, height, width, num_channels = struct.unpack_from(">BHHB", content)
             if marker in _LOSSLESS_FRAMES:

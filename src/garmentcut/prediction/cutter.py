@@ -12,46 +12,23 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import cast
+from typing import NoReturn, cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig, check_kind
-from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError
+from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError, RunError
 from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.files import map_in_order
 from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dilate, erode, grab_cut, thin_of
 from garmentcut.photo.photo import Cutout, Photo, resize_alpha
+from garmentcut.prediction import locate
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
-from garmentcut.prediction.inputs import PhotoLike, Result, photo_of
-from garmentcut.prediction.locate import (
-    LARGEST_SPECK,
-    LEAST_SHARE,
-    MULTIPLE_OF,
-    NO_GARMENT,
-    Box,
-    Crop,
-    Frame,
-    clean,
-    coarse_in,
-    count_garments,
-    counts_in,
-    crop_of,
-    crop_pixels,
-    find_garment,
-    frame_photo,
-    opaque,
-    padded,
-    photo_in,
-    whole_crop,
-    wider_box,
-    window_of,
-    without_false_holes,
-    without_false_positives,
-)
+from garmentcut.prediction.inputs import PhotoLike, Result, is_one_photo, photo_of
+from garmentcut.prediction.locate import Box, Crop, Frame
 from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
 from garmentcut.prediction.verdict import Judge
 
@@ -88,7 +65,7 @@ class Prediction:
     def of_frame(cls, alpha: NDArray[np.float32], frame: Frame) -> "Prediction":
         """The prediction of a network that sees the whole frame, from its alpha of `frame.rgb`."""
         height, width = frame.content_hw
-        return cls(frame, whole_crop(frame), alpha[:height, :width])
+        return cls(frame, locate.whole_crop(frame), alpha[:height, :width])
 
     @property
     def share_of_photo(self) -> float:
@@ -191,20 +168,20 @@ class Stages:
         Raises:
             NoGarmentError: there is none.
         """
-        place = find_garment(self.locate, frame, self.sizes)
+        place = locate.find_garment(self.locate, frame, self.sizes)
         box = place.box_xyxy
         for _ in range(1 + _WIDENINGS):
-            crop = crop_of(box, frame, self.sizes)
-            rgb = crop_pixels(photo, frame, crop)
+            crop = locate.crop_of(box, frame, self.sizes)
+            rgb = locate.crop_pixels(photo, frame, crop)
             seen = self._segmented(rgb)
-            if (wider := wider_box(box, seen, crop, frame)) is None:
+            if (wider := locate.wider_box(box, seen, crop, frame)) is None:
                 break
             box = wider
         fine = self._refined(rgb, seen)
-        coarse = coarse_in(crop, place.garment, frame.photo_hw)
-        fine = without_false_holes(clean(fine, coarse), rgb)
-        fine = without_false_positives(fine, coarse) if self.foreign else opaque(fine, coarse)
-        num, notes = count_garments(fine >= 0.5), place.notes
+        coarse = locate.coarse_in(crop, place.garment, frame.photo_hw)
+        fine = locate.without_false_holes(locate.clean(fine, coarse), rgb)
+        fine = locate.without_false_positives(fine, coarse) if self.foreign else locate.opaque(fine, coarse)
+        num, notes = locate.count_garments(fine >= 0.5), place.notes
         if num > 1:
             notes = (*notes, Note(f"{num} garments are cut out together", "several_garments"))
         return Prediction(frame, crop, fine, place.seen, notes)
@@ -252,7 +229,7 @@ def _reduced(rgb: NDArray[np.uint8], sizes: StageSizes) -> NDArray[np.uint8]:
 
 def _alpha_of_reduced(network: Predict, rgb: NDArray[np.uint8]) -> _Alpha:
     height, width = rgb.shape[:2]
-    return network(padded(rgb, MULTIPLE_OF))[:height, :width]
+    return network(locate.padded(rgb, locate.MULTIPLE_OF))[:height, :width]
 
 
 def enlarged(alpha: _Alpha, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
@@ -309,14 +286,14 @@ def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
     inside, seen = levels >= 128, _STEEPER[levels]
     anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
     parts = components(inside)
-    specks = parts.mask_of(parts.areas < LARGEST_SPECK * parts.areas.sum())  # on a rough wall; refine would widen them
-    wider, narrower = dilate(inside & ~specks, _REACH_PX), erode(inside, _REACH_PX)
+    is_speck = parts.areas < locate.LARGEST_SPECK * parts.areas.sum()  # on a rough wall; refine would widen them
+    wider, narrower = dilate(inside & ~parts.mask_of(is_speck), _REACH_PX), erode(inside, _REACH_PX)
     if not (np.abs(fine - anchor) > HALF_LEVEL)[~wider | narrower].any():
         return fine
     near = dilate(wider & ~narrower, _RAMP_PX)
     if (fine > _SEEN)[~near & ~inside].any():
         found = components(~wider & (fine > _SEEN))
-        is_thin = counts_in(found, erode(fine > _SEEN, _THIN_PX // 2, outside="background")) == 0
+        is_thin = locate.counts_in(found, erode(fine > _SEEN, _THIN_PX // 2, outside="background")) == 0
         near |= dilate(found.mask_of(is_thin), _RAMP_PX)
     heard = cv2.blur(near.astype(np.float32), (2 * _RAMP_PX + 1,) * 2)
     return np.asarray(anchor + (fine - anchor) * heard, np.float32)
@@ -332,7 +309,7 @@ def firmer_straps(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
         return fine
     found = components(thin)
     lengths = (found.boxes_xyxy[:, 2:] - found.boxes_xyxy[:, :2]).max(axis=1)
-    straps = (lengths >= _LEAST_STRAP_PX) & (counts_in(found, dilate(fine >= 0.5, 2)) > 0)
+    straps = (lengths >= _LEAST_STRAP_PX) & (locate.counts_in(found, dilate(fine >= 0.5, 2)) > 0)
     odds = _FIRMER[levels]
     return np.where(found.mask_of(straps), odds * fine / (1 + (odds - 1) * fine), fine)
 
@@ -391,8 +368,8 @@ def check_garment(prediction: Prediction) -> None:
         NoGarmentError: it is smaller than any garment.
     """
     seen, share = np.count_nonzero(prediction.fine >= 0.5), prediction.share_of_photo
-    if seen * share < LEAST_SHARE * prediction.fine.size:
-        raise NoGarmentError(NO_GARMENT)
+    if seen * share < locate.LEAST_SHARE * prediction.fine.size:
+        raise NoGarmentError(locate.NO_GARMENT)
 
 
 @dataclass(frozen=True)
@@ -441,6 +418,14 @@ class Cutter:
             raise ModelError(f"{card.label} has no stage that `fast` could leave out; use normal")
         return cls(card, load_runtime(content, card, config), cut)
 
+    def __repr__(self) -> str:
+        """The model and what runs it, without the rest of the card."""
+        return f"<Cutter {self.card.label}, {self.runtime.name}>"
+
+    def __reduce__(self) -> NoReturn:
+        """Refuse to be pickled or copied: what runs the networks belongs to one process."""
+        raise TypeError("a Cutter stays in its process: load one in each, in a function that they all call")
+
     def __call__(self, photo: PhotoLike) -> Cutout:
         """Cut the garment out of one photo.
 
@@ -466,22 +451,21 @@ class Cutter:
         >>> for result in cutter.map(sorted(Path("photos").glob("*.jpg"))):  # doctest: +SKIP
         ...     print(result.source, result.reason or result.cutout.doubt)
         """
-        if isinstance(photos, str | bytes) or (isinstance(photos, np.ndarray) and 1 < photos.ndim < 4):
+        if is_one_photo(photos):
             raise TypeError("map takes several photos, for example a list; for one call the cutter itself")
         with ThreadPoolExecutor(1) as pool:
             for source, photo in map_in_order(pool, _read, photos, num_ahead=_READ_AHEAD):
-                if isinstance(photo, Result):
-                    yield photo
-                    continue
                 try:
-                    result = Result(source, self(photo))
-                except (PhotoError, MemoryError) as error:
+                    result = photo if isinstance(photo, Result) else Result(source, self(photo))
+                except RunError:  # the network does not start, so no other photo could be cut either
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever is wrong with one photo must not stop the others
                     result = Result.of(source, error)
                 yield result
 
     def frame(self, photo: Photo) -> Frame:
         """First step of a call: scale the photo to the size at which the network works."""
-        return frame_photo(photo, self.card)
+        return locate.frame_photo(photo, self.card)
 
     def predict(self, photo: Photo, frame: Frame) -> Prediction:
         """Second step: find the garment and its alpha; takes nearly all of a call's time.
@@ -506,7 +490,7 @@ class Cutter:
                 stages = replace(stages, foreign=True)
                 if isinstance(first, Prediction):
                     first = _tried(stages, photo, frame)
-                window = window_of(frame, stages.sizes.garment_px)
+                window = locate.window_of(frame, stages.sizes.garment_px)
                 second = self._predicted_in(window, stages, photo, frame) if window is not None else None
                 if second is not None and (
                     isinstance(first, NoGarmentError) or _doubt_in(second, doubt) < _doubt_in(first, doubt)
@@ -518,7 +502,7 @@ class Cutter:
 
     def _predicted_in(self, window_xyxy: Box, stages: Stages, photo: Photo, frame: Frame) -> Prediction | None:
         """The prediction at a window's scale; None: no garment was found in the window."""
-        part, window_xyxy = photo_in(window_xyxy, photo, frame)
+        part, window_xyxy = locate.photo_in(window_xyxy, photo, frame)
         try:
             prediction = stages(part, self.frame(part)).moved_to(frame, window_xyxy)
             check_garment(prediction)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Generator, Iterable, Iterator,
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -18,31 +19,13 @@ from pydantic import TypeAdapter
 from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig, check_kind
 from garmentcut.errors import FolderError, LockLostError, LockTakenError, NoBatchError, SourceError
 from garmentcut.observe.monitor import Monitor
-from garmentcut.photo.files import (
-    LOCK_NAME,
-    FolderLock,
-    json_of,
-    map_in_order,
-    read_photo_bytes,
-    read_regular_file,
-    remove_staged,
-    write_atomic,
-)
+from garmentcut.photo import files
+from garmentcut.photo.files import LOCK_NAME, FolderLock
 from garmentcut.photo.layout import Length
 from garmentcut.photo.spec import Specification, shared_scales
+from garmentcut.prediction import results
 from garmentcut.prediction.cutter import Cutter
-from garmentcut.prediction.results import (
-    OWN_FOLDER,
-    RESULTS_NAME,
-    Journal,
-    Row,
-    adopt_moved,
-    fails_again,
-    fingerprint,
-    is_another_at,
-    is_unchanged,
-    tell_apart,
-)
+from garmentcut.prediction.results import RESULTS_NAME, Journal, Row
 from garmentcut.prediction.sources import (
     Named,
     Skipped,
@@ -58,7 +41,7 @@ from garmentcut.prediction.sources import (
 from garmentcut.prediction.steps import Attempts, Steps, Work, folded_path
 from garmentcut.prediction.verdict import Judge, ViewComparison
 
-BATCH_NAME = f"{OWN_FOLDER}/batch.json"
+BATCH_NAME = f"{results.OWN_FOLDER}/batch.json"
 _VERSION = 1
 _OF_OUTPUT = frozenset({"color_profile", "nothing_visible", "does_not_fit", "format_limit", "no_path"})
 _LATE = "its garment's other photos were cut without it, at their own scale; run again to have all cut at one"
@@ -96,7 +79,7 @@ def read_batch(out_dir: Path) -> Batch:
     """
     path = out_dir / BATCH_NAME
     try:
-        content = json_of(read_regular_file(path))
+        content = files.json_of(files.read_regular_file(path))
         if content["version"] != _VERSION:
             raise SourceError(f"{path}: written by another version of garmentcut; update it")
         return _BATCH.validate_json(json.dumps(content))  # as JSON, so that lists become tuples
@@ -136,7 +119,7 @@ def record_order(out_dir: Path, options: str, order: Order) -> None:
         return
     orders = {key: _plain(asdict(known)) for key, known in {**others, options: order}.items()}
     content = {"version": _VERSION, "id": batch.id, "orders": orders}
-    write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode(), root=out_dir)
+    files.write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode(), root=out_dir)
 
 
 def _plain(value: Any) -> Any:
@@ -213,15 +196,15 @@ class FolderCutter:
         wanted = specification.fingerprint if specification else asdict(self.config.output)
         if isinstance(wanted, dict) and not wanted["each"]:
             del wanted["each"]  # as in earlier versions, so that their folders need not be cut again
-        self.options = fingerprint(card.sha256, card.edge_bias, card.edge_gain, wanted)
+        self.options = results.fingerprint(card.sha256, card.edge_bias, card.edge_gain, wanted)
         if card.choke_px or cutter.config != CutConfig():
-            self.options = fingerprint(self.options, card.choke_px, asdict(cutter.config))
+            self.options = results.fingerprint(self.options, card.choke_px, asdict(cutter.config))
         if card.doubt is not None:  # another doubt model gives other verdicts
-            self.options = fingerprint(self.options, asdict(card.doubt))
+            self.options = results.fingerprint(self.options, asdict(card.doubt))
         self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)
         named = str(Path(model).resolve()) if model else ""
         self.order = Order(named, self.config.read, self.config.output, specification, cutter.config)
-        self.owner = fingerprint(str(self.out_dir))
+        self.owner = results.fingerprint(str(self.out_dir))
         self._lock = FolderLock(self.out_dir / LOCK_NAME)
         self.num_damaged = 0
         self._tidied: set[Path] = set()
@@ -243,7 +226,7 @@ class FolderCutter:
             earlier_batch(self.out_dir)  # raises if it cannot be used, before anything is cut
             self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
-            raise SourceError(f"{error}; wait or choose another --out") from error
+            raise SourceError(f"{error}; wait or choose another --out", code=error.code) from error
         except SourceError:
             self._lock.release()
             raise
@@ -281,7 +264,7 @@ class FolderCutter:
             FolderError: it was removed, replaced or unmounted, or another run has taken it.
         """
         if problem := self.problem():
-            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again")
+            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again") from LockLostError(problem)
 
     def problem(self) -> str:
         """What happened to the output folder, in words; empty: it is still the one that was entered."""
@@ -333,21 +316,21 @@ class FolderCutter:
             check_kind(source, Source)
         below = {one.path: one.path.relative_to(out).as_posix() for one in sources if one.path.is_relative_to(out)}
         sources = [source for source in sources if below.get(source.path) not in ours]
-        adopt_moved(sources, self.journal)
-        sources, renamed = tell_apart(sources, rows, self._is_another, self.journal.displace)
+        results.adopt_moved(sources, self.journal)
+        sources, renamed = results.tell_apart(sources, rows, self._is_another, self.journal.displace)
         known = () if self.overwrite else ((source.path, rows.get(str(source.path))) for source in sources)
         plan = self.planned(
             sources,
             rows,
             has_file=lambda name: os.path.isfile(out / name),  # noqa: PTH113
-            is_unchanged=is_unchanged,
-            failed_for_good={path for path, row in known if fails_again(row, path, options=self.options)},
+            is_unchanged=results.is_unchanged,
+            failed_for_good={path for path, row in known if results.fails_again(row, path, options=self.options)},
         )
         written_to = {(out / name).parent for named in plan.todo.values() for name in named.outputs}
         for folder in written_to - self._tidied:
             with suppress(OSError):  # writing to it will give the reason
                 for one in (folder, *capture_one_folders(folder)):
-                    remove_staged(one, self.owner)
+                    files.remove_staged(one, self.owner)
             self._tidied.add(folder)
         originals = {str(source.path) for source in sources} | rows.keys()
         self._folded |= {path: folded_path(Path(path)) for path in originals - self._folded.keys()}
@@ -390,7 +373,8 @@ class FolderCutter:
         return Plan(todo, tuple(done.values()), garments=garments)
 
     def _is_another(self, row: Row, path: Path) -> bool:
-        return not is_unchanged(row, path) and is_another_at(row, lambda: read_photo_bytes(path, self.config.read))
+        read = partial(files.read_photo_bytes, path, self.config.read)
+        return not results.is_unchanged(row, path) and results.is_another_at(row, read)
 
     def _is_current(self, row: Row, outputs: tuple[str, ...]) -> bool:
         """True if a photo was cut with these options and output names."""
@@ -457,12 +441,12 @@ class FolderCutter:
             ThreadPoolExecutor(folder.writers) as writers,
         ):
             load, in_flight = monitor.timed("read", steps.load), 0 if is_alone else folder.in_flight - 1
-            loaded = map_in_order(readers, lambda job: load(*job), jobs, num_ahead=ahead[0] + in_flight)
-            predicted = map_in_order(network, monitor.timed("network", steps.predict), loaded, num_ahead=ahead[1])
+            loaded = files.map_in_order(readers, lambda job: load(*job), jobs, num_ahead=ahead[0] + in_flight)
+            predicted = files.map_in_order(network, monitor.timed("network", steps.predict), loaded, num_ahead=ahead[1])
             if self.specification is not None:
                 predicted = self._scaled(predicted, steps, writers, num_ahead=ahead[2])
             finish = monitor.timed("write", steps.finish)
-            yield from map_in_order(writers, finish, predicted, num_ahead=ahead[2] + in_flight)
+            yield from files.map_in_order(writers, finish, predicted, num_ahead=ahead[2] + in_flight)
 
     def refused_row(self, source: Source, code: str, reason: str) -> Row:
         """The row of a photo that is refused without being read; `code` and `reason` as in `Row`."""
@@ -502,7 +486,7 @@ class FolderCutter:
         def sight(work: Work) -> Work:
             return work if num_photos[garments[work.row.input]] == 1 else steps.sight(work)
 
-        sighted = map_in_order(writers, sight, works, num_ahead=num_ahead)
+        sighted = files.map_in_order(writers, sight, works, num_ahead=num_ahead)
         for _, group in groupby(sighted, key=lambda work: garments[work.row.input]):
             waiting = list(group)
             if len(waiting) < num_photos[garments[waiting[0].row.input]]:

@@ -27,6 +27,14 @@ PhotoLike: TypeAlias = Photo | bytes | str | os.PathLike[str] | BinaryIO | Image
 _LOADING = Lock()
 
 
+def is_one_photo(source: object) -> bool:
+    """Whether a value is one of `PhotoLike`, not several: an open file could be iterated over, too, by lines."""
+    if isinstance(source, np.ndarray):
+        return 1 < source.ndim < 4
+    is_content = isinstance(source, Photo | bytes | bytearray | memoryview | Image.Image)
+    return is_content or isinstance(source, str | os.PathLike) or hasattr(source, "read")
+
+
 def photo_of(source: PhotoLike) -> Photo:
     """Read a photo in any of the forms of `PhotoLike`.
 

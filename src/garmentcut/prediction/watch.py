@@ -263,8 +263,8 @@ class Watch:
         self._monitor.health.add_check("output folder", self._folder.problem)
         try:
             while not self._stop.is_set():
-                if lost := self._folder.problem():
-                    self._wait_for_output(lost)
+                if self._folder.problem():
+                    self._wait_for_output()
                     self._monitor.problem("output")
                 if self._clock() >= self._arrivals.next_scan:
                     for row in self._arrivals.scan():
@@ -292,7 +292,7 @@ class Watch:
             yield from self._refuse(due, error)
         except (FolderError, OSError) as error:
             self._mark_pending(due)
-            self._wait_for_output(_reason_of(error))
+            self._wait_for_output(error)
 
     def _cut_planned(self, due: list[Source]) -> Iterator[Row]:
         came = {str(source.path): self._arrivals.waiting.get(str(source.path)) for source in due}
@@ -372,10 +372,13 @@ class Watch:
             if rows[path].status == "failed":
                 rows[path] = replace(rows[path], status="pending", code="", reason="")
 
-    def _wait_for_output(self, reason: str) -> None:
+    def _wait_for_output(self, error: Exception | None = None) -> None:
         """Wait until the results can be written again; unfinished photos stay due."""
+        out = self._folder.out_dir
         while not self._stop.is_set():
-            self._monitor.problem("output", f"{self._folder.out_dir}: {reason}; waiting until it can be written")
+            cause = (error.__cause__ or error) if error else self._folder.problem()
+            reason = (isinstance(cause, OSError) and cause.strerror) or str(cause).removeprefix(f"{out}: ")
+            self._monitor.problem("output", f"{out}: {reason}; waiting until it can be written")
             self._pause_s = min(max(self._folder.config.watch.poll_s, 2 * self._pause_s), _LONGEST_PAUSE_S)
             self._stop.wait(self._pause_s)
             self._monitor.health.beat()
@@ -383,26 +386,25 @@ class Watch:
                 self._folder.reopen()
                 self._folder.journal.compact()  # also repairs a line that was cut off
                 return
-            except (OSError, FolderError, SourceError) as error:
-                reason = _reason_of(error)
+            except (OSError, FolderError, SourceError) as again:
+                error = again
 
     def _append(self, row: Row) -> None:
         self._num_appended += 1
+        self._record(lambda: self._folder.journal.append(row))
+
+    def _record(self, write: Callable[[], object]) -> None:
         try:
-            self._folder.journal.append(row)
+            write()
         except (OSError, FolderError) as error:
-            self._wait_for_output(_reason_of(error))  # this writes the row too
+            self._wait_for_output(error)  # this writes all rows too
 
     def _tidy(self) -> None:
         """Compact the results to one row per photo, before they fill the disk."""
         journal = self._folder.journal
-        if self._num_appended <= max(_FEWEST_ROWS, len(journal.rows)):
-            return
-        self._num_appended = 0
-        try:
-            journal.compact()
-        except (OSError, FolderError) as error:
-            self._wait_for_output(_reason_of(error))
+        if self._num_appended > max(_FEWEST_ROWS, len(journal.rows)):
+            self._num_appended = 0
+            self._record(journal.compact)
 
     def _report_queue(self, num_cutting: int) -> None:
         waiting = self._arrivals.waiting.values()
@@ -411,8 +413,3 @@ class Watch:
         self._monitor.queue(
             debouncing=len(waiting) - stable, ready=stable - put_off, retrying=put_off, cutting=num_cutting
         )
-
-
-def _reason_of(error: BaseException) -> str:
-    error = error.__cause__ or error
-    return (error.strerror if isinstance(error, OSError) else None) or str(error)

@@ -283,9 +283,8 @@ class Run:
             lock = FolderLock(self.folder / LOCK_NAME)
             lock.acquire()
         except LockTakenError as error:
-            raise TrainingError(
-                f"{self.folder}: another training is at work there; wait, or choose another --out"
-            ) from error
+            message = f"{self.folder}: another training is at work there; wait, or choose another --out"
+            raise TrainingError(message, code=error.code) from error
         except OSError as error:
             raise TrainingError(f"{self.folder}: {error.strerror or error}; choose another --out") from error
         try:
