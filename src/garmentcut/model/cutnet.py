@@ -76,7 +76,10 @@ class CutNet(PhotoNetwork):
         """Logits `(N, 1, H, W)` of normalised photos `(N, in_channels, H, W)`."""
         *features, deep = self.encoder(x)  # (N, 16, H/2, W/2) ... (N, 320, H/32, W/32), say
         deep = self.context(deep)  # (N, 320, H/32, W/32)
-        half: Tensor = self.decoder(deep, _joined(features, x, len(self.decoder.blocks)))  # (N, 32, H/2, W/2)
+        skips, pixels = features[::-1], functional.pixel_unshuffle(x, 2)  # all pixels, (N, 4 in_channels, H/2, W/2)
+        if len(skips) == len(self.decoder.blocks):  # otherwise the encoder begins at stride 4
+            pixels = torch.cat([skips.pop(), pixels], dim=1)
+        half: Tensor = self.decoder(deep, [*skips, pixels])  # (N, 32, H/2, W/2)
         logits: Tensor = functional.pixel_shuffle(self.head(half), 2)  # (N, 1, H, W)
         return self.detail(logits, x) if self.detail else logits
 
@@ -123,14 +126,6 @@ class Detail(nn.Module):
     def forward(self, logits: Tensor, x: Tensor) -> Tensor:
         """`(N, 1, H, W)` and the normalised photo `(N, in_channels, H, W)` -> `(N, 1, H, W)`."""
         return logits + self.correct(functional.relu(self.look(torch.cat([logits, x], dim=1))))  # type: ignore[no-any-return]
-
-
-def _joined(features: Sequence[Tensor], x: Tensor, num_blocks: int) -> list[Tensor]:
-    """The decoder's skips, coarse to fine; at stride 2 with all the photo's pixels, `(N, 4 in_channels, H/2, W/2)`."""
-    pixels = functional.pixel_unshuffle(x, 2)
-    skips = list(features[::-1])
-    finest = [torch.cat([skips.pop(), pixels], dim=1)] if len(skips) == num_blocks else [pixels]
-    return skips + finest
 
 
 _CONTEXT_CHANNELS = 128
