@@ -205,6 +205,9 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """What the model's card says about its training; can be stored as JSON."""
         height, pairs, boxes = self.recipe.data.frame_height, self.split.train, {}
+        origin, hashes = self._origin, hashes_of(self.manifest)
+        photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in pairs)
+        own = (hashes[pair.photo_sha256] for pair in pairs if pair.photo_sha256 in hashes)
         if self.recipe.data.window != "photo":  # the garments' boxes in pixels of the scaled photos
             scales = [(pair, height / pair.size_hw[0]) for pair in pairs]
             boxes = {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
@@ -214,21 +217,12 @@ class Run:
             **self.identity,
             "num_trained_on": len(pairs),
             "num_validated_on": len(self.split.validation),
-            **self._learned_from,
-            "versions": versions(),
-            **boxes,
-        }
-
-    @property
-    def _learned_from(self) -> dict[str, Any]:
-        """The photos that the weights were trained on, including those of the weights that it started from."""
-        origin, hashes = self._origin, hashes_of(self.manifest)
-        own = [hashes[pair.photo_sha256] for pair in self.split.train if pair.photo_sha256 in hashes]
-        photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.split.train)
-        return {
+            # Including what the weights that it started from were trained on.
             "started_from": origin.words,
             "trained_on": list(dict.fromkeys((*origin.trained_on, *photos))),
             "trained_hashes": packed_hashes((*unpacked_hashes(origin.trained_hashes), *own)),
+            "versions": versions(),
+            **boxes,
         }
 
     @property
@@ -261,7 +255,8 @@ class Run:
         met: set[str] = set()
         for start in self._starts:
             with suppress(ModelError):  # may be gone if the training is resumed
-                met |= {pair.name for pair in met_by(origin_of(start), self.manifest)}
+                origin = origin_of(start)
+                met |= find_met(self.manifest, origin.trained_on, origin.trained_hashes)
         return tuple(pair for pair in self.split.validation if pair.name in met)
 
     @contextmanager
@@ -398,12 +393,6 @@ class Run:
             return ["the pairs differ: as many as then, but other photos or cutouts, or on other sides of the split"]
         were = f"{then[0]} to learn from and {then[1]} to measure on then"
         return [f"the pairs differ: {were}, {now[0]} and {now[1]} now"]
-
-
-def met_by(origin: Origin, manifest: Manifest) -> tuple[Pair, ...]:
-    """Pairs that are not new to weights of this origin, see `find_met`."""
-    met = find_met(manifest, set(origin.trained_on) - {UNKNOWN}, unpacked_hashes(origin.trained_hashes))
-    return tuple(pair for pair in manifest.usable if pair.name in met)
 
 
 def versions() -> dict[str, str]:
