@@ -121,9 +121,7 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
         raise ModelError(f"{path} is damaged or not a safetensors file ({error}); copy or save it again") from error
-    if content is None:
-        return weights, None
-    return weights, _spec_of(content, path)
+    return weights, None if content is None else _spec_of(content, path)
 
 
 def _spec_of(content: str, path: Path) -> NetworkSpec:

@@ -100,7 +100,10 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
     if fold is not None and validation is not None:
         raise TrainingError("--fold and --validation contradict each other; give only one of them")
     if fold == "none":
-        return _all_of(manifest)
+        if not (pairs := manifest.usable):
+            raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
+        by_view = sorted(pairs, key=lambda pair: (pair.view, pair.name))
+        return Split("none", pairs, tuple(by_view[:: -(-len(pairs) // _NUM_MEASURED)]), ())  # includes all views
     held_out = _held_out(manifest, fold, validation)
     train = manifest.of(*(name for name in manifest.splits if name not in held_out))
     split = Split(held_out[0], train, manifest.of(held_out[0]), held_out)
@@ -108,14 +111,6 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
         if not pairs:
             raise TrainingError(f"{manifest.folder} has no pair {side}; its splits are {_shown(manifest)}")
     return split
-
-
-def _all_of(manifest: Manifest) -> Split:
-    pairs = manifest.usable
-    if not pairs:
-        raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
-    by_view = sorted(pairs, key=lambda pair: (pair.view, pair.name))
-    return Split("none", pairs, tuple(by_view[:: -(-len(pairs) // _NUM_MEASURED)]), ())  # includes all views
 
 
 def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
