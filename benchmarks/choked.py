@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from garmentcut.dataset.manifest import read_manifest, read_pair
-from garmentcut.dataset.split import find_met, unpacked_hashes
+from garmentcut.dataset.split import find_met
 from garmentcut.model.card import read_model
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.write import png_bytes
@@ -31,7 +31,7 @@ _NUM_TO_LEARN_FROM = 40
 if __name__ == "__main__":
     manifest, out = read_manifest(Path(sys.argv[1])), Path(sys.argv[3])
     card = read_model(Path(sys.argv[2]))[1]
-    met = find_met(manifest, card.trained_on, unpacked_hashes(card.trained_hashes))
+    met = find_met(manifest, card.trained_on, card.trained_hashes)
     pairs = sorted((pair for pair in manifest.usable if pair.name not in met), key=lambda pair: pair.photo_sha256)
     groups = [pair.group for pair in pairs[:_NUM_TO_LEARN_FROM]]
     for pair in pairs:

@@ -1,7 +1,7 @@
 """Augments batches of photos and alphas for the training loop; draws the page that shows a recipe's augmentations."""
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -39,17 +39,11 @@ def augment(
     A sample that nothing happens to stays bit-equal. The inputs are not modified. Except for noise, which is drawn on
     the device, results are the same on all devices, up to rounding.
 
-    Args:
-        photos: `(N, 3, H, W)` float32 in [0, 1]. Without `moves`, a fourth channel, the map, may follow; it is kept.
-        alphas: `(N, 1, H, W)` float32 in [0, 1].
-        views: views of the photos; they decide how often each is mirrored.
-        config: what happens, how often and how strongly.
-        key: seeds of all random numbers; the last one is that of the first sample, and counts up for the others.
-        moves: False: only colours change, because windows were already moved when they were cut out.
-        strongest: draw the largest strengths, for a page of examples.
-
-    Returns:
-        Photos and alphas of the same shapes and dtype.
+    Photos are `(N, 3, H, W)` and alphas `(N, 1, H, W)`, float32 in [0, 1], and so are the results; `views` decide how
+    often each photo is mirrored. `key` seeds all random numbers; its last number is that of the first sample, and
+    counts up for the others. Without `moves`, only colours change, because windows were already moved when they were
+    cut out; a fourth channel of the photos, the map, is then kept. `strongest` draws the largest strengths, for a page
+    of examples.
 
     Raises:
         ValueError: inputs have other shapes or dtypes.
@@ -92,7 +86,7 @@ def augmentation_page(samples: Sequence[Sample], config: AugmentConfig, seed: in
     alphas = torch.stack([sample.alpha for sample in samples]).float() / 255
     views = [sample.view for sample in samples]
     rows = [_row("as they are", photos, alphas)]
-    for name, strength in [(field.name, getattr(config, field.name)) for field in fields(config)]:
+    for name, strength in vars(config).items():
         if strength.p == 0:
             continue
         alone = replace(AugmentConfig(), **{name: Strength(1.0, strength.amount)})

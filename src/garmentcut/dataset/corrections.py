@@ -186,15 +186,13 @@ def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candida
     return Candidate(safe_name(f"{garment}_{text or view}"), garment, view, photo, cutout, faults, is_alpha=True)
 
 
-def read_alpha(path: Path, config: ReadConfig | None = None) -> CutoutFile:
+def read_alpha(path: Path, limits: ReadConfig) -> CutoutFile:
     """Read a gray PNG that is known to be an alpha; `read_cutout` takes a gray image only if it is nearly bilevel.
 
     Raises:
         PhotoError: the file cannot be read, or is not gray.
     """
-    limits = config or ReadConfig()
     try:
-        data = read_photo_bytes(path, limits)
-        return CutoutFile(to_alpha(read_gray_png(data, limits)), None, "mask image")
+        return CutoutFile(to_alpha(read_gray_png(read_photo_bytes(path, limits), limits)), None, "mask image")
     except PhotoError as error:
         raise PhotoError(f"{path}: {error}", code=error.code) from error

@@ -91,14 +91,10 @@ class Ingest:
     def __init__(
         self, originals: Path | None, cutouts: Path | None, out_dir: Path, options: IngestOptions | None = None
     ) -> None:
-        """Prepare a run; nothing is written before the context is entered.
+        """Prepare a run; nothing is written before the context is entered, which creates `out_dir` if it is missing.
 
-        Args:
-            originals: folder of the photos; None: all come from `options.review`.
-            cutouts: folder of the retouchers' files; None: `originals` holds layered documents, and the photos are
-                inside them or beside them.
-            out_dir: the dataset's folder, created if it is missing.
-            options: how to ingest.
+        If `originals`, the folder of the photos, is None, all come from `options.review`. If `cutouts`, the folder of
+        the retouchers' files, is None, `originals` holds layered documents with the photos inside or beside them.
 
         Raises:
             DatasetError: a folder is missing or is the dataset's own, or a pattern is wrong.

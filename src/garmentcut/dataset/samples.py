@@ -186,19 +186,13 @@ def batches(
 ) -> Generator[SampleBatch, None, None]:
     """Yield the batches of some steps, prepared ahead by threads; closing the generator ends the threads.
 
-    A step's samples depend only on its number. Samples are shuffled anew each epoch and the epochs are concatenated;
-    step `s` takes the `batch` samples from position `s * batch` on. So a resumed training continues exactly, and if the
-    dataset is smaller than a batch, a step takes several epochs.
+    A step's samples depend only on its number, from 0. Samples are shuffled anew each epoch and the epochs are
+    concatenated; step `s` takes the `batch` samples from position `s * batch` on, and each device its share of them:
+    `shard` is its rank, and the number of devices. So a resumed training continues exactly, and if the dataset is
+    smaller than a batch, a step takes several epochs. `workers` is the number of threads; 0: one per core, at most 16.
 
-    Args:
-        samples: the samples to draw from.
-        steps: numbers of the steps, from 0.
-        batch: samples per step on all devices together.
-        seed: seed of the training.
-        shard: rank of this device and number of devices; each device gets its share of every step.
-        workers: threads; 0: one per core of the processor, at most 16.
-        weights: `(len(samples),)` float64, how often each sample is drawn relative to the others; `steps` must then lie
-            between two multiples of `DRAW_STEPS`. None: all equally often.
+    `weights`, `(len(samples),)` float64, say how often each sample is drawn relative to the others; `steps` must then
+    lie between two multiples of `DRAW_STEPS`. None: all equally often.
 
     Raises:
         DatasetError: there are no samples, or the devices cannot share a batch evenly.

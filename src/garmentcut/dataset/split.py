@@ -11,7 +11,7 @@ import base64
 import hashlib
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
@@ -101,19 +101,19 @@ def fingerprint_of(photo: Photo, alpha: NDArray[np.float32]) -> bytes:
     return perceptual_hash(srgb_of(to_8_bit(photo.rgb), photo.profile), alpha).tobytes()
 
 
-def find_met(manifest: Manifest, photos: Collection[str], hashes: Sequence[bytes] = ()) -> frozenset[str]:
-    """Names of the pairs that are not new to a model trained on these photos.
+def find_met(manifest: Manifest, trained_on: Collection[str], trained_hashes: str = "") -> frozenset[str]:
+    """Names of the pairs that are not new to a model, whose card has `trained_on` and `trained_hashes`.
 
     A pair is not new if its photo, or another one of its group (a near-duplicate, another view of the garment), is
-    among `photos`, given by the first digits of their SHA-256; or if such a photo nearly matches one of `hashes`, the
-    perceptual hashes of the training photos.
+    among those the model was trained on, or nearly matches one of them by its perceptual hash.
     """
-    known, lengths = set(photos), {len(photo) for photo in photos}
+    known, lengths = set(trained_on), {len(photo) for photo in trained_on}
     met = {
         pair.group or pair.garment
         for pair in manifest.usable
         if any(pair.photo_sha256[:length] in known for length in lengths)
     }
+    hashes = unpacked_hashes(trained_hashes)
     own = hashes_of(manifest) if hashes else {}
     rows = [pair for pair in manifest.usable if pair.photo_sha256 in own]
     both = b"".join((*hashes, *(own[pair.photo_sha256] for pair in rows)))

@@ -24,10 +24,8 @@ from garmentcut.photo.write import png_bytes
 from garmentcut.recipe import AugmentConfig, Recipe, Strength
 
 MAP_REDUCTION = 2  # maps are stored at the segment stage's size: half that of the frame of the refine stage
-_EDGE_KERNEL = np.ones((9, 9), np.uint8)
 _EDGE_STEP, _WRONG_STEP = 7, 3  # every 7th edge pixel and every 3rd wrong one can be the middle of a window
 _UNSURE = 25  # a map is unsure where it is more levels than this away from 0 and from 255
-_AROUND_KERNEL = np.ones((25, 25), np.uint8)
 _CLEARLY_WRONG = 100  # a map is wrong where it misses the target by more levels of 255 than this
 _SHARE_WRONG, _SHARE_THIN = 0.35, 0.2  # of the windows, on wrong pixels and on straps, if there are enough
 _LEAST_PLACES = 20
@@ -112,10 +110,10 @@ class WindowSamples(Samples):
             return _Whole(rgb, target, (), nowhere, nowhere, nowhere)
         height, width = target.shape
         maps = tuple(read_map(path, (height, width)) for path in map_paths(self.maps, pair.name))
-        band = cv2.morphologyEx(target, cv2.MORPH_GRADIENT, _EDGE_KERNEL) > 20
+        band = cv2.morphologyEx(target, cv2.MORPH_GRADIENT, _square(4)) > 20
         large = cv2.resize(maps[0], (width, height), interpolation=cv2.INTER_LINEAR)
         # A map that is unsure far from any edge counts as wrong: refine must learn to keep strong prints whole.
-        unsure = (large > _UNSURE) & (large < 255 - _UNSURE) & (cv2.dilate(band.view(np.uint8), _AROUND_KERNEL) == 0)
+        unsure = (large > _UNSURE) & (large < 255 - _UNSURE) & (cv2.dilate(band.view(np.uint8), _square(12)) == 0)
         wrong = (cv2.absdiff(large, target) > _CLEARLY_WRONG) | unsure
         straps = thin_of(target >= 128)
         places = (_some_of(band, _EDGE_STEP), _some_of(wrong, _WRONG_STEP), _some_of(straps, _WRONG_STEP))

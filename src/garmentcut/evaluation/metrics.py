@@ -1,8 +1,9 @@
 """The metrics of one photo, for `scores`, calibration, audit and studies: pure functions of two masks or two alphas.
 
 `measure` computes all of them. A mask is `(H, W)` bool, True is garment; an alpha is `(H, W)` float32 in [0, 1]; both
-arguments must have the same size. Every function returns a number for empty masks too. Everything outside the frame
-counts as background, so a garment that leaves the frame has an outline there.
+arguments must have the same size. Everything outside the frame counts as background, so a garment that leaves the frame
+has an outline there. If both masks are empty, Dice and IoU of all kinds are 1 and distances 0; if only one is, they are
+0, and distances the frame's diagonal.
 
 Distances are exact Euclidean distances between the centres of border pixels; a border pixel is one that an erosion by
 a cross removes. These are MONAI's conventions, except for empty masks, for which MONAI returns nan or infinity. Errors
@@ -176,8 +177,6 @@ def area_of(*masks: Mask, margin_px: int = 0) -> Area | None:
 def dice(prediction: Mask, target: Mask) -> float:
     """Dice coefficient, 2 |P and G| / (|P| + |G|); in [0, 1], higher is better.
 
-    Returns 1 if both are empty, 0 if only one is.
-
     Raises:
         ValueError: the arrays are not bool masks of the same size; this holds for all functions of two masks here.
 
@@ -191,7 +190,7 @@ def dice(prediction: Mask, target: Mask) -> float:
 def iou(prediction: Mask, target: Mask) -> float:
     """Intersection over union (Jaccard), |P and G| / |P or G|; in [0, 1], higher is better.
 
-    It ranks like Dice: IoU = Dice / (2 - Dice). Returns 1 if both are empty, 0 if only one is.
+    It ranks like Dice: IoU = Dice / (2 - Dice).
 
     Source: Jaccard, "The distribution of the flora in the alpine zone", 1912.
     """
@@ -253,7 +252,7 @@ def surface_dice(outlines: Outlines, tolerance_px: float) -> float:
     """Surface Dice (NSD): share of both outlines within `tolerance_px` of the other; in [0, 1], higher is better.
 
     (|{x in border P: d(x, border G) <= t}| + |{x in border G: d(x, border P) <= t}|) / (|border P| + |border G|): the
-    share of the outline that a retoucher would not change. Returns 1 if both masks are empty, 0 if only one is.
+    share of the outline that a retoucher would not change.
 
     Source: Nikolov et al., "Deep learning to achieve clinically applicable segmentation", arXiv 1809.04430, with border
     pixels counted as in MONAI.
@@ -265,8 +264,7 @@ def surface_dice(outlines: Outlines, tolerance_px: float) -> float:
 def hd95(outlines: Outlines) -> float:
     """95th percentile Hausdorff distance in pixels, the larger of the two directions; 0 or more, lower is better.
 
-    max(P95 of d(x, border G) over border P, P95 of d(x, border P) over border G), linearly interpolated. Returns 0 if
-    both masks are empty, the frame's diagonal if only one is.
+    max(P95 of d(x, border G) over border P, P95 of d(x, border P) over border G), linearly interpolated.
 
     Source: Huttenlocher 1993; percentile and maximum as in MONAI's `HausdorffDistanceMetric(percentile=95)`.
     """
@@ -277,8 +275,7 @@ def hd95(outlines: Outlines) -> float:
 def assd(outlines: Outlines) -> float:
     """Average symmetric surface distance in pixels; 0 or more, lower is better.
 
-    (sum over border P of d(x, border G) + sum over border G of d(x, border P)) / (|border P| + |border G|). Returns 0
-    if both masks are empty, the frame's diagonal if only one is.
+    (sum over border P of d(x, border G) + sum over border G of d(x, border P)) / (|border P| + |border G|).
 
     Source: Heimann et al. 2009; as in MONAI's `SurfaceDistanceMetric(symmetric=True)`.
     """
@@ -290,7 +287,7 @@ def boundary_iou(prediction: Mask, target: Mask, width_px: int) -> float:
     """Boundary IoU: IoU of the masks' inner bands of `width_px` pixels; in [0, 1], higher is better.
 
     The band is a mask minus the mask eroded `width_px` times by a 3x3 square. The paper's width, 2 % of the diagonal,
-    would be 42 pixels at 1152x1728, too wide to distinguish edges. Returns 1 if both masks are empty, 0 if only one is.
+    would be 42 pixels at 1152x1728, too wide to distinguish edges.
 
     Raises:
         ValueError: the width is not positive.

@@ -17,7 +17,7 @@ from garmentcut.evaluation.predict import CutPair, Trial, predict_some
 from garmentcut.evaluation.scores import PhotoScore
 from garmentcut.photo.color import gray_of, srgb_of
 from garmentcut.photo.mask import Mask, erode, slices_of
-from garmentcut.photo.photo import Photo, resize_rgb, to_8_bit
+from garmentcut.photo.photo import Photo, resize_alpha, resize_rgb, to_8_bit
 
 MISSING_RGB, EXTRA_RGB = (230, 97, 1), (33, 113, 213)
 """Orange: garment that the cutout lacks. Blue: what it wrongly includes. Distinct for colour-blind people too."""
@@ -118,25 +118,17 @@ def _shrunk(rgb: _Rgb) -> _Rgb:
     return resize_rgb(rgb, (max(round(rgb.shape[0] * scale), 1), max(round(rgb.shape[1] * scale), 1)))
 
 
-def _shrunk_share(values: NDArray[np.floating], size_hw: tuple[int, ...]) -> Alpha:
-    """Reduce values by area averaging; `(h, w)` float32 in [0, 1]."""
-    image = Image.fromarray(np.ascontiguousarray(values, np.float32))
-    return np.asarray(image.resize((size_hw[1], size_hw[0]), Image.Resampling.BOX), np.float32).clip(0, 1)
-
-
 def _cut_out(rgb: _Rgb, alphas: Mapping[str, Alpha], area: Area) -> dict[str, _Rgb]:
     """By caption, the reduced picture with everything but the garment grey and tinted in a colour rare in garments."""
-    tinted = 0.5 * gray_of(rgb)[..., None] + 0.5 * np.array(_OUTSIDE_RGB)
-    return {
-        caption: _mixed(tinted, rgb, _shrunk_share(alpha[area], rgb.shape[:2])) for caption, alpha in alphas.items()
-    }
+    tinted, size_hw = 0.5 * gray_of(rgb)[..., None] + 0.5 * np.array(_OUTSIDE_RGB), (rgb.shape[0], rgb.shape[1])
+    return {caption: _mixed(tinted, rgb, resize_alpha(alpha[area], size_hw)) for caption, alpha in alphas.items()}
 
 
 def _difference(rgb: _Rgb, theirs: Mask, ours: Mask) -> _Rgb:
     """Wrong pixels in two colours on a pale grey photo; thin errors stay visible."""
     drawn = 0.35 * gray_of(rgb)[..., None].astype(np.float64) + 0.65 * 255
     for wrong, color in ((theirs & ~ours, MISSING_RGB), (ours & ~theirs, EXTRA_RGB)):
-        strength = np.sqrt(_shrunk_share(wrong.astype(np.float32), rgb.shape[:2]))
+        strength = np.sqrt(resize_alpha(wrong.astype(np.float32), (rgb.shape[0], rgb.shape[1])))
         drawn = _mixed(drawn, np.array(color), strength).astype(np.float64)
     return np.rint(drawn).astype(np.uint8)
 

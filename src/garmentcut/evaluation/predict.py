@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 from garmentcut.config import RuntimeConfig
 from garmentcut.dataset.composite import extra_pairs
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
-from garmentcut.dataset.split import find_met, unpacked_hashes
+from garmentcut.dataset.split import find_met
 from garmentcut.errors import EvaluationError, PhotoError
 from garmentcut.evaluation.metrics import Alpha
 from garmentcut.model.card import UNKNOWN, ModelCard, read_model
@@ -54,13 +54,11 @@ class Trial:
 def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None = None) -> tuple[Trial, ...]:
     """Find the models and the photos for each.
 
-    Args:
-        model: one of four: an ONNX file, run on all usable pairs; a run's folder with `model.onnx`, run on the splits
-            that its `run.json` says were held out; a run with stages whose folds were exported, each run on the photos
-            that it has not seen; a folder of run folders `fold0`, `fold1` ..., each run on its own held-out splits, so
-            that no photo is judged by a model that has seen it.
-        manifest: the dataset.
-        splits: for a file or a single run, the splits to use instead of those above; for folds, the ones to choose.
+    `model` is one of four: an ONNX file, run on all usable pairs; a run's folder with `model.onnx`, run on the splits
+    that its `run.json` says were held out; a run with stages whose folds were exported, each run on the photos that it
+    has not seen; a folder of run folders `fold0`, `fold1` ..., each run on its own held-out splits, so that no photo is
+    judged by a model that has seen it. `splits` are used instead of these for a file or a single run; of folds, they
+    choose some.
 
     Raises:
         EvaluationError: there is no model, a split is unknown, a photo is in two folds, or there are no photos.
@@ -147,8 +145,7 @@ def _outcomes(trial: Trial, manifest: Manifest, keep: Callable[[CutPair], _Found
     def outcome_of(pair: Pair) -> Outcome[_Found]:
         seen = known.get(pair.name)
         try:
-            photo, target = read_pair(manifest, pair)
-            cut = replace(_cut(cutter, pair, photo, target, turns), seen=seen)
+            cut = _cut(cutter, pair, *read_pair(manifest, pair), turns, seen)
             return Outcome(pair, cutter.card, keep(cut), seen=seen)
         except Exception as error:  # noqa: BLE001 - a failure of one pair must not stop the others
             reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
@@ -211,9 +208,8 @@ def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
     True: it, or the weights that it started from, was trained on the photo, another view of its garment or a
     near-duplicate; None: the card does not say.
     """
-    trained_on = set(card.trained_on)
-    met = find_met(manifest, trained_on - {UNKNOWN}, unpacked_hashes(card.trained_hashes))
-    rest = None if not trained_on or UNKNOWN in trained_on else False
+    met = find_met(manifest, card.trained_on, card.trained_hashes)
+    rest = None if not card.trained_on or UNKNOWN in card.trained_on else False
     return {pair.name: True if pair.name in met else rest for pair in manifest.usable}
 
 
@@ -233,7 +229,9 @@ def refuse_seen(trials: Sequence[Trial], manifest: Manifest, *, because: str) ->
             )
 
 
-def _cut(cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threading.Semaphore) -> CutPair:
+def _cut(
+    cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threading.Semaphore, seen: bool | None
+) -> CutPair:
     start, waited = time.perf_counter(), 0.0
     prediction, reason, alpha = None, "", np.zeros(photo.size_hw, np.float32)
     try:
@@ -241,12 +239,12 @@ def _cut(cutter: Cutter, pair: Pair, photo: Photo, target: Alpha, turns: threadi
         asked = time.perf_counter()
         with turns:
             waited = time.perf_counter() - asked
-            seen = cutter.predict(photo, frame)
-        alpha, prediction = cutter.finish(photo, seen).alpha, seen
+            predicted = cutter.predict(photo, frame)
+        alpha, prediction = cutter.finish(photo, predicted).alpha, predicted
     except PhotoError as error:  # refused, so the cutout is empty
         reason = str(error)
     seconds = time.perf_counter() - start - waited
-    return CutPair(pair, cutter.card, photo, target, alpha, prediction, reason, None, seconds)
+    return CutPair(pair, cutter.card, photo, target, alpha, prediction, reason, seen, seconds)
 
 
 def _stage_trials(model: Path, manifest: Manifest) -> tuple[Trial, ...]:

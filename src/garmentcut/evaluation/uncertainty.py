@@ -129,11 +129,7 @@ def _own(experiences: Sequence[Experience]) -> list[Experience]:
 
 
 def _learned(known: Sequence[Experience]) -> DoubtModel:
-    return _weighted(_blank(known), known, _best_strength(known))
-
-
-def _best_strength(known: Sequence[Experience]) -> float:
-    """The penalty with the least cross-validated cross-entropy; of equal ones the strongest."""
+    """The model with the penalty of least cross-validated cross-entropy; of equal ones the strongest."""
     losses = np.zeros(len(_STRENGTHS))
     for train, held in _folds(known):
         learned, left_out = [known[index] for index in train], [known[index] for index in held]
@@ -142,7 +138,7 @@ def _best_strength(known: Sequence[Experience]) -> float:
         for place, strength in enumerate(_STRENGTHS):
             doubt = doubts_of(_weighted(blank, learned, strength), features).clip(1e-6, 1 - 1e-6)
             losses[place] -= float((truth * np.log(doubt) + (1 - truth) * np.log(1 - doubt)).sum())
-    return _STRENGTHS[int(np.argmin(losses))]
+    return _weighted(_blank(known), known, _STRENGTHS[int(np.argmin(losses))])
 
 
 def _folds(known: Sequence[Experience]) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
@@ -241,15 +237,9 @@ def find_threshold(
     1 - confidence over random samples of garments, however good the doubts are. The tested doubts depend on the doubts
     alone: they are those that accept just enough garments to allow one more to fall short.
 
-    Args:
-        garments: garment of each photo.
-        doubts: `(N,)`, doubt of each photo, by a model that was not fitted to it.
-        is_short: `(N,)` bool, whether the photo's surface Dice is below the guaranteed quality.
-        risk: share of accepted garments that may fall short.
-        confidence: confidence of the guarantee.
-
-    Returns:
-        The threshold; `max_doubt` is None, with a reason, if these photos cannot guarantee the risk.
+    Of each photo, `garments` has the garment, `doubts`, `(N,)`, the doubt by a model that was not fitted to it, and
+    `is_short`, `(N,)` bool, whether its surface Dice is below the guaranteed quality. The threshold's `max_doubt` is
+    None, with a reason, if these photos cannot guarantee the risk.
 
     Raises:
         ValueError: see `least_garments`; or there are no photos.

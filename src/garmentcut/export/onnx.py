@@ -90,10 +90,8 @@ def export_network(network: nn.Module, card: ModelCard) -> bytes:
     """
     network = copy.deepcopy(network).cpu().float().eval()
     model = _onnx_of(network, card)
-    try:
+    with _explained(card.name):
         parity = measure_parity(network, model, card)
-    except RunError as error:
-        raise RunError(f"{card.name}: {error}") from error
     largest = float(np.max(list(parity.values())))
     if not largest <= PARITY_LIMIT:  # also catches nan
         listed = ", ".join(f"{runtime} by {difference:.2g}" for runtime, difference in parity.items())

@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
 from pydantic_core import from_json
 
+from garmentcut.config import STRICT
 from garmentcut.errors import ModelError
 
 _Float = TypeVar("_Float", np.float32, np.float64)
@@ -32,8 +33,7 @@ _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Numbers = tuple[_Finite, ...]
 _Pixels = Annotated[float, Field(ge=0, le=65536)]
 _GONE_KEYS = {"first_look", "int8_ranges"}
-_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
-_OLD_KEYS = {"trained_prints": "trained_hashes"}
+OLD_KEYS = {"trained_prints": "trained_hashes"}
 _OLD_DOUBT_KEYS = {"signs": "features", "looks_mean": "appearance_mean", "looks_precision": "appearance_precision"}
 _OLD_FEATURES = {
     "rim": "edge_softness",
@@ -45,7 +45,7 @@ _OLD_FEATURES = {
 _OUT_OF_BOUNDS = {"greater_than", "greater_than_equal", "less_than", "less_than_equal", "finite_number", "too_long"}
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Score:
     """One measured result."""
 
@@ -58,7 +58,7 @@ class Score:
     median_dice: _Share
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class StageSizes:
     """Input sizes of the networks of a model with three stages; see `garmentcut.prediction.cutter`.
 
@@ -82,7 +82,7 @@ class StageSizes:
     """Architecture of the refine stage's network, in words."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class DoubtModel:
     """doubt = sigmoid(bias + weights · (features - center) / scale): a logistic regression of a share.
 
@@ -119,7 +119,7 @@ class DoubtModel:
         return self
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Threshold:
     """The doubt up to which photos are accepted, for one guaranteed risk."""
 
@@ -137,7 +137,7 @@ class Threshold:
     """Share of all garments of the calibration, with its 95 % interval: share, low, high."""
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class Acceptance:
     """What a calibration on a studio's own photos guarantees."""
 
@@ -163,7 +163,7 @@ class Acceptance:
         return next(iter(guaranteed or fitting), None)
 
 
-@dataclass(frozen=True, config=_STRICT)
+@dataclass(frozen=True, config=STRICT)
 class ModelCard:
     """Everything that is needed to run a model and to judge it."""
 
@@ -292,7 +292,7 @@ def _with_new_names(content: Any) -> Any:
         raise ModelError(
             "holds two networks, as models of earlier versions did; use the embedded one, or train one of three stages"
         )
-    content = {_OLD_KEYS.get(key, key): value for key, value in content.items() if key not in _GONE_KEYS}
+    content = {OLD_KEYS.get(key, key): value for key, value in content.items() if key not in _GONE_KEYS}
     doubt = content.get("doubt")
     if not isinstance(doubt, dict):
         return content

@@ -14,21 +14,20 @@ import pydantic.dataclasses
 import safetensors
 import safetensors.torch
 import torch
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
+from garmentcut.config import STRICT
 from garmentcut.errors import ModelError
-from garmentcut.model.card import UNKNOWN, read_model
+from garmentcut.model.card import OLD_KEYS, UNKNOWN, read_model
 from garmentcut.model.networks import build_network
 from garmentcut.photo.files import write_atomic
 
 _KEY = "garmentcut.network"
-_OLD_FACTS = {"trained_prints": "trained_hashes"}  # old names, until November 2026, and present ones
 _NAMED_KEYS = 3  # of each kind; in a wrong file, hundreds are missing
-_STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=_STRICT)
+@pydantic.dataclasses.dataclass(frozen=True, config=STRICT)
 class NetworkSpec:
     """What is needed to rebuild a network, how it was trained, and what else is known about it."""
 
@@ -45,9 +44,9 @@ class NetworkSpec:
     them go on the model's card."""
 
 
-@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="ignore"))
+@pydantic.dataclasses.dataclass(frozen=True)
 class _Facts:
-    """The facts of a spec that other modules read, with the types that they rely on."""
+    """The facts of a spec that other modules read, with the types that they rely on; others are ignored."""
 
     trained_on: tuple[str, ...] = ()
     trained_hashes: str = ""
@@ -122,16 +121,14 @@ def read_weights(path: Path) -> tuple[dict[str, Tensor], NetworkSpec | None]:
         raise ModelError(f"{path} cannot be read: {error.strerror or error}") from error
     except safetensors.SafetensorError as error:
         raise ModelError(f"{path} is damaged or not a safetensors file ({error}); copy or save it again") from error
-    if content is None:
-        return weights, None
-    return weights, _spec_of(content, path)
+    return weights, None if content is None else _spec_of(content, path)
 
 
 def _spec_of(content: str, path: Path) -> NetworkSpec:
     place = ""
     try:
         spec = TypeAdapter(NetworkSpec).validate_json(content)
-        spec = replace(spec, facts={_OLD_FACTS.get(key, key): value for key, value in spec.facts.items()})
+        spec = replace(spec, facts={OLD_KEYS.get(key, key): value for key, value in spec.facts.items()})
         place = "facts."
         TypeAdapter(_Facts).validate_python(spec.facts)
     except ValidationError as error:
@@ -274,15 +271,13 @@ def _load_whole(
     # Parts that add nothing until they are trained; without them, the network is the one in the file.
     neutral: tuple[str, ...] = getattr(network, "neutral_parts", ())
     fresh = tuple(key for key in mismatch.missing if key.startswith(neutral))
-    missing = tuple(key for key in mismatch.missing if key not in fresh)
-    if spec.name != name or missing or mismatch.unexpected or mismatch.misshapen:
-        differs = Mismatch(missing, mismatch.unexpected, mismatch.misshapen)
+    differs = replace(mismatch, missing=tuple(key for key in mismatch.missing if key not in fresh))
+    if spec.name != name or differs:
         reason = f"is a {spec.name}, not a {name}" if spec.name != name else f"does not fit these options: {differs}"
         raise ModelError(f"{start} {reason}; set network.name and network.options to {spec.name}, {spec.options}")
     network.load_state_dict(weights, strict=False)
-    notes = (f"{name}: all weights from {start}",)
-    parts = sorted({key.partition(".")[0] for key in fresh})
-    return (*notes, f"new and neutral until they learn: {', '.join(parts)}") if parts else notes
+    parts = ", ".join(sorted({key.partition(".")[0] for key in fresh}))
+    return (f"{name}: all weights from {start}", *([f"new and neutral until they learn: {parts}"] if parts else []))
 
 
 def widened(weights: Mapping[str, Tensor], own: Mapping[str, Tensor]) -> dict[str, Tensor]:

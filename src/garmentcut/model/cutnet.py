@@ -76,7 +76,10 @@ class CutNet(PhotoNetwork):
         """Logits `(N, 1, H, W)` of normalised photos `(N, in_channels, H, W)`."""
         *features, deep = self.encoder(x)  # (N, 16, H/2, W/2) ... (N, 320, H/32, W/32), say
         deep = self.context(deep)  # (N, 320, H/32, W/32)
-        half: Tensor = self.decoder(deep, _joined(features, x, len(self.decoder.blocks)))  # (N, 32, H/2, W/2)
+        skips, pixels = features[::-1], functional.pixel_unshuffle(x, 2)  # all pixels, (N, 4 in_channels, H/2, W/2)
+        if len(skips) == len(self.decoder.blocks):  # otherwise the encoder begins at stride 4
+            pixels = torch.cat([skips.pop(), pixels], dim=1)
+        half: Tensor = self.decoder(deep, [*skips, pixels])  # (N, 32, H/2, W/2)
         logits: Tensor = functional.pixel_shuffle(self.head(half), 2)  # (N, 1, H, W)
         return self.detail(logits, x) if self.detail else logits
 
@@ -125,18 +128,6 @@ class Detail(nn.Module):
         return logits + self.correct(functional.relu(self.look(torch.cat([logits, x], dim=1))))  # type: ignore[no-any-return]
 
 
-def _joined(features: Sequence[Tensor], x: Tensor, num_blocks: int) -> list[Tensor]:
-    """The decoder's skips, coarse to fine; at stride 2 with all the photo's pixels, `(N, 4 in_channels, H/2, W/2)`."""
-    pixels = functional.pixel_unshuffle(x, 2)
-    skips = list(features[::-1])
-    finest = [torch.cat([skips.pop(), pixels], dim=1)] if len(skips) == num_blocks else [pixels]
-    return skips + finest
-
-
-_CONTEXT_CHANNELS = 128
-_NORM_MOMENTUM = 0.03  # batches of 8 windows are noisy
-
-
 class SegmentNet(PhotoNetwork):
     """An encoder, and a top-down decoder (Lin 2017, arXiv 1612.03144) to half of the input's size, then bilinear.
 
@@ -169,7 +160,7 @@ class SegmentNet(PhotoNetwork):
         self.head = nn.Sequential(conv_norm_relu(width // 2, width // 2), nn.Conv2d(width // 2, 1, 3, padding=1))
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
-                module.momentum = _NORM_MOMENTUM
+                module.momentum = 0.03  # batches of 8 windows are noisy
 
     def logits(self, x: Tensor) -> Tensor:
         """Logits `(N, 1, H, W)` of normalised photos `(N, 3, H, W)`."""
@@ -191,9 +182,8 @@ class SegmentNet(PhotoNetwork):
 class _Context(nn.Module):
     """Context that the coarsest features lack: positions farther away, and the mean of the whole window."""
 
-    def __init__(self, channels: int, out: int) -> None:
+    def __init__(self, channels: int, out: int, width: int = 128) -> None:
         super().__init__()
-        width = _CONTEXT_CHANNELS
         self.narrow = nn.Conv2d(channels, width, 1)
         self.around = nn.Conv2d(width, width, 3, padding=6, dilation=6, groups=width)
         self.widen = nn.Conv2d(width, out, 1)
@@ -225,15 +215,8 @@ class RefineNet(PhotoNetwork):
         full, half, quarter, eighth = widths
         self.stem = conv_norm_relu(4, full)
         self.down = nn.ModuleList(
-            (
-                nn.Sequential(conv_norm_relu(full, half, stride=2), conv_norm_relu(half, half)),
-                nn.Sequential(conv_norm_relu(half, quarter, stride=2), conv_norm_relu(quarter, quarter)),
-                nn.Sequential(
-                    conv_norm_relu(quarter, eighth, stride=2),
-                    conv_norm_relu(eighth, eighth),
-                    conv_norm_relu(eighth, eighth),
-                ),
-            )
+            nn.Sequential(conv_norm_relu(channels, out, stride=2), *(conv_norm_relu(out, out) for _ in range(num)))
+            for channels, out, num in ((full, half, 1), (half, quarter, 1), (quarter, eighth, 2))
         )
         pairs = ((eighth, quarter), (quarter, half), (half, full))
         self.narrow = nn.ModuleList(nn.Conv2d(deep, out, 1) for deep, out in pairs)

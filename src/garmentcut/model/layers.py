@@ -39,13 +39,7 @@ class PhotoNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(std).view(-1, 1, 1), persistent=False)
 
     def forward(self, photos: Tensor) -> Tensor:
-        """Logits of photos.
-
-        Args:
-            photos: (N, in_channels, H, W) float32, or what autocast makes of it, sRGB in [0, 1].
-
-        Returns:
-            float32 (N, 1, H, W).
+        """Float32 logits (N, 1, H, W) of sRGB photos (N, in_channels, H, W) in [0, 1], float32 or as autocast has them.
 
         Raises:
             ValueError: the photos have another dtype or shape, or sides that the network cannot take.
@@ -174,11 +168,9 @@ class Encoder(nn.Module):
     """Features of a photo at decreasing resolution.
 
     Attributes:
-        name: the network's name in timm.
-        strides: strides of the features, each twice the previous one: 2, 4, 8, 16, 32 for most.
-        channels: channels of the features.
-        mean: what to subtract from each channel of a photo in [0, 1], by timm.
-        std: what to divide by afterwards.
+        strides: of the features, each twice the previous one: 2, 4, 8, 16, 32 for most.
+        channels: of the features.
+        mean, std: for `PhotoNetwork`, by timm.
 
     Args:
         name: any of `timm.list_models()` whose features halve at every step.
@@ -204,21 +196,14 @@ class Encoder(nn.Module):
         self.mean, self.std = (_spread(self.trunk.pretrained_cfg[key], in_channels) for key in ("mean", "std"))
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        """Features of normalised photos.
+        """One `(N, channels[i], H / strides[i], W / strides[i])` for each stride, fine to coarse.
 
-        Args:
-            x: `(N, in_channels, H, W)`, H and W multiples of `strides[-1]`.
-
-        Returns:
-            One `(N, channels[i], H / strides[i], W / strides[i])` for each stride, fine to coarse.
+        `x`: normalised photos, `(N, in_channels, H, W)`, H and W multiples of `strides[-1]`.
         """
         return cast(list[Tensor], self.trunk(x)[self._first :])
 
     def freeze(self, num_stages: int) -> None:
-        """Freeze the first stages: their weights and the statistics of their batch norms.
-
-        Args:
-            num_stages: number of stages, fine to coarse; what comes before the first is frozen with it.
+        """Freeze the first, finest stages and what comes before them: weights and the statistics of batch norms.
 
         Raises:
             ModelError: there are fewer, or timm does not say where they end.
@@ -248,10 +233,7 @@ class Encoder(nn.Module):
         return self
 
     def load(self, weights: Mapping[str, Tensor] | None = None) -> str:
-        """Load trained weights.
-
-        Args:
-            weights: with timm's keys; None fetches timm's ImageNet weights from the hub.
+        """Load weights with timm's keys; None fetches timm's ImageNet weights from the hub.
 
         Returns:
             What was loaded, and what else the file holds (such as a classifier).

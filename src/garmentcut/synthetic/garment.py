@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from garmentcut.synthetic.canvas import Floats, between, happens, lattice, named_stream, pick, read_table
 from garmentcut.synthetic.fabric import FabricDesign, FoldDesign, Silhouette, design_folds, fold_relief
-from garmentcut.synthetic.mannequin import Profile, Surface, Tube, profile
+from garmentcut.synthetic.mannequin import Profile, Surface, Tube, profile, tube_of
 
 Curve = tuple[tuple[float, float], ...]
 
@@ -366,14 +366,7 @@ def _drape(torso: Tube, shape: Silhouette, begin: float, hem: float, *, ease: fl
     roomy = ease * np.clip((y - 0.03) / 0.06, 0.35, 1)
     width = np.maximum(torso.half_width(y) + roomy, spread)
     depth = np.maximum(torso.half_depth(y) + roomy * 1.3, spread * np.interp(y, (begin, hem), (0.74, 0.86)))
-    return Tube(
-        top=0.0,
-        bottom=float(y[-1]),
-        centre_x=torso.centre_x,
-        centre_z=torso.centre_z,
-        half_width=profile(np.c_[y, width], 0.008),
-        half_depth=profile(np.c_[y, depth], 0.008),
-    )
+    return tube_of(y, torso.centre_x, torso.centre_z, half_width=width, half_depth=depth, smoothness=0.008)
 
 
 def _choose_trims(rng: np.random.Generator, kind: str, shape: Silhouette, fabric: FabricDesign, waist: float) -> Trims:

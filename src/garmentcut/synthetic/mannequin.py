@@ -226,13 +226,13 @@ def _made_as(design: MannequinDesign, make: Make, rng: np.random.Generator) -> M
 def _head() -> Tube:
     y, half = _HEAD.T
     middle, leaning = profile([(0, 0), (1, 0)]), profile([(float(y[0]), 0.006), (0.02, -0.004)])
-    return _tube(y, middle, leaning, half_width=half, half_depth=half * 1.2, smoothness=0.01)
+    return tube_of(y, middle, leaning, half_width=half, half_depth=half * 1.2, smoothness=0.01)
 
 
 def _torso(width: float) -> Tube:
     y, half_width, half_depth, forward = _TORSO.T
     middle, leaning = profile([(0, 0), (1, 0)]), profile(np.c_[y, forward])
-    return _tube(y, middle, leaning, half_width=half_width * width, half_depth=half_depth, smoothness=0.008)
+    return tube_of(y, middle, leaning, half_width=half_width * width, half_depth=half_depth, smoothness=0.008)
 
 
 def _leg(side: int, stance: float, slim: float, hips: float) -> Tube:
@@ -241,10 +241,11 @@ def _leg(side: int, stance: float, slim: float, hips: float) -> Tube:
     spread = spread * np.interp(y, (0.46, 0.6), (hips, 1.0))
     depth = radius * np.interp(y, (0.42, 0.55), (1.22, 1.06))  # thighs are deeper than wide
     x, z = profile(np.c_[y, side * spread]), profile(np.c_[y, stance - back], 0.03)
-    return _tube(y, x, z, half_width=radius, half_depth=depth, smoothness=0.025)
+    return tube_of(y, x, z, half_width=radius, half_depth=depth, smoothness=0.025)
 
 
-def _tube(y: Floats, x: Profile, z: Profile, *, half_width: Floats, half_depth: Floats, smoothness: float) -> Tube:
+def tube_of(y: Floats, x: Profile, z: Profile, *, half_width: Floats, half_depth: Floats, smoothness: float) -> Tube:
+    """Return the tube with these centres, and half axes at each y, (N,), rounded over about `smoothness`."""
     width, depth = (profile(np.c_[y, half], smoothness) for half in (half_width, half_depth))
     return Tube(float(y[0]), float(y[-1]), x, z, width, depth)
 
@@ -358,7 +359,16 @@ def _paint_arm(layer: PaintLayer, side: int, design: MannequinDesign, place: Fig
     outer = 0.094 + design.arm_length
     x, y = side * outer * cos, 0.100 + 0.3 * design.arm_length  # the stump hangs a little
     if design.arm_length:
-        _paint_stump(layer, (side * 0.07 * cos, 0.097), (x, y), flat, design, place)
+        inner, radius = (side * 0.07 * cos, 0.097), 0.036
+        rim = ellipse((0.0, 0.0), (radius * flat, radius))
+        at_end = rim[:, :1] * (x - inner[0]) >= 0
+        patch = place.cover(np.where(at_end, rim * (1.0, 0.86) + (x, y), rim + inner))
+        columns, rows = place.of_window(patch.window)
+        up, along = (rows[:, None] - y) / radius, (columns - inner[0]) / (x - inner[0])
+        shade = (0.97 - 0.1 * np.clip(up, -1, 1) - 0.16 * up**2) * (1 - 0.06 * np.clip(along, 0, 1))
+        grown = np.clip((along + 0.4) / 0.8, 0, 1).astype(np.float32)
+        patch = Patch(patch.top, patch.left, patch.coverage * grown)
+        layer.paint(patch, np.clip(design.skin * shade[..., None], 0, 1).astype(np.float32))
     faces_camera = side * sin < 0 or abs(sin) < 0.3
     if not faces_camera or (not design.arm_length and abs(sin) < 0.3):
         return  # the far arm's end is hidden; joints without a stump are visible only from the side
@@ -367,26 +377,6 @@ def _paint_arm(layer: PaintLayer, side: int, design: MannequinDesign, place: Fig
         layer.paint(disc, np.clip(colour, 0, 1).astype(np.float32))
     bolt = place.cover(ellipse((x, y), (0.011 * flat, 0.011)))
     layer.paint(bolt, design.socket)
-
-
-def _paint_stump(
-    layer: PaintLayer,
-    inner: tuple[float, float],
-    outer: tuple[float, float],
-    flat: float,
-    design: MannequinDesign,
-    place: FigurePlacement,
-) -> None:
-    radius = 0.036
-    rim = ellipse((0.0, 0.0), (radius * flat, radius))
-    at_end = rim[:, :1] * (outer[0] - inner[0]) >= 0
-    patch = place.cover(np.where(at_end, rim * (1.0, 0.86) + outer, rim + inner))
-    x, y = place.of_window(patch.window)
-    up, along = (y[:, None] - outer[1]) / radius, (x - inner[0]) / (outer[0] - inner[0])
-    shade = (0.97 - 0.1 * np.clip(up, -1, 1) - 0.16 * up**2) * (1 - 0.06 * np.clip(along, 0, 1))
-    grown = np.clip((along + 0.4) / 0.8, 0, 1).astype(np.float32)
-    patch = Patch(patch.top, patch.left, patch.coverage * grown)
-    layer.paint(patch, np.clip(design.skin * shade[..., None], 0, 1).astype(np.float32))
 
 
 def _paint_neck_cap(layer: PaintLayer, design: MannequinDesign, place: FigurePlacement) -> None:

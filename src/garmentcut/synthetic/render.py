@@ -158,14 +158,10 @@ def draw_studio_photo(
 ) -> StudioPhoto:
     """Draw a photo of a dressed mannequin; the same arguments give the same photo, bit for bit.
 
-    Args:
-        seed: 0 or more; determines garment, mannequin and studio, which are the same in every view and size.
-        view: One of `VIEWS`; the turntable turns the figure, everything else stays.
-        size_hw: Height and width in pixels; meant for upright photos of about 3:2.
-        garment_kind: `dress`, `skirt`, `top` or `vest`; None lets the seed decide.
-        print_name: A print, e.g. `plain`, `stripes`, `lace`; None lets the seed decide.
-        fabric_rgb: Ground colour of the fabric, sRGB in [0, 1]; None lets the seed decide.
-        variation: What differs from the studios; None: nothing.
+    `seed`, 0 or more, determines garment, mannequin and studio, which are the same in every view and size, unless
+    `garment_kind` (`dress`, `skirt`, `top` or `vest`), `print_name` (e.g. `plain`, `stripes`, `lace`) or `fabric_rgb`
+    (ground colour, sRGB in [0, 1]) decides; `variation` is what differs from the studios. `view` is one of `VIEWS`: the
+    turntable turns the figure, everything else stays. `size_hw` is in pixels, meant for upright photos of about 3:2.
 
     Raises:
         ValueError: The view, kind or print is unknown, or the size is too small to hold a figure.

@@ -147,8 +147,7 @@ def _open_session(run: Run, fabric: Fabric) -> "Iterator[Session]":
     with explain_failures(run, fabric):
         parts = build_parts(run.recipe, fabric, with_start=not run.state_path.exists())
         samples = open_samples(run)
-        weights = DrawWeights.of(samples[0], run.recipe.data)
-        parts = replace(parts, weights=weights)
+        parts = replace(parts, weights=DrawWeights.of(samples[0], run.recipe.data))
         progress = load_state(run.state_path, parts.states)
         journals = (
             TrainingJournal(run.folder, last_step=progress.step, options=run.options) if fabric.is_global_zero else None

@@ -107,16 +107,13 @@ def lovasz_hinge(logits: Tensor, target: Tensor) -> Tensor:
     Rannen Triki, Blaschko, "The Lovasz-Softmax loss", CVPR 2018, algorithm 1). Soft targets are thresholded at 0.5. For
     a photo without garment the loss is its largest error. Not negative; 0 if each pixel is right by a margin of 1.
     """
-    photos = zip(logits.flatten(1), target.flatten(1) >= 0.5, strict=True)
+    hinges = []
     # One photo at a time, because sorting two million pixels takes 100 MB of temporary memory.
-    return torch.stack([_photo_hinge(photo, garment) for photo, garment in photos]).mean()
-
-
-def _photo_hinge(logits: Tensor, garment: Tensor) -> Tensor:
-    errors = torch.where(garment, 1 - logits, 1 + logits)
-    # A stable sort keeps the order of equal errors, so that a resumed training is bit-equal.
-    errors, order = errors.sort(descending=True, stable=True)
-    return errors.relu() @ _jaccard_steps(garment[order]).to(errors.dtype)
+    for photo, garment in zip(logits.flatten(1), target.flatten(1) >= 0.5, strict=True):
+        # A stable sort keeps the order of equal errors, so that a resumed training is bit-equal.
+        errors, order = torch.where(garment, 1 - photo, 1 + photo).sort(descending=True, stable=True)
+        hinges.append(errors.relu() @ _jaccard_steps(garment[order]).to(errors.dtype))
+    return torch.stack(hinges).mean()
 
 
 @torch.no_grad()

@@ -104,7 +104,8 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
     if not manifest.usable:
         raise TrainingError(f"{manifest.folder} has no usable pair; `garmentcut ingest` says why each was refused")
     if fold == "none":
-        return _all_of(manifest)
+        by_view = sorted(manifest.usable, key=lambda pair: (pair.view, pair.name))
+        return Split("none", manifest.usable, tuple(by_view[:: -(-len(by_view) // _NUM_MEASURED)]), ())  # of all views
     held_out = _held_out(manifest, fold, validation)
     train = manifest.of(*(name for name in manifest.splits if name not in held_out))
     split = Split(held_out[0], train, manifest.of(held_out[0]), held_out)
@@ -112,11 +113,6 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
         if not pairs:
             raise TrainingError(f"{manifest.folder} has no pair {side}; its splits are {_shown(manifest)}")
     return split
-
-
-def _all_of(manifest: Manifest) -> Split:
-    by_view = sorted(manifest.usable, key=lambda pair: (pair.view, pair.name))
-    return Split("none", manifest.usable, tuple(by_view[:: -(-len(by_view) // _NUM_MEASURED)]), ())  # of all views
 
 
 def _held_out(manifest: Manifest, fold: str | None, validation: str | None) -> tuple[str, ...]:
@@ -211,6 +207,9 @@ class Run:
     def facts(self) -> dict[str, Any]:
         """What the model's card says about its training; can be stored as JSON."""
         height, pairs, boxes = self.recipe.data.frame_height, self.split.train, {}
+        origin, hashes = self._origin, hashes_of(self.manifest)
+        photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in pairs)
+        own = (hashes[pair.photo_sha256] for pair in pairs if pair.photo_sha256 in hashes)
         if self.recipe.data.window != "photo":  # the garments' boxes in pixels of the scaled photos
             scales = [(pair, height / pair.size_hw[0]) for pair in pairs]
             boxes = {"boxes_xyxy": [[round(side * scale) for side in pair.box_xyxy] for pair, scale in scales]}
@@ -220,21 +219,12 @@ class Run:
             **self.identity,
             "num_trained_on": len(pairs),
             "num_validated_on": len(self.split.validation),
-            **self._learned_from,
-            "versions": versions(),
-            **boxes,
-        }
-
-    @property
-    def _learned_from(self) -> dict[str, Any]:
-        """The photos that the weights were trained on, including those of the weights that it started from."""
-        origin, hashes = self._origin, hashes_of(self.manifest)
-        own = [hashes[pair.photo_sha256] for pair in self.split.train if pair.photo_sha256 in hashes]
-        photos = (pair.photo_sha256[:_DIGITS_OF_A_PHOTO] for pair in self.split.train)
-        return {
+            # Including what the weights that it started from were trained on.
             "started_from": origin.words,
             "trained_on": list(dict.fromkeys((*origin.trained_on, *photos))),
             "trained_hashes": packed_hashes((*unpacked_hashes(origin.trained_hashes), *own)),
+            "versions": versions(),
+            **boxes,
         }
 
     @property
@@ -267,7 +257,8 @@ class Run:
         met: set[str] = set()
         for start in self._starts:
             with suppress(ModelError):  # may be gone if the training is resumed
-                met |= {pair.name for pair in met_by(origin_of(start), self.manifest)}
+                origin = origin_of(start)
+                met |= find_met(self.manifest, origin.trained_on, origin.trained_hashes)
         return tuple(pair for pair in self.split.validation if pair.name in met)
 
     @contextmanager
@@ -412,12 +403,6 @@ def _differences(before: Mapping[str, Any], now: Mapping[str, Any], above: str =
         elif was != is_now:
             found.append(f"{above}{key} was {was!r}, is {is_now!r}")
     return found
-
-
-def met_by(origin: Origin, manifest: Manifest) -> tuple[Pair, ...]:
-    """Pairs that are not new to weights of this origin, see `find_met`."""
-    met = find_met(manifest, set(origin.trained_on) - {UNKNOWN}, unpacked_hashes(origin.trained_hashes))
-    return tuple(pair for pair in manifest.usable if pair.name in met)
 
 
 def versions() -> dict[str, str]:

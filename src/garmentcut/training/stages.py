@@ -24,7 +24,7 @@ from torch import Tensor
 
 from garmentcut.dataset.manifest import Manifest, Pair, read_pair
 from garmentcut.dataset.samples import framed
-from garmentcut.dataset.split import Scheme, assign_splits
+from garmentcut.dataset.split import Scheme, assign_splits, find_met
 from garmentcut.dataset.windows import MAP_REDUCTION, map_paths, write_map
 from garmentcut.errors import NoGarmentError, TrainingError
 from garmentcut.model.card import UNKNOWN, StageSizes
@@ -36,7 +36,7 @@ from garmentcut.recipe import STAGES, Recipe, stage_recipe
 from garmentcut.training.devices import Devices, has_bfloat16, is_first_process, launched, uses_cuda
 from garmentcut.training.logging import Ended, Event, Planned
 from garmentcut.training.loop import seconds_a_step, train_runs
-from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, Split, met_by
+from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, Split
 
 _OTHER_SCALE = 0.84  # scale of the photo for its second, mirrored map
 _LEAST_STEPS = 20
@@ -206,8 +206,9 @@ def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, split: Split)
 
 def _unseen_start(start: str, manifest: Manifest, split: Split, otherwise: str) -> str:
     """The weights that a fold network starts from: `otherwise`, if those of `start` have seen photos of its fold."""
-    origin, held = origin_of(start), {pair.name for pair in split.validation}
-    is_known = UNKNOWN in origin.trained_on or any(pair.name in held for pair in met_by(origin, manifest))
+    origin = origin_of(start)
+    met = find_met(manifest, origin.trained_on, origin.trained_hashes)
+    is_known = UNKNOWN in origin.trained_on or any(pair.name in met for pair in split.validation)
     return otherwise if is_known else start
 
 

@@ -27,7 +27,7 @@ def test_scores_land_on_the_pixels_they_saw(variant, monkeypatch):
     blocks = nn.ModuleList([nn.ZeroPad2d(99), *(nn.Identity() for _ in range(4))])
     monkeypatch.setattr(vgg, "vgg_blocks", lambda *_, **__: blocks)
     monkeypatch.setattr(vgg, "dense_layers", lambda *_: nn.AvgPool2d(7, 1))
-    monkeypatch.setattr(vgg, "_score", lambda *_: FirstChannel())
+    monkeypatch.setattr(vgg, "neutral", lambda *_: FirstChannel())
     network = Fcn(variant)
     network.pool = nn.AvgPool2d(2, ceil_mode=True)
     columns = torch.arange(480.0)

@@ -15,8 +15,6 @@ from torchvision.models.segmentation.deeplabv3 import ASPP
 from garmentcut.model.layers import IMAGENET_MEAN, IMAGENET_STD, check_option, conv_norm_relu
 from garmentcut.model.papers.backbone import PretrainedNetwork, Weights, enlarge, extend, load_weights
 
-Depth = Literal[50, 101]
-
 _BINS = (1, 2, 3, 6)
 
 
@@ -54,7 +52,7 @@ class PspNet(PretrainedNetwork):
     multiple_of = 8
     min_training_photos = 2
 
-    def __init__(self, depth: Depth = 50, *, num_classes: int = 1) -> None:
+    def __init__(self, depth: Literal[50, 101] = 50, *, num_classes: int = 1) -> None:
         super().__init__()
         check_option("depth", depth, (50, 101))
         self.depth, self.source = depth, f"resnet{depth}s.gluon_in1k"

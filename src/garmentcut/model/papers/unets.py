@@ -165,7 +165,6 @@ def _middle(x: Tensor, size: torch.Size) -> Tensor:
     return x[:, :, top : top + size[0], left : left + size[1]]
 
 
-_VggDepth = Literal[11, 16]
 Upsampling = Literal["deconv", "bilinear"]
 
 # Width between the two layers of each decoder block, and after them, coarse to fine: the centre, then dec5 to dec2.
@@ -193,7 +192,7 @@ class TernausNet(PretrainedNetwork):
 
     multiple_of = 32
 
-    def __init__(self, depth: _VggDepth = 16, upsampling: Upsampling = "deconv", *, num_classes: int = 1) -> None:
+    def __init__(self, depth: Literal[11, 16] = 16, upsampling: Upsampling = "deconv", *, num_classes: int = 1) -> None:
         super().__init__()
         check_option("depth", depth, (11, 16))
         check_option("upsampling", upsampling, ("deconv",) if depth == 11 else ("deconv", "bilinear"))
@@ -291,8 +290,6 @@ def _linknet_block(channels: int, width: int) -> nn.Sequential:
     return nn.Sequential(*layers)
 
 
-_DenseDepth = Literal[56, 67, 103]
-
 _DENSE_FIRST = 48
 # New maps per layer; layers in the five blocks down, mirrored on the way up; layers at the bottom.
 _DENSE_SHAPES = {
@@ -340,7 +337,7 @@ class Tiramisu(PhotoNetwork):
 
     min_side = 32
 
-    def __init__(self, depth: _DenseDepth = 103, *, num_classes: int = 1) -> None:
+    def __init__(self, depth: Literal[56, 67, 103] = 103, *, num_classes: int = 1) -> None:
         super().__init__()
         check_option("depth", depth, tuple(_DENSE_SHAPES))
         growth, counts, bottom = _DENSE_SHAPES[depth]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from garmentcut.model.layers import check_option
+from garmentcut.model.layers import check_option, neutral
 from garmentcut.model.papers.backbone import (
     PretrainedNetwork,
     Weights,
@@ -74,8 +74,9 @@ class Fcn(_OnVgg16):
         self.blocks = vgg_blocks(16, first_padding=100)
         self.pool = nn.MaxPool2d(2, ceil_mode=True)
         self.dense = dense_layers(4096, 7)
-        self.score = _score(4096, num_classes)
-        self.skips = nn.ModuleList(_score(width, num_classes) for width, _ in _SKIPS[: len(strides) - 1])
+        widths = [4096, *(width for width, _ in _SKIPS[: len(strides) - 1])]
+        self.score, *skips = (neutral(nn.Conv2d(width, num_classes, 1)) for width in widths)
+        self.skips = nn.ModuleList(skips)
         self.enlargements = nn.ModuleList(_bilinear(num_classes, stride) for stride in strides)
 
     def logits(self, x: Tensor) -> Tensor:
@@ -95,13 +96,6 @@ def bilinear_kernel(stride: int) -> Tensor:
     """The (2 stride, 2 stride) kernel with which a transposed convolution of that stride enlarges bilinearly."""
     distance = (torch.arange(2 * stride) - (stride - 0.5)).abs() / stride
     return torch.outer(1 - distance, 1 - distance)
-
-
-def _score(width: int, num_classes: int) -> nn.Conv2d:
-    layer = nn.Conv2d(width, num_classes, 1)
-    for parameter in layer.parameters():
-        nn.init.zeros_(parameter)
-    return layer
 
 
 def _bilinear(channels: int, stride: int) -> nn.ConvTranspose2d:
@@ -194,9 +188,6 @@ def unpool(x: Tensor, shares: Tensor) -> Tensor:
     return functional.pixel_shuffle((x.unsqueeze(2) * shares).flatten(1, 2), 2)
 
 
-Head = Literal["upsample", "plain"]
-
-
 class DeepLabLargeFov(_OnVgg16):
     """DeepLab-LargeFOV (Chen, Papandreou, Kokkinos, Murphy & Yuille 2014, arXiv 1412.7062), without its CRF.
 
@@ -215,7 +206,7 @@ class DeepLabLargeFov(_OnVgg16):
 
     multiple_of = 8
 
-    def __init__(self, head: Head = "upsample", *, num_classes: int = 1) -> None:
+    def __init__(self, head: Literal["upsample", "plain"] = "upsample", *, num_classes: int = 1) -> None:
         super().__init__()
         check_option("head", head, ("upsample", "plain"))
         self.head = head
