@@ -121,9 +121,12 @@ def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
 
 def test_what_somebody_accepted_or_corrected_in_the_review_is_doubtful_no_longer(tmp_path):
     made = Summary(tmp_path, tmp_path / "results.jsonl", NotLookedAt())
+    (tmp_path / "corrected.png").write_bytes(b"an alpha")
     for state in ("accepted", "corrected", "rejected", "open"):
         row = Row(f"/in/{state}.jpg", state, doubt=0.9, verdict="review", flags=("foreign",), reasons=("unlike",))
-        write_decision(tmp_path, decision_stem(state, row.input), Decision(row.input, "", state, state))
+        kept = "corrected.png" if state == "corrected" else ""
+        decision = Decision(row.input, "", state, state, alpha=kept)
+        write_decision(tmp_path, decision_stem(state, row.input), decision)
         made.add(row, was_done=True)
         if state == "corrected":
             assert made.as_text().splitlines() == [

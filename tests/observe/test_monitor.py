@@ -192,9 +192,11 @@ def test_a_signal_only_leaves_a_note(number):
 
 
 def test_a_second_one_breaks_off():
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # test runners may have their own
     with StopRequest(), pytest.raises(KeyboardInterrupt):
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 def test_what_was_done_on_a_signal_before_is_done_again_after():
