@@ -302,9 +302,11 @@ def check_sections(
         return TypeAdapter(kind).validate_python(tree)
     except ValidationError as error:
         problems = [explain(e, known_keys(kind)) for e in error.errors()]
-        given = [problem.template for problem in problems if problem.settings & overrides]
-        read = [problem.template for problem in problems if not problem.settings & overrides]
-        texts = [*given, *([f"{source}: " * bool(source) + "; ".join(read)] if read else [])]
+        tables = ((section, keys) for section, keys in tree.items() if isinstance(keys, dict))
+        read = {f"{section}.{key}" for section, keys in tables for key in keys} - overrides
+        given = [one.template for one in problems if one.settings & overrides and not one.settings & read]
+        others = "; ".join(one.template for one in problems if one.template not in given)
+        texts = [*given, *([f"{source}: " * bool(source) + others] if others else [])]
         raise ConfigError("; ".join(texts), set().union(*(problem.settings for problem in problems))) from error
 
 

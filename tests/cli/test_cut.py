@@ -79,6 +79,36 @@ def test_misuse_exits_2_and_says_what_to_change(tmp_path, args, says):
     assert result.stdout == ""
 
 
+@pytest.mark.parametrize(
+    ("file", "args", "says"),
+    [
+        (
+            "hidden = 'keep'",
+            ["--background", "red"],
+            "set.toml: --background covers the hidden pixels, which output.hidden",
+        ),
+        (
+            "hidden = 'keep'",
+            ["--set", "output.hidden='clear'", "--background", "x"],
+            "garmentcut: --background: 'x' is",
+        ),
+        (
+            "hidden = 'keep'\nbackground = 'red'",
+            ["--format", "png"],
+            "set.toml: output.background covers the hidden pixels",
+        ),
+        ("margin_px = 5", [], "set.toml: output.margin_px needs a trimmed cutout: set --trim too"),
+        ("trim = true", ["--spec", "AGENCY"], "leave out all output settings"),
+    ],
+)
+def test_an_option_that_was_not_given_is_not_blamed(tmp_path, file, args, says):
+    (tmp_path / "set.toml").write_text(f"[output]\n{file}\n")
+    args = [str(ROOT / "examples/specs/agency.toml") if arg == "AGENCY" else arg for arg in args]
+    result = run("cut", str(EXAMPLES), "--out", str(tmp_path / "out"), "--config", str(tmp_path / "set.toml"), *args)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert says in result.stderr
+
+
 def test_names_that_the_terminal_cannot_show(red_model, tmp_path):
     try:
         (tmp_path / "bad\udcff\nname.jpg").write_bytes(b"no photo")
@@ -268,7 +298,7 @@ def test_the_market_places_files(tmp_path):
         ("[canvas]\nwidht_px = 5", [], "customer.toml: canvas.widht_px: unknown key; did you mean canvas.width_px?"),
         ("file.name = '{garment}'", [], "to both"),
         ("", ["--format", "png"], "--spec determines the files: leave out --format"),
-        ("", ["--set", "output.trim=true"], "--spec determines the files: leave out --format"),
+        ("", ["--set", "output.trim=true"], "--spec determines the files: leave out all output settings"),
         ("color.profile = 'none.icc'", [], "color.profile = 'none.icc': No such file"),
     ],
 )

@@ -193,6 +193,21 @@ def test_before_the_first_checkpoint_of_a_stage_nothing_is_lost(manifest, tmp_pa
     run_of(manifest, run.folder, replace(RECIPE, training=replace(RECIPE.training, batch=1))).check_resumable()
 
 
+def test_a_dataset_that_changes_before_the_first_saved_state_is_the_one_it_is_resumed_on(manifest, tmp_path):
+    first, *others = manifest.pairs
+    changed = Manifest(manifest.folder, (replace(first, cutout_sha256="0" * 64), *others))
+    for one in (manifest, changed):  # planned, killed, and begun again
+        run = run_of(one, tmp_path / "run")
+        run.check_resumable()
+        plan_of(run, CPU, None)
+    state = run.folder / "folds/0/locate/last.ckpt"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"a state")
+    run.check_resumable()
+    with pytest.raises(TrainingError, match="the pairs differ"):
+        run_of(manifest, run.folder).check_resumable()
+
+
 def test_hours_fit_the_steps_once(manifest, tmp_path, monkeypatch):
     monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", lambda *_: 2.0)
     run = run_of(manifest, tmp_path / "run")

@@ -184,7 +184,8 @@ def _specification(path: Path | None, config: "Config", options: dict[str, tuple
     specification = read_specification(path)
     is_given = any(key.startswith("output.") and value is not None for key, (_, value) in options.items())
     if is_given or config.output != OutputConfig():
-        cli.fail("--spec determines the files: leave out --format, --background and the other output options")
+        others = "--format, --background and the other output options" if is_given else "all output settings"
+        cli.fail(f"--spec determines the files: leave out {others}")
     return specification
 
 

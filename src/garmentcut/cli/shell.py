@@ -62,8 +62,8 @@ _EXTRAS = {
     "prometheus_client": "observe",
 }
 """The extra that installs a module; modules not listed here are installed by `train`."""
-_options: ContextVar[_Options] = ContextVar("_options", default={})  # noqa: B039 not mutated
-"""The command's options that stand for settings, by setting: the option's name and value; None: it was not given."""
+_names: ContextVar[Mapping[str, str]] = ContextVar("_names", default={})  # noqa: B039 not mutated
+"""What errors call settings: the options for them, but for those that were given in another way."""
 _owed_json: ContextVar[dict[str, Any] | None] = ContextVar("_owed_json", default=None)
 """If JSON was requested and has not been printed yet: what was done before an error, which is printed with it."""
 
@@ -225,7 +225,8 @@ def _failures_reported(stopped: str) -> Iterator[None]:
     try:
         yield
     except GarmentcutError as error:
-        _end(_message_of(error), error.exit_code, error.code)
+        message = error.named(_names.get()) if isinstance(error, ConfigError) else str(error)
+        _end(message, error.exit_code, error.code)
     except ModuleNotFoundError as error:
         package = (error.name or "garmentcut").partition(".")[0]
         if package == "garmentcut":
@@ -317,17 +318,10 @@ def shown(*words: object) -> str:
     return printable(shlex.join(map(str, words)))
 
 
-def _message_of(error: GarmentcutError) -> str:
-    typed = {key for key, (_, value) in _options.get().items() if value is not None}
-    if isinstance(error, ConfigError) and error.settings & typed:
-        return error.named({key: option for key, (option, _) in _options.get().items()})
-    return str(error)
-
-
 def load_settings(path: Path | None, settings: list[str] | None, options: _Options | None = None) -> "Config":
     """Load all settings: from the file, then from `--set`, then from the command's own options; later ones win.
 
-    `options` has, by setting, the option's name and value; None: it was not given. Errors then speak of options.
+    `options` has, by setting, the option's name and value; None: it was not given. Errors then speak of these options.
 
     Without a file, `garmentcut.toml` in the working directory is read and named on stderr. No other folder is searched:
     a folder of photos may come from anybody.
@@ -337,15 +331,17 @@ def load_settings(path: Path | None, settings: list[str] | None, options: _Optio
     if path is None and Path(SETTINGS_NAME).is_file():
         path = Path(SETTINGS_NAME)
         say(f"garmentcut: settings of {path.resolve()}", err=True)
-    if path is not None:
-        sections = read_tree(path)
-        if isinstance(sections.get("output"), list) or sections.keys() & _OF_SPECIFICATIONS:
-            raise ConfigError(f"{path}: a customer's specification, not settings; pass it with --spec")
-        if sections.keys() & _OF_RECIPES:
-            raise ConfigError(f"{path}: a recipe, not settings; pass it to garmentcut train")
-    _options.set(options or {})
-    given = {key: value for key, (_, value) in (options or {}).items() if value is not None}
-    return load_config(path, {**dict(map(parse_override, settings or [])), **given})
+    sections = read_tree(path) if path else {}
+    if isinstance(sections.get("output"), list) or sections.keys() & _OF_SPECIFICATIONS:
+        raise ConfigError(f"{path}: a customer's specification, not settings; pass it with --spec")
+    if sections.keys() & _OF_RECIPES:
+        raise ConfigError(f"{path}: a recipe, not settings; pass it to garmentcut train")
+    options, overrides = options or {}, dict(map(parse_override, settings or []))
+    given = {key: value for key, (_, value) in options.items() if value is not None}
+    tables = ((section, keys) for section, keys in sections.items() if isinstance(keys, dict))
+    elsewhere = overrides.keys() | {f"{section}.{key}" for section, keys in tables for key in keys}
+    _names.set({key: option for key, (option, _) in options.items() if key in given or key not in elsewhere})
+    return load_config(path, overrides | given)
 
 
 @contextmanager

@@ -69,8 +69,8 @@ class Storage:
         # Objects whose names end with a slash are folders made by store browsers.
         return {path[len(root) + 1 :]: info for path, info in files if not path.endswith("/")}
 
-    def read(self, name: str, *, most_bytes: int | None = None) -> bytes:
-        """Content of a file; at most its first `most_bytes`, if it is in a store.
+    def read(self, name: str, *, most_bytes: int = 0) -> bytes:
+        """Content of a file; of one in a store at most the first `most_bytes`, unless it is 0.
 
         Raises:
             FileNotFoundError: there is none.
@@ -81,8 +81,11 @@ class Storage:
         fs, path = self._at(name)
 
         def read_first() -> bytes:  # without a range: some servers ignore it, others refuse it for an empty file
+            content = bytearray()
             with fs.open(path, "rb") as file:
-                return bytes(file.read(most_bytes))
+                while piece := file.read(most_bytes - len(content)):  # a stream gives what has arrived so far
+                    content += piece
+            return bytes(content)
 
         return _persistently(read_first) if most_bytes else bytes(_persistently(lambda: fs.cat_file(path)))
 

@@ -78,11 +78,7 @@ def without_wrong(split: Split) -> Split:
 
 
 def training_splits(manifest: Manifest, fold: str | None = None, *, validation: str | None = None) -> tuple[Split, ...]:
-    """As `training_split`; if `fold` is `all`, one split for each fold.
-
-    Raises:
-        TrainingError: as `training_split`.
-    """
+    """As `training_split`, also in its errors; if `fold` is `all`, one split for each fold."""
     folds = [name.removeprefix("fold") for name in fold_names(manifest)] if fold == "all" else []
     wanted: Sequence[str | None] = folds or [fold]
     return tuple(training_split(manifest, one, validation=validation) for one in wanted)

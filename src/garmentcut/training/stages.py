@@ -118,6 +118,8 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
             reason = str(error).splitlines()[0]
             raise TrainingError(f"{path} cannot be read ({reason}); choose another --out") from error
         if hours in (None, known.hours):
+            if not run.is_begun:
+                run.write({})  # the dataset, or the fold to hold out, may be another one now
             return known
         if run.is_begun:
             was = "the recipe's steps, without --hours" if known.hours is None else f"--hours {known.hours:g}"

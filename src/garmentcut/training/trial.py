@@ -143,8 +143,8 @@ def range_test(
 def suggested_lr(points: Sequence[RangePoint]) -> float | None:
     """The rate at which the smoothed loss falls fastest per decade, below the rate where it is lowest.
 
-    This is a good `optimizer.lr`. For a cyclical schedule it is a good peak, and a tenth of it a good minimum. Returns
-    none if the loss never falls, or there are fewer than 5 points.
+    This is a good `optimizer.lr`. For a cyclical schedule it is a good peak, and a tenth of it a good minimum. None if
+    the loss never falls, or there are fewer than 5 points.
     """
     if len(points) < _LEAST_POINTS:
         return None
