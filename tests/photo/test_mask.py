@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -206,3 +207,17 @@ def test_grab_cut_says_the_same_each_time():
     alpha = np.where(true > 0.5, np.float32(0.7), np.float32(0.2))
     alpha[60:80, 40:60], alpha[:20] = 1, 0
     np.testing.assert_array_equal(grab_cut(alpha, rgb), grab_cut(alpha, rgb))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_grab_cut_leaves_the_callers_random_numbers_and_takes_any_order_of_pixels(order):
+    """Before, OpenCV's random numbers began anew in the caller's thread with each photo."""
+    rgb, true = dress_on_a_wall()
+    alpha = np.array(true, order=order)
+    alpha[110:140, 30:90] = 0.6
+    cv2.setRNGSeed(42)
+    expected = [cv2.randu(np.zeros(3), 0, 1).copy() for _ in range(2)][1]
+    cv2.setRNGSeed(42)
+    cv2.randu(np.zeros(3), 0, 1)
+    np.testing.assert_array_equal(grab_cut(alpha, rgb) >= 0.5, true >= 0.5)
+    np.testing.assert_array_equal(cv2.randu(np.zeros(3), 0, 1), expected)

@@ -214,6 +214,7 @@ def test_saved_with_each_option(cutout, tmp_path):
     left, top, right, bottom = cutout.box_xyxy
     assert saved(format="mask").shape == cutout.alpha.shape
     assert saved(background="#ffffff").shape == (*cutout.alpha.shape, 3)
+    assert saved(each=False, quality=None).shape == (*cutout.alpha.shape, 4)  # their defaults
     assert saved(trim=True).shape == (bottom - top, right - left, 4)
     assert saved(trim=True, margin_px=200).shape == (bottom - top + 400, right - left + 400, 4)
     np.testing.assert_array_equal(saved(hidden="keep")[..., :3], cutout.rgb)

@@ -363,10 +363,20 @@ def test_a_painted_shadow_below_the_cutout_is_no_garment(read):
     add_layer(document, shadow, "Shadow")
     assert read(document).alpha.max() == np.float32(127 / 255)  # alone, it counts
     group = document.create_group(name="Effects")
-    group.append(add_layer(document, np.dstack([shadow[..., :3], disc(center=(24, 4))]), "Glow"))
+    group.append(add_layer(document, np.dstack([shadow[..., :3], disc(center=(24, 4)) // 2]), "Glow"))
     add_layer(document, cut(), "Garment")
     notes = ("layers 'Glow', 'Shadow' left out: shadow or tint",)
     check(read(document), disc(), "transparency", notes)
+
+
+@pytest.mark.parametrize("level", [0, 90])
+def test_a_part_of_one_colour_below_the_cutout_is_garment(read, level):
+    """Before, a belt of plain colour, and black cloth without any detail, were taken for shadows."""
+    document, belt = layered(SIZE), np.zeros(SIZE, np.uint8)
+    belt[30:36, 4:26] = 255
+    add_layer(document, np.dstack([np.full((*SIZE, 3), level, np.uint8), belt]), "Belt")
+    add_layer(document, cut(), "Garment")
+    np.testing.assert_array_equal(read(document).alpha[30:36, 4:26], 1)
 
 
 def test_over_a_backdrop_the_topmost_cut_layer_counts(read):

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -317,6 +318,33 @@ def test_a_correction_that_is_lost_can_be_made_again(review, cut_batch, open_rev
         cut_batch(formats=formats)
         assert all(row.ok for row in Journal(folder).rows.values())
         np.testing.assert_array_equal(alpha_in(folder / "a_Front.png"), alpha)
+
+
+@pytest.mark.parametrize("trouble", ["a share that fails", "a folder that is away"])
+def test_a_correction_that_cannot_be_read_for_a_while_is_not_lost(review, gray, png, monkeypatch, trouble):
+    """Before, opening the photo, or starting the server, in such a moment threw the correction away."""
+    correct(review, gray, png)
+    before, folder = item_of(review), review.service.folder
+    with monkeypatch.context() as patch:
+        if trouble == "a share that fails":
+            refuse = Mock(side_effect=OSError(5, "Input/output error"))
+            patch.setattr("garmentcut.review.media.read_regular_file", refuse)
+        else:
+            patch.setattr(review.service.store.alphas, "_folder", folder / "away")
+            patch.setattr(review.service.store, "folder", folder / "away")
+            review.service.store.recover()
+        assert review.get(f"/api/photos/{before['id']}").json()["state"] == "corrected"
+    item = item_of(review)
+    assert (item["state"], item["version"], item["has_alpha"]) == ("corrected", before["version"], True)
+
+
+def test_starting_a_server_decodes_no_correction(review, open_review, gray, png, monkeypatch):
+    """Before, a batch of large photos with many corrections took minutes."""
+    correct(review, gray, png)
+    refuse = Mock(side_effect=AssertionError)
+    monkeypatch.setattr("garmentcut.review.media.read_gray", refuse)
+    open_review(review.service.folder)
+    refuse.assert_not_called()
 
 
 def test_the_next_server_opens_photos_whose_corrections_are_lost(review, open_review, gray, png):

@@ -3,6 +3,7 @@
 A box is `(left, top, right, bottom)` in pixels, right and bottom exclusive.
 """
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import cv2
@@ -156,13 +157,8 @@ def agree_with_colors(
     alpha gives better histograms. It follows GrabCut (Rother et al., 2004), with histograms for its mixtures and a
     guided filter (He et al., 2010) for its graph cut. Edges become less exact, so use it for patches.
 
-    Args:
-        alpha: `(H, W)` in [0, 1].
-        rgb: `(H, W, 3)` sRGB, the same pixels.
-        unsure_only: change only patches where the alpha is near neither 0 nor 1, and no lines as narrow as a soft edge.
-
-    Returns:
-        `(H, W)` float32 in [0, 1]; where alpha and colours agree, the surer of the two.
+    `alpha` is `(H, W)` in [0, 1], `rgb` `(H, W, 3)` sRGB of the same pixels; with `unsure_only`, only `unsure_patches`
+    change. Returns `(H, W)` float32 in [0, 1]; where alpha and colours agree, the surer of the two.
     """
     patches: Any = unsure_patches(alpha) if unsure_only else True
     if not np.any(patches):
@@ -196,10 +192,12 @@ def grab_cut(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.f
         if min(np.count_nonzero(covered), np.count_nonzero(~covered)) < _GAUSSIANS:
             continue
         labels: Any = np.where(_is_unsure(part), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8) + covered  # or foreground
-        cv2.setRNGSeed(0)  # each mixture begins with random clusters
-        mixtures = np.zeros((1, 13 * _GAUSSIANS)), np.zeros((1, 13 * _GAUSSIANS))
-        pixels = np.ascontiguousarray(rgb[area])
-        labels, *_ = cv2.grabCut(pixels, labels, (0, 0, 1, 1), *mixtures, _CUTS, cv2.GC_INIT_WITH_MASK)
+        pixels, labels = np.ascontiguousarray(rgb[area]), np.ascontiguousarray(labels)
+        mixtures = (np.zeros((1, 13 * _GAUSSIANS)) for _ in range(2))
+        given = pixels, labels, (0, 0, 1, 1), *mixtures, _CUTS, cv2.GC_INIT_WITH_MASK
+        # Mixtures begin with random clusters; each thread has random numbers of its own, and the caller's stay.
+        with ThreadPoolExecutor(1, initializer=cv2.setRNGSeed, initargs=(0,)) as thread:
+            labels, *_ = thread.submit(cv2.grabCut, *given).result()
         np.copyto(decided[area], labels & 1, where=free[area], casting="unsafe")
     return decided
 

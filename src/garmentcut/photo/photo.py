@@ -241,7 +241,7 @@ class Cutout:
         from garmentcut.photo.write import encode_prepared
 
         for key, fix in (("formats", "has one format: use format"), ("each", "holds one cutout: cut a folder")):
-            if key in output:
+            if output.get(key, False) is not False:
                 raise ConfigError(f"one file {fix}, not {key}")
         settings = {f"output.{key}": value for key, value in output.items()}
         config = load_config(overrides={"output.formats": (format,), **settings})

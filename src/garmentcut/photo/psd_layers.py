@@ -29,6 +29,7 @@ NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")
 
 _NORMAL = (b"norm", b"pass", b"diss")  # blend modes that cover, not tint
 _BACKDROP_SHARE = 0.99  # no garment covers the whole frame
+_FIRM = 0.8  # a layer's mean alpha where it is visible: a shadow's is lower, even if its middle is opaque
 _DAB_SHARE = 0.01  # over a backdrop, an unmasked layer that covers less is a retouched spot
 
 
@@ -162,8 +163,8 @@ def draw_layers(document: Document) -> tuple[LayerAlpha | None, tuple[str, ...]]
     """The alpha of the document's visible layers (None: nothing is cut out), and notes on what was left out.
 
     Fills, shapes, text and adjustments never count, nor do layers clipped to another. Layers that only tint (their
-    blend mode is not normal, their alpha is the same everywhere, or they are of one colour below another cut layer, as
-    a painted shadow is) count if nothing else does.
+    blend mode is not normal, their alpha is the same everywhere, or they are faint and of one colour below another cut
+    layer, as a painted shadow is) count if nothing else does.
 
     Raises:
         PhotoError: a damaged layer.
@@ -192,7 +193,7 @@ class _Siblings:
         is_even = drawn.alpha.min() == drawn.alpha.max() if drawn.box == self.frame else not share
         if share >= _BACKDROP_SHARE:
             self.backdrop = _over(self.backdrop, drawn)
-        elif blend_mode not in _NORMAL or is_even or (self.topmost and _is_one_color(document, drawn)):
+        elif blend_mode not in _NORMAL or is_even or (self.topmost and _is_shadow(document, drawn)):
             self.tint = _over(self.tint, drawn) if share else self.tint
         else:
             if self.topmost is None and (drawn.is_mask or share >= _DAB_SHARE):
@@ -280,8 +281,10 @@ def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
     return LayerAlpha(to_alpha(_part(plane, inside, box)), (layer,), inside)
 
 
-def _is_one_color(document: Document, drawn: LayerAlpha) -> bool:
-    """True if all visible pixels have the same colour, which those of a photo never have."""
+def _is_shadow(document: Document, drawn: LayerAlpha) -> bool:
+    """True if a layer is faint and of one colour, which photos never are; a belt of one colour is opaque."""
+    if drawn.alpha.sum(dtype=np.float64) >= _FIRM * np.count_nonzero(drawn.alpha):
+        return False
     for channel in range(document.num_colors):
         levels = set[int]()
         for layer in drawn.leaves:

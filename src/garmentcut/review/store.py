@@ -108,7 +108,10 @@ class Store:
             photos = session.scalars(self._photos.where(PhotoRow.changed_at.is_not(None)).order_by(PhotoRow.id)).all()
         for photo in photos:
             is_due = wanted_alpha(photo) != photo.delivered_sha256
-            if not self._open_if_lost(photo) and (is_due or self._recorded_version(photo) != photo.version):
+            is_there = (self.folder / subject_of_photo(photo).alpha_name).exists()  # decoding all would take long
+            if not is_there and self._open_if_lost(photo):
+                continue
+            if is_due or self._recorded_version(photo) != photo.version:
                 self.apply(photo.id)
 
     def _open_if_lost(self, photo: PhotoRow) -> bool:
@@ -117,10 +120,12 @@ class Store:
             return False
         try:
             self.alphas.current(subject_of_photo(photo))
-        except ReviewError as error:
-            lost = f"its correction is lost, correct it again: {error}"
-        else:
             return False
+        except ReviewError as error:
+            is_missing = isinstance(error.__cause__, FileNotFoundError) and (self.folder / RESULTS_NAME).is_file()
+            if isinstance(error.__cause__, OSError) and not is_missing:
+                return False  # the folder is away, or its share fails, for a while
+            lost = f"its correction is lost, correct it again: {error}"
         with suppress(ReviewError):  # somebody has changed it meanwhile
             self.decide(Basis(photo.id, photo.version), "revert")
             self._mark(photo, lost)
