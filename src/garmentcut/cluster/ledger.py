@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from garmentcut.cluster.storage import Storage
-from garmentcut.errors import RunError, SourceError
+from garmentcut.errors import LockTakenError, RunError, SourceError
 from garmentcut.photo.files import RENEWED_EVERY_S, TAKEN_FOR_DEAD_S, is_running, this_host
 from garmentcut.prediction.results import OWN_FOLDER, Journal, Row, row_of
 
@@ -235,7 +235,7 @@ class Lease:
             holder = self._read_claim(self.number)
             if holder is None or holder.token != self._claim.token:  # otherwise only the response was lost
                 message = f"{self._target.url}: another run has begun there just now; wait for it"
-                raise SourceError(message, code="lock_taken")
+                raise SourceError(message, code=LockTakenError.code)
         for number in range(max(self.number - 2 * _RUNS_BACK, 1), self.number - _RUNS_BACK):
             self._target.delete(_claim_name(number))
         self._heart.start()
@@ -261,7 +261,7 @@ class Lease:
             machine = "this machine" if claim.host == this_host() else claim.host.partition("/")[0]
             what = f"{self._target.url}: another run is at work there (process {claim.pid} on {machine})"
             killed = f"If it was killed, it is taken for dead after {TAKEN_FOR_DEAD_S:.0f} s"
-            raise SourceError(f"{what}; wait, or choose another --out. {killed}", code="lock_taken")
+            raise SourceError(f"{what}; wait, or choose another --out. {killed}", code=LockTakenError.code)
         return last + 1
 
     def _read_claim(self, number: int) -> Claim | None:
