@@ -196,9 +196,7 @@ class Cutout:
     def over(self, color: str | None) -> Pixels:
         """The cutout on a plain background, `(H, W, 3)` of the photo's depth.
 
-        Args:
-            color: `#rrggbb` in sRGB, or a colour's name in CSS, converted to the photo's profile; None: the white of
-                that profile.
+        `color` is `#rrggbb` in sRGB, or a colour's name in CSS, converted to the photo's profile; None: its white.
 
         Raises:
             garmentcut.errors.ConfigError: there is no such colour.
@@ -212,12 +210,9 @@ class Cutout:
     def save(self, file: str | os.PathLike[str], /, *, format: str | None = None, **output: Any) -> None:
         """Write the cutout to a file, completely or not at all.
 
-        Args:
-            file: its suffix gives the format if `format` is None: `.png`, `.webp`, `.tif`, `.psd`, `.jpg`. A PSD's
-                layer is named after the file.
-            format: `png`, `mask`, `webp`, `tiff`, `psd` or `jpeg`.
-            **output: the other fields of `garmentcut.config.OutputConfig`: `background`, `trim`, `margin_px`, `hidden`,
-                `path`, `quality`.
+        `format` is `png`, `mask`, `webp`, `tiff`, `psd` or `jpeg`; if None, the file's suffix gives it: `.png`,
+        `.webp`, `.tif`, `.psd`, `.jpg`. A PSD's layer is named after the file. `output` are other fields of
+        `garmentcut.config.OutputConfig`: `background`, `trim`, `margin_px`, `hidden`, `path`, `quality`.
 
         Raises:
             garmentcut.errors.ConfigError: an unknown format or field, or ones that contradict each other or the suffix.

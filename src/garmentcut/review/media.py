@@ -57,10 +57,8 @@ def read_gray(data: bytes, size_hw: tuple[int, int], *, what: str) -> Alpha8:
             raise ReviewError(f"{what}: damaged PNG: no header", code="unfit")
         width, height, depth, color, _, _, interlace = struct.unpack(">IIBBBBB", header[8:21])
         if (depth, color, interlace) != (8, 0, 0):
-            raise ReviewError(
-                f"{what}: {depth}-bit {_KINDS.get(color, 'unknown')} PNG; must be 8-bit gray, not interlaced",
-                code="unfit",
-            )
+            found = f"{depth}-bit {_KINDS.get(color, 'unknown')} PNG"
+            raise ReviewError(f"{what}: {found}; must be 8-bit gray, not interlaced", code="unfit")
         if (height, width) != size_hw:
             raise ReviewError(f"{what}: {width}x{height} pixels; must be {size_hw[1]}x{size_hw[0]}", code="unfit")
         parts = (bytes(part) for name, part in chunks if name in (b"IHDR", b"IDAT", b"IEND"))

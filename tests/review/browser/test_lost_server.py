@@ -125,6 +125,20 @@ def test_the_page_is_not_left_before_a_decision_is_kept(edit, site):
     assert editor.item(2)["state"] == "corrected"
 
 
+def test_a_browser_whose_store_hangs_asks_and_lets_the_page_go(edit, own_site):
+    """Before, the page could not be left by its own links."""
+    editor = edit(own_site, 2)
+    editor.tab.evaluate("IDBDatabase.prototype.transaction = () => ({ objectStore: () => ({ put() {}, get() {} }) })")
+    asked = []
+    editor.tab.on("dialog", lambda dialog: (asked.append(dialog.type), dialog.accept()))
+    editor.stroke((40, 300), (80, 300))
+    editor.keys.press("a")
+    editor.wait(3)
+    editor.keys.press("q")
+    expect(editor.tab.locator(".card[data-id='2']")).to_be_visible()
+    assert asked == ["beforeunload"]
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(edit, site):
     editor = edit(site, 4)
     told = editor.tab.evaluate(

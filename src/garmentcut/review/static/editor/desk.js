@@ -11,6 +11,7 @@ import { fetchAlpha, fetchItem, loadPhoto } from "./photo.js";
  */
 
 const ENCODE_AFTER_MS = 60;
+const KEPT_WITHIN_MS = 5000;
 const IDLE_S = 15;
 
 /** Opens photos one after another, and sends strokes and decisions through the outbox. Dispatches `open` and `update` (the item has changed). */
@@ -190,8 +191,8 @@ export class Desk extends EventTarget {
 
   /** Leave this page for another. @param {string} address */
   async leaveFor(address) {
-    await this.#leave();
-    await this.outbox.kept;
+    this.#leave();
+    await Promise.race([this.outbox.kept, new Promise((resolve) => setTimeout(resolve, KEPT_WITHIN_MS))]); // after that, the browser asks
     location.assign(address);
   }
 
