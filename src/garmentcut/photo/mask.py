@@ -3,7 +3,6 @@
 A box is `(left, top, right, bottom)` in pixels, right and bottom exclusive.
 """
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Literal, NamedTuple, TypeVar
 
 import cv2
@@ -195,9 +194,8 @@ def grab_cut(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.f
         pixels, labels = np.ascontiguousarray(rgb[area]), np.ascontiguousarray(labels)
         mixtures = (np.zeros((1, 13 * _GAUSSIANS)) for _ in range(2))
         given = pixels, labels, (0, 0, 1, 1), *mixtures, _CUTS, cv2.GC_INIT_WITH_MASK
-        # Mixtures begin with random clusters; each thread has random numbers of its own, and the caller's stay.
-        with ThreadPoolExecutor(1, initializer=cv2.setRNGSeed, initargs=(0,)) as thread:
-            labels, *_ = thread.submit(cv2.grabCut, *given).result()
+        cv2.setRNGSeed(0)  # mixtures begin with random clusters; a thread for them would cost 0.15 GB of a run
+        labels, *_ = cv2.grabCut(*given)
         np.copyto(decided[area], labels & 1, where=free[area], casting="unsafe")
     return decided
 
