@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 from contextlib import nullcontext
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -59,6 +60,21 @@ def run(tmp_path, red_model, monkeypatch):
         return Done(done.returncode, done.stdout, done.stderr)
 
     return cut
+
+
+@pytest.mark.parametrize("library", [None, OSError, TypeError])
+def test_freed_memory_is_shared_by_threads_where_the_c_library_can(run, draw, monkeypatch, library):
+    asked = []
+
+    def load(_):
+        if library:
+            raise library
+        return SimpleNamespace(mallopt=lambda *options: asked.append(options))
+
+    draw("a.png")
+    monkeypatch.setattr("garmentcut.cli.cut.ctypes", SimpleNamespace(CDLL=load))
+    assert run().returncode == 0
+    assert asked == ([] if library else [(-8, 2)])
 
 
 def test_a_folder_that_cannot_be_read_is_a_failure_of_its_own(run, draw, without_rights, tmp_path):

@@ -1,5 +1,6 @@
 """`garmentcut cut`: cuts a folder of photos once, continuously with --watch, or on a Ray cluster."""
 
+import ctypes
 import logging
 import re
 import signal
@@ -7,7 +8,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, redirect_stdout
+from contextlib import ExitStack, contextmanager, redirect_stdout, suppress
 from dataclasses import dataclass, field
 from importlib import import_module
 from itertools import pairwise
@@ -149,6 +150,8 @@ def cut(
         "cut.choke_px": ("--choke", choke),
         "folder.accept_risk": ("--accept-risk", accept_risk),
     }
+    with suppress(AttributeError, OSError, TypeError):  # of other C libraries than glibc
+        ctypes.CDLL(None).mallopt(-8, 2)  # M_ARENA_MAX: threads share freed memory; saves 0.1 GB at the same speed
     settings = cli.load_settings(config, set, options)
     specification = _specification(spec, settings, options)
     if quality is not None and not {"jpeg", "webp"}.intersection(settings.output.formats):
