@@ -53,6 +53,20 @@ def red_cutter() -> Cutter:
 
 
 @pytest.fixture
+def cutter_failing_once() -> Cutter:
+    """A cutter of red dresses whose network fails on the first photo."""
+
+    class FailsOnce(RedRuntime):
+        def __call__(self, rgb):
+            if not self.calls:
+                self.calls.append(rgb.shape)
+                raise RuntimeError("out of memory on the device")
+            return super().__call__(rgb)
+
+    return Cutter(CARD, FailsOnce())
+
+
+@pytest.fixture
 def draw():
     """draw(path, shift=0): a 64x96 photo of a red dress on a gray wall."""
 

@@ -300,19 +300,11 @@ def test_a_full_disk_stops_the_run_and_keeps_what_is_done(red_cutter, draw, tmp_
     assert [row.ok for row in rows] == [True] * 4
 
 
-def test_a_crash_of_the_network_is_that_photos_reason(red_cutter, draw, tmp_path):
+def test_a_crash_of_the_network_is_that_photos_reason(cutter_failing_once, draw, tmp_path):
     draw(tmp_path / "in/a.png")
     draw(tmp_path / "in/b.png")
 
-    class FailsOnce(type(red_cutter.runtime)):
-        def __call__(self, rgb):
-            if not self.calls:
-                self.calls.append(rgb.shape)
-                raise RuntimeError("out of memory on the device")
-            return super().__call__(rgb)
-
-    cutter = Cutter(red_cutter.card, FailsOnce())
-    rows, _ = cut(cutter, tmp_path / "in", tmp_path / "out")
+    rows, _ = cut(cutter_failing_once, tmp_path / "in", tmp_path / "out")
     assert [(row.ok, row.reason) for row in rows] == [(False, "out of memory on the device"), (True, "")]
 
 

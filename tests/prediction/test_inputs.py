@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut import Cutter, PhotoError, read_photo, remove
+from garmentcut import PhotoError, read_photo, remove
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.photo import Photo
 from garmentcut.prediction import inputs
@@ -85,15 +85,8 @@ def test_one_photo_is_not_taken_for_several(red_cutter, path):
             next(red_cutter.map(source))
 
 
-def test_a_crash_of_the_network_is_that_photos_result(red_cutter):
-    class FailsOnce(type(red_cutter.runtime)):
-        def __call__(self, rgb):
-            if not self.calls:
-                self.calls.append(rgb.shape)
-                raise RuntimeError("out of memory on the device")
-            return super().__call__(rgb)
-
-    found = list(Cutter(red_cutter.card, FailsOnce()).map([RED, RED]))
+def test_a_crash_of_the_network_is_that_photos_result(cutter_failing_once):
+    found = list(cutter_failing_once.map([RED, RED]))
     assert [(one.ok, one.code) for one in found] == [(False, "internal"), (True, "")]
     assert found[0].reason == "out of memory on the device"
 

@@ -190,13 +190,12 @@ def grab_cut(alpha: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.f
         part, covered = alpha[area], alpha[area] >= 0.5
         if min(np.count_nonzero(covered), np.count_nonzero(~covered)) < _GAUSSIANS:
             continue
-        labels: Any = np.where(_is_unsure(part), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8) + covered  # or foreground
+        labels = np.where(_is_unsure(part), cv2.GC_PR_BGD, cv2.GC_BGD).astype(np.uint8) + covered  # odd: foreground
         pixels, labels = np.ascontiguousarray(rgb[area]), np.ascontiguousarray(labels)
-        mixtures = (np.zeros((1, 13 * _GAUSSIANS)) for _ in range(2))
-        given = pixels, labels, (0, 0, 1, 1), *mixtures, _CUTS, cv2.GC_INIT_WITH_MASK
-        cv2.setRNGSeed(0)  # mixtures begin with random clusters; a thread for them would cost 0.15 GB of a run
-        labels, *_ = cv2.grabCut(*given)
-        np.copyto(decided[area], labels & 1, where=free[area], casting="unsafe")
+        mixtures = np.zeros((1, 13 * _GAUSSIANS)), np.zeros((1, 13 * _GAUSSIANS))
+        cv2.setRNGSeed(0)  # they begin with random clusters; this thread's later random numbers from OpenCV repeat, too
+        cv2.grabCut(pixels, labels, (0, 0, 1, 1), *mixtures, _CUTS, cv2.GC_INIT_WITH_MASK)
+        np.copyto(decided[area], labels & 1, where=free[area])
     return decided
 
 

@@ -213,7 +213,7 @@ class Stages:
 
 
 def segment_crop(network: Predict, rgb: NDArray[np.uint8], sizes: StageSizes) -> _Alpha:
-    """The segment stage: a crop's alpha, at reduced size; where it is unsure, it is corrected by colours.
+    """The segment stage: a crop's alpha, at reduced size; where it is unsure, colours and GrabCut correct it.
 
     `rgb` is the crop, `(H, W, 3)` uint8 sRGB; `sizes.segment_reduction` is the factor by which it is reduced. Returns
     `(h, w)` float32 in [0, 1], at the reduced size; `enlarged` brings it to the crop's.
