@@ -207,7 +207,7 @@ def test_unknown_variations_are_refused(wrong):
         draw_studio_photo(1, size_hw=(64, 48), variation=Variation(**wrong))
 
 
-EXAMPLE_SEEDS = (209, 615)
+EXAMPLE_SEEDS = (209, 706)
 
 
 def test_there_are_three_views_of_each_example_and_they_are_small():
@@ -217,7 +217,7 @@ def test_there_are_three_views_of_each_example_and_they_are_small():
     assert sum(path.stat().st_size for path in paths) < 4_000_000
 
 
-@pytest.mark.parametrize(("seed", "view"), [(209, "FrontRight"), (615, "Back")])
+@pytest.mark.parametrize(("seed", "view"), [(209, "FrontRight"), (706, "Back")])
 def test_the_examples_are_what_their_seeds_draw(seed, view):
     """A change of the drawing asks for new examples; examples/README.md says how."""
     garment = draw_studio_photo(seed, size_hw=(96, 64)).garment
