@@ -9,6 +9,7 @@ from garmentcut.prediction.cutter import Prediction, check_garment
 from garmentcut.prediction.locate import (
     Frame,
     clean,
+    correct_small_parts,
     count_garments,
     crop_pixels,
     frame_photo,
@@ -16,7 +17,6 @@ from garmentcut.prediction.locate import (
     opaque,
     split_garments,
     whole_crop,
-    without_false_holes,
     without_false_positives,
 )
 
@@ -250,7 +250,7 @@ def red_dress_with_a_hole(colour, size_px=6):
 @pytest.mark.parametrize("colour", [(190, 160, 60), (160, 20, 30)], ids=["a brass button", "the cloth"])
 def test_a_small_hole_that_shows_no_ground_is_filled(colour):
     fine, rgb, hole = red_dress_with_a_hole(colour)
-    filled = without_false_holes(fine, rgb)
+    filled = correct_small_parts(fine, rgb)
     assert filled[hole].min() == 1
     filled[hole] = 0.1
     np.testing.assert_array_equal(filled, fine)
@@ -258,7 +258,35 @@ def test_a_small_hole_that_shows_no_ground_is_filled(colour):
 
 def test_a_hole_that_shows_the_ground_stays_and_a_large_one_too():
     for fine, rgb, _ in (red_dress_with_a_hole((225, 220, 210)), red_dress_with_a_hole((190, 160, 60), size_px=30)):
-        np.testing.assert_array_equal(without_false_holes(fine, rgb), fine)
+        np.testing.assert_array_equal(correct_small_parts(fine, rgb), fine)
+
+
+def dress_with_a_separate_part(colour, width_px=4):
+    rgb, part = np.full((200, 200, 3), (225, 220, 210), np.uint8), (slice(150, 190), slice(90, 90 + width_px))
+    rgb[20:140, 40:140] = 160, 20, 30
+    rgb[150:190, 70:110] = 230, 180, 150  # the mannequin's legs, and what is between them
+    rgb[part] = colour
+    fine = np.zeros((200, 200), np.float32)
+    fine[20:140, 40:140] = fine[part] = 1
+    fine[150:190, 89] = 0.3
+    return fine, rgb
+
+
+def test_a_gap_between_the_legs_that_was_taken_for_a_strap_is_removed():
+    fine, rgb = dress_with_a_separate_part((225, 220, 210))
+    corrected = correct_small_parts(fine, rgb)
+    assert corrected[145:].max() == 0  # with its soft edge
+    np.testing.assert_array_equal(corrected[:145], fine[:145])
+
+
+@pytest.mark.parametrize(
+    ("colour", "width_px"),
+    [((160, 20, 30), 4), ((20, 90, 60), 4), ((225, 220, 210), 12)],
+    ids=["cloth", "tie", "large"],
+)
+def test_a_separate_part_that_is_no_background_stays_and_a_large_one_too(colour, width_px):
+    fine, rgb = dress_with_a_separate_part(colour, width_px)
+    np.testing.assert_array_equal(correct_small_parts(fine, rgb), fine)
 
 
 def test_a_print_that_is_half_transparent_becomes_opaque():

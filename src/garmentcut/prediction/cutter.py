@@ -179,7 +179,7 @@ class Stages:
             box = wider
         fine = self._refined(rgb, seen)
         coarse = locate.coarse_in(crop, place.garment, frame.photo_hw)
-        fine = locate.without_false_holes(locate.clean(fine, coarse), rgb)
+        fine = locate.correct_small_parts(locate.clean(fine, coarse), rgb)
         fine = locate.without_false_positives(fine, coarse) if self.foreign else locate.opaque(fine, coarse)
         num, notes = locate.count_garments(fine >= 0.5), place.notes
         if num > 1:

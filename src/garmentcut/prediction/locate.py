@@ -48,6 +48,7 @@ _OPAQUE = 0.8, 0.97  # locate's alpha from which cloth is made more opaque, and 
 _DEEP_PX = 13  # about three pixels of the locate stage; this deep within fully opaque cloth there are no gaps
 _HALF_SEEN = 0.3, 0.5  # the last stage's alpha; below the first it is a gap
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap
+_LARGEST_STRAY = 0.02  # of the garment: a bit of background that was taken for a strap
 LARGEST_SPECK = 5e-3  # of the garment: a larger separate part is not a speck
 _LARGEST_FALSE_POSITIVE = 0.05  # of the garment, in a foreign photo: a patch of a patterned floor or wall
 _LEAST_COMPACT = 0.25  # of the square around it; a strap, too thin for the locate stage, fills less
@@ -258,31 +259,45 @@ def clean(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.
     return cleaned
 
 
-def without_false_holes(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Fill small holes that do not look like background: a button or buckle, but not what is seen through a keyhole.
+def correct_small_parts(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Fill small holes that do not look like background, and remove small separate parts that do.
 
-    `fine` is as for `clean`; `rgb` is `(H, W, 3)` uint8 sRGB. The result is nowhere less than `fine`; it is `fine`
-    itself if that has no small hole.
+    A button or buckle is filled, but not what is seen through a keyhole; a strap stays, but not the gap between the
+    mannequin's legs. `fine` is as for `clean`; `rgb` is `(H, W, 3)` uint8 sRGB. Returns `fine` itself if it has none.
     """
     cloth = fine >= 0.5
-    found = components(~cloth)
-    left, top, right, bottom = found.boxes_xyxy.T
-    inside = (left > 0) & (top > 0) & (right < fine.shape[1]) & (bottom < fine.shape[0])
-    small = np.flatnonzero(inside & (found.areas <= _LARGEST_HOLE * np.count_nonzero(cloth)))
-    if not len(small):
+    gaps, parts, garment_px = components(~cloth), components(fine > _SOFT_LEVEL), np.count_nonzero(cloth)
+    left, top, right, bottom = gaps.boxes_xyxy.T
+    is_hole = (left > 0) & (top > 0) & (right < fine.shape[1]) & (bottom < fine.shape[0])
+    is_hole &= gaps.areas <= _LARGEST_HOLE * garment_px
+    is_stray = parts.areas <= _LARGEST_STRAY * garment_px
+    if not (is_hole.any() or is_stray.any()):
         return fine
-    bins, holes = color_bins(rgb), found.mask_of(np.isin(np.arange(len(found.areas)), small))
-    of_cloth = color_frequencies(bins, fine > 1 - _SOFT_LEVEL)
-    of_ground = color_frequencies(bins, (fine < _SOFT_LEVEL) & ~holes)
-    filled = fine.copy()
-    for number in small:
-        area = slices_of(found.boxes_xyxy[number], 2)
-        hole = found.labels[area] == number + 1
-        middle = erode(hole)  # without the rim, which is mixed with the cloth's colours
-        seen = bins[area][middle if middle.any() else hole]
-        if np.median(of_ground[seen]) < max(np.median(of_cloth[seen]), RARE_COLOR):
-            filled[area][dilate(hole) & (fine[area] < 1 - _SOFT_LEVEL)] = 1
-    return filled
+    half = slice(None, None, 2), slice(None, None, 2)  # a quarter of the pixels is enough
+    bins, sure_cloth, sure_ground = color_bins(rgb[half]), fine > 1 - _SOFT_LEVEL, fine < _SOFT_LEVEL
+    of_cloth = color_frequencies(bins, (sure_cloth & ~parts.mask_of(is_stray))[half])
+    of_ground = color_frequencies(bins, (sure_ground & ~gaps.mask_of(is_hole))[half])
+
+    def frequencies(area: tuple[slice, slice], part: NDArray[np.bool_]) -> tuple[float, float]:
+        """How frequent a part's colours are in the cloth and in the background."""
+        middle = erode(part)  # without the rim, in which colours mix
+        seen = color_bins(rgb[area])[middle if middle.any() else part]
+        return float(np.median(of_cloth[seen])), float(np.median(of_ground[seen]))
+
+    corrected = fine.copy()
+    for number in np.flatnonzero(is_hole):
+        area = slices_of(gaps.boxes_xyxy[number], 2)
+        hole = gaps.labels[area] == number + 1
+        in_cloth, in_ground = frequencies(area, hole)
+        if in_ground < max(in_cloth, RARE_COLOR):
+            corrected[area][dilate(hole) & (fine[area] < 1 - _SOFT_LEVEL)] = 1
+    for number in np.flatnonzero(is_stray):
+        area = slices_of(parts.boxes_xyxy[number])
+        part = parts.labels[area] == number + 1
+        in_cloth, in_ground = frequencies(area, part & cloth[area] if cloth[area][part].any() else part)
+        if in_ground > in_cloth:
+            corrected[area][part] = 0
+    return corrected
 
 
 def without_false_positives(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> NDArray[np.float32]:
