@@ -289,6 +289,12 @@ def test_a_separate_part_that_is_no_background_stays_and_a_large_one_too(colour,
     np.testing.assert_array_equal(correct_small_parts(fine, rgb), fine)
 
 
+def test_a_separate_part_whose_colour_the_cloth_has_too_stays():
+    fine, rgb = dress_with_a_separate_part((225, 220, 210))
+    rgb[100:110, 40:140] = 225, 220, 210  # a stripe in the colour of the wall
+    np.testing.assert_array_equal(correct_small_parts(fine, rgb), fine)
+
+
 def test_a_print_that_is_half_transparent_becomes_opaque():
     fine, coarse = agreed()
     fine[90:130, 60:100] = 0.6

@@ -295,7 +295,7 @@ def correct_small_parts(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> ND
         area = slices_of(parts.boxes_xyxy[number])
         part = parts.labels[area] == number + 1
         in_cloth, in_ground = frequencies(area, part & cloth[area] if cloth[area][part].any() else part)
-        if in_ground > in_cloth:
+        if in_cloth < min(in_ground, RARE_COLOR):  # white straps of a white dress stay
             corrected[area][part] = 0
     return corrected
 
