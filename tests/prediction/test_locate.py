@@ -247,18 +247,25 @@ def red_dress_with_a_hole(colour, size_px=6):
     return fine, rgb, hole
 
 
-@pytest.mark.parametrize("colour", [(190, 160, 60), (160, 20, 30)], ids=["a brass button", "the cloth"])
-def test_a_small_hole_that_shows_no_ground_is_filled(colour):
-    fine, rgb, hole = red_dress_with_a_hole(colour)
+@pytest.mark.parametrize(
+    ("colour", "size_px"),
+    [((190, 160, 60), 6), ((160, 20, 30), 6), ((160, 20, 30), 16)],
+    ids=["a brass button", "the cloth", "much of the cloth"],
+)
+def test_a_hole_that_shows_no_ground_is_filled(colour, size_px):
+    fine, rgb, hole = red_dress_with_a_hole(colour, size_px)
     filled = correct_small_parts(fine, rgb)
     assert filled[hole].min() == 1
     filled[hole] = 0.1
     np.testing.assert_array_equal(filled, fine)
 
 
-def test_a_hole_that_shows_the_ground_stays_and_a_large_one_too():
-    for fine, rgb, _ in (red_dress_with_a_hole((225, 220, 210)), red_dress_with_a_hole((190, 160, 60), size_px=30)):
-        np.testing.assert_array_equal(correct_small_parts(fine, rgb), fine)
+@pytest.mark.parametrize(
+    ("colour", "size_px"), [((225, 220, 210), 6), ((225, 220, 210), 16), ((190, 160, 60), 16), ((160, 20, 30), 30)]
+)
+def test_a_hole_that_shows_the_ground_or_might_and_a_very_large_one_stay(colour, size_px):
+    fine, rgb, _ = red_dress_with_a_hole(colour, size_px)
+    np.testing.assert_array_equal(correct_small_parts(fine, rgb), fine)
 
 
 def dress_with_a_separate_part(colour, width_px=4):

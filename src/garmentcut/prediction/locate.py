@@ -48,7 +48,8 @@ _OPAQUE = 0.8, 0.97  # locate's alpha from which cloth is made more opaque, and 
 _DEEP_PX = 13  # about three pixels of the locate stage; this deep within fully opaque cloth there are no gaps
 _HALF_SEEN = 0.3, 0.5  # the last stage's alpha; below the first it is a gap
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap
-_LARGEST_STRAY = 0.02  # of the garment: a bit of background that was taken for a strap
+_LARGEST_PART = 0.02  # of the garment: a bit of background taken for a strap, or of cloth taken for a gap
+_CLEARLY = 0.2  # a larger hole than a buckle is filled only if its colours are this much rarer in the background
 LARGEST_SPECK = 5e-3  # of the garment: a larger separate part is not a speck
 _LARGEST_FALSE_POSITIVE = 0.05  # of the garment, in a foreign photo: a patch of a patterned floor or wall
 _LEAST_COMPACT = 0.25  # of the square around it; a strap, too thin for the locate stage, fills less
@@ -269,8 +270,8 @@ def correct_small_parts(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> ND
     gaps, parts, garment_px = components(~cloth), components(fine > _SOFT_LEVEL), np.count_nonzero(cloth)
     left, top, right, bottom = gaps.boxes_xyxy.T
     is_hole = (left > 0) & (top > 0) & (right < fine.shape[1]) & (bottom < fine.shape[0])
-    is_hole &= gaps.areas <= _LARGEST_HOLE * garment_px
-    is_stray = parts.areas <= _LARGEST_STRAY * garment_px
+    is_hole &= gaps.areas <= _LARGEST_PART * garment_px
+    is_stray = parts.areas <= _LARGEST_PART * garment_px
     if not (is_hole.any() or is_stray.any()):
         return fine
     half = slice(None, None, 2), slice(None, None, 2)  # a quarter of the pixels is enough
@@ -289,7 +290,8 @@ def correct_small_parts(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> ND
         area = slices_of(gaps.boxes_xyxy[number], 2)
         hole = gaps.labels[area] == number + 1
         in_cloth, in_ground = frequencies(area, hole)
-        if in_ground < max(in_cloth, RARE_COLOR):
+        is_small = gaps.areas[number] <= _LARGEST_HOLE * garment_px
+        if in_ground < (max(in_cloth, RARE_COLOR) if is_small else _CLEARLY * in_cloth):
             corrected[area][dilate(hole) & (fine[area] < 1 - _SOFT_LEVEL)] = 1
     for number in np.flatnonzero(is_stray):
         area = slices_of(parts.boxes_xyxy[number])
