@@ -358,22 +358,20 @@ class FolderLock:
 
     def _claimed(self) -> bool:
         """Take the lock by creating the next numbered file, which only one process can do."""
-        number = max(self._claims(), default=0)
-        if number and self._is_live(self._claim_path(number)):
+        earlier = self._claims()
+        if earlier and self._is_live(earlier[-1]):
             return False
-        claim = self._claim_path(number + 1)
+        claim = self.path.with_name(f"{self.path.name}.{_number_of(earlier[-1]) + 1 if earlier else 1:06d}")
         try:
-            descriptor = os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with claim.open("xb") as file:
+                file.write(_holder_record(""))
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_holder_record(""))
-        if max(self._claims(), default=0) != number + 1:
+        if self._claims()[-1:] != [claim]:
             _remove(claim)
             return False
-        for earlier in self._claims():
-            if earlier <= number:
-                _remove(self._claim_path(earlier))
+        for path in earlier:
+            _remove(path)
         self._claim = claim
         how = f"so this run holds the folder by {claim.name}, which it renews every {self._every_s:.0f} s"
         self.note = f"{self.path.parent}: its file system has no locks, {how}"
@@ -381,12 +379,10 @@ class FolderLock:
         threading.Thread(target=self._renew_for_ever, args=(claim, self._over), name="lock", daemon=True).start()
         return True
 
-    def _claim_path(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{number:06d}")
-
-    def _claims(self) -> list[int]:
-        pattern = re.compile(rf"{re.escape(self.path.name)}\.(\d{{6,}})")
-        return [int(found[1]) for path in self.path.parent.iterdir() if (found := pattern.fullmatch(path.name))]
+    def _claims(self) -> list[Path]:
+        """The numbered files beside the lock file, the last one's at the end."""
+        pattern = re.compile(rf"{re.escape(self.path.name)}\.\d{{6,}}")
+        return sorted((path for path in self.path.parent.iterdir() if pattern.fullmatch(path.name)), key=_number_of)
 
     def _is_live(self, claim: Path) -> bool:
         try:
@@ -398,11 +394,11 @@ class FolderLock:
         return may_be_held(claim)
 
     def _renew_for_ever(self, claim: Path, over: threading.Event) -> None:
-        renewed, number = time.monotonic(), int(claim.name.rpartition(".")[2])
+        renewed = time.monotonic()
         while not over.wait(self._every_s):
             try:
                 os.utime(claim)
-                if max(self._claims(), default=0) == number:
+                if self._claims()[-1:] == [claim]:
                     renewed = time.monotonic()
                     continue
             except FileNotFoundError:
@@ -415,10 +411,9 @@ class FolderLock:
             return
 
     def _holder(self) -> str:
-        try:
-            found = _read(self._claim_path(max(self._claims()))) or _read(self.path)
-        except (OSError, ValueError):
-            found = _read(self.path)
+        found: dict[str, object] = {}
+        with suppress(OSError):
+            found = next(filter(None, map(_read, (*self._claims()[-1:], self.path))), {})
         pid, host = found.get("pid"), str(found.get("host", "")).partition("/")[0]
         return f" (process {pid} on {host})" if isinstance(pid, int) and host else ""
 
@@ -438,6 +433,10 @@ else:
         import fcntl
 
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _number_of(claim: Path) -> int:
+    return int(claim.suffix[1:])
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
@@ -478,10 +477,8 @@ def is_running(pid: object) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's process
-        return True
+    except OSError as error:  # otherwise it is another user's process
+        return not isinstance(error, ProcessLookupError)
     return True
 
 
