@@ -76,17 +76,22 @@ class Prediction:
     @cached_property
     def alpha(self) -> NDArray[np.float32]:
         """`frame.content_hw` float32 in [0, 1]: the alpha of `frame.rgb` without its padding."""
-        return self._laid_out(self.fine, self.frame.content_hw)
+        return self.small_alpha(self.frame.content_hw)
 
     def small_alpha(self, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-        """The alpha of the whole photo at a given size, such as that of `coarse`."""
-        return self._laid_out(self.fine, size_hw)
+        """The alpha of the whole photo at a given size, such as that of `coarse`: the crop's in its place, 0 around."""
+        scale_yx = np.divide(size_hw, self.frame.photo_hw)
+        left, top, right, bottom = np.rint(self.crop.box_xyxy * np.tile(scale_yx[::-1], 2)).astype(int)
+        whole = np.zeros(size_hw, np.float32)
+        if right > left and bottom > top:
+            whole[top:bottom, left:right] = resize_alpha(self.fine, (int(bottom - top), int(right - left)))
+        return whole
 
     def full_alpha(self) -> NDArray[np.float32]:
         """`frame.photo_hw` float32 in [0, 1]: the alpha at the photo's size, stretched to end at exactly 0 and 1."""
         # Stretched a little beyond both ends and clipped there.
         stretched = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
-        return self._laid_out(stretched.clip(0, 1), self.frame.photo_hw)
+        return replace(self, fine=stretched.clip(0, 1)).small_alpha(self.frame.photo_hw)
 
     def moved_to(self, frame: Frame, window_xyxy: Box) -> "Prediction":
         """The same prediction for the whole photo, of which this one's photo is a part.
@@ -95,40 +100,21 @@ class Prediction:
             frame: frame of the whole photo.
             window_xyxy: the part, in fractions of the whole; it may reach beyond.
         """
-        (height, width), (part_height, part_width) = frame.photo_hw, self.frame.photo_hw
-        left, top = window_xyxy[0] * width, window_xyxy[1] * height
-        across, down = (window_xyxy[2] * width - left) / part_width, (window_xyxy[3] * height - top) / part_height
-        own = np.multiply(self.crop.box_xyxy, (across, down) * 2) + (left, top) * 2
-        box = np.rint(np.clip(own, 0, (width, height) * 2)).astype(int)
+        photo_wh, part_wh = np.array(frame.photo_hw[::-1]), np.array(self.frame.photo_hw[::-1])
+        corner = np.multiply(window_xyxy[:2], photo_wh)
+        scale = (np.multiply(window_xyxy[2:], photo_wh) - corner) / part_wh
+        own = self.crop.box_xyxy * np.tile(scale, 2) + np.tile(corner, 2)
+        box = np.rint(own.clip(0, np.tile(photo_wh, 2))).astype(int)
         # The part of the crop that lies in the photo, in pixels of the crop's alpha.
-        steps = np.divide(self.fine.shape[::-1], (own[2] - own[0], own[3] - own[1]))
-        cut = np.rint((box - np.tile(own[:2], 2)) * np.tile(steps, 2)).astype(int)
-        fine = self.fine[max(cut[1], 0) : cut[3], max(cut[0], 0) : cut[2]]
-        coarse = self.coarse
+        steps = self.fine.shape[::-1] / (own[2:] - own[:2])
+        left, top, right, bottom = np.rint((box - np.tile(own[:2], 2)) * np.tile(steps, 2)).astype(int)
+        fine, coarse = self.fine[max(top, 0) : bottom, max(left, 0) : right], self.coarse
         if coarse is not None:
-            size = (
-                max(round(coarse.shape[1] * width / (across * part_width)), 1),
-                max(round(coarse.shape[0] * height / (down * part_height)), 1),
-            )
-            shift = np.array([[1, 0, left / width * size[0]], [0, 1, top / height * size[1]]], np.float64)
-            coarse = np.asarray(cv2.warpAffine(coarse, shift, size, flags=cv2.INTER_LINEAR), np.float32)
+            size = np.rint(coarse.shape[::-1] * photo_wh / (scale * part_wh)).astype(int).clip(1)
+            shift = np.column_stack([np.eye(2), corner / photo_wh * size])
+            coarse = np.asarray(cv2.warpAffine(coarse, shift, size.tolist(), flags=cv2.INTER_LINEAR), np.float32)
         crop = Crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])), (fine.shape[0], fine.shape[1]))
         return Prediction(frame, crop, np.ascontiguousarray(fine), coarse, self.notes)
-
-    def _laid_out(self, fine: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
-        """The crop's alpha in its place in the whole photo, resized to `size_hw`; 0 elsewhere."""
-        rows, columns = (self._span(axis, size_hw) for axis in (1, 0))
-        size = rows[1] - rows[0], columns[1] - columns[0]
-        if size == size_hw:
-            return resize_alpha(fine, size_hw)
-        whole = np.zeros(size_hw, np.float32)
-        if min(size) > 0:
-            whole[slice(*rows), slice(*columns)] = resize_alpha(fine, size)
-        return whole
-
-    def _span(self, axis: int, size_hw: tuple[int, int]) -> tuple[int, int]:
-        step = size_hw[1 - axis] / self.frame.photo_hw[1 - axis]
-        return round(self.crop.box_xyxy[axis] * step), round(self.crop.box_xyxy[axis + 2] * step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -318,16 +304,11 @@ def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
     """Tiles around what continues beyond the tiles so far, such as a strap that segment has lost."""
     if not differing.any():
         return []
-    height, width = differing.shape
-    found: list[tuple[int, int]] = []
     lines = components(differing)
-    for left, top, right, bottom in lines.boxes_xyxy[lines.areas >= _LEAST_LEAD_PX]:
-        centre = (int(top + bottom) // 2, int(left + right) // 2)
-        place = [
-            min(max(at - tile_px // 2, 0), side - tile_px) for at, side in zip(centre, (height, width), strict=True)
-        ]
-        found.append((place[0], place[1]))
-    return found
+    boxes_xyxy = lines.boxes_xyxy[lines.areas >= _LEAST_LEAD_PX]
+    centres_xy = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) // 2
+    corners_xy = np.clip(centres_xy - tile_px // 2, 0, np.subtract(differing.shape[::-1], tile_px))
+    return [(top, left) for left, top in corners_xy.tolist()]
 
 
 def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
@@ -473,42 +454,33 @@ class Cutter:
         Raises:
             NoGarmentError: no garment was found.
         """
-        if self.stages is not None:
-            return self._predict_in_stages(self.stages, photo, frame)
-        return Prediction.of_frame(self.runtime(frame.rgb), frame)
+        if self.stages is None:
+            return Prediction.of_frame(self.runtime(frame.rgb), frame)
+        found = self._predicted(self.stages, photo, frame)
+        if (doubt := self.card.doubt) is not None and _looks_foreign(found, doubt):
+            # With test-time augmentation and, if its garment has an unusual size, at another scale, too.
+            stages = replace(self.stages, foreign=True)
+            tries = [self._predicted(stages, photo, frame) if isinstance(found, Prediction) else found]
+            if (window_xyxy := locate.window_of(frame, stages.sizes.garment_px)) is not None:
+                tries.append(self._predicted(stages, photo, frame, window_xyxy))
+            found = min(tries, key=lambda one: _doubt_in(one, doubt))
+        if isinstance(found, NoGarmentError):
+            raise found
+        return found
 
-    def _predict_in_stages(self, stages: Stages, photo: Photo, frame: Frame) -> Prediction:
-        """The prediction of the stages; for a foreign photo, with test-time augmentation.
-
-        If its garment has an unusual size, it is also cut at another scale, and the less doubtful prediction is kept.
-        """
-        first = _tried(stages, photo, frame)
-        doubt = self.card.doubt
-        if doubt is not None:
-            seen = observe_prediction(first) if isinstance(first, Prediction) else None
-            if seen is None or is_foreign(doubt, seen.appearance):
-                stages = replace(stages, foreign=True)
-                if isinstance(first, Prediction):
-                    first = _tried(stages, photo, frame)
-                window = locate.window_of(frame, stages.sizes.garment_px)
-                second = self._predicted_in(window, stages, photo, frame) if window is not None else None
-                if second is not None and (
-                    isinstance(first, NoGarmentError) or _doubt_in(second, doubt) < _doubt_in(first, doubt)
-                ):
-                    first = second
-        if isinstance(first, NoGarmentError):
-            raise first
-        return first
-
-    def _predicted_in(self, window_xyxy: Box, stages: Stages, photo: Photo, frame: Frame) -> Prediction | None:
-        """The prediction at a window's scale; None: no garment was found in the window."""
-        part, window_xyxy = locate.photo_in(window_xyxy, photo, frame)
+    def _predicted(
+        self, stages: Stages, photo: Photo, frame: Frame, window_xyxy: Box | None = None
+    ) -> Prediction | NoGarmentError:
+        """The prediction, at a window's scale if there is one; or why there is none."""
         try:
+            if window_xyxy is None:
+                return stages(photo, frame)
+            part, window_xyxy = locate.photo_in(window_xyxy, photo, frame)
             prediction = stages(part, self.frame(part)).moved_to(frame, window_xyxy)
             check_garment(prediction)
-        except NoGarmentError:
-            return None
-        return replace(prediction, notes=(*prediction.notes, _RESCALED))
+            return replace(prediction, notes=(*prediction.notes, _RESCALED))
+        except NoGarmentError as error:
+            return error
 
     def finish(self, photo: Photo, prediction: Prediction) -> Cutout:
         """Last step of a call: the alpha at the photo's size.
@@ -530,16 +502,17 @@ def _read(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
         return source, Result(source, code="unsupported", reason=str(error))
 
 
-def _tried(stages: Stages, photo: Photo, frame: Frame) -> Prediction | NoGarmentError:
-    """A prediction, or why there is none."""
-    try:
-        return stages(photo, frame)
-    except NoGarmentError as error:
-        return error
+def _looks_foreign(found: Prediction | NoGarmentError, model: DoubtModel) -> bool:
+    """True if a photo looks unlike the training photos, or there is too little to tell by."""
+    seen = observe_prediction(found) if isinstance(found, Prediction) else None
+    return seen is None or is_foreign(model, seen.appearance)
 
 
-def _doubt_in(prediction: Prediction, model: DoubtModel) -> float:
-    observation = observe_prediction(prediction)
+def _doubt_in(found: Prediction | NoGarmentError, model: DoubtModel) -> float:
+    """The doubt of a prediction; above 1 if there is none."""
+    if isinstance(found, NoGarmentError):
+        return 2.0
+    observation = observe_prediction(found)
     return 1.0 if observation is None else doubt_of(model, observation)
 
 
