@@ -1,6 +1,5 @@
 """`garmentcut cut` on a folder: reading, network and writing of many photos overlap; a stopped run can continue."""
 
-import base64
 import json
 import os
 import secrets
@@ -12,7 +11,6 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
@@ -21,7 +19,6 @@ from garmentcut.errors import FolderError, LockLostError, LockTakenError, NoBatc
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo import files
 from garmentcut.photo.files import LOCK_NAME, FolderLock
-from garmentcut.photo.layout import Length
 from garmentcut.photo.spec import Specification, shared_scales
 from garmentcut.prediction import results
 from garmentcut.prediction.cutter import Cutter
@@ -115,22 +112,10 @@ def record_order(out_dir: Path, options: str, order: Order) -> None:
     """
     batch = earlier_batch(out_dir) or Batch(secrets.token_hex(16), {})
     others = {key: known for key, known in batch.orders.items() if key != options}
-    if list(batch.orders.items()) == [*others.items(), (options, order)]:
-        return
-    orders = {key: _plain(asdict(known)) for key, known in {**others, options: order}.items()}
-    content = {"version": _VERSION, "id": batch.id, "orders": orders}
-    files.write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode(), root=out_dir)
-
-
-def _plain(value: Any) -> Any:
-    """Convert a value for JSON: lengths as they are written in a specification, bytes as base64."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Length):
-        return f"{value.amount} %" if value.is_share else f"{value.amount:.0f} px"
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+    now = Batch(batch.id, {**others, options: order})
+    if list(now.orders.items()) != list(batch.orders.items()):  # also in another order
+        content = {"version": _VERSION, **_BATCH.dump_python(now, mode="json")}
+        files.write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode(), root=out_dir)
 
 
 @dataclass(frozen=True)
@@ -227,11 +212,10 @@ class FolderCutter:
             self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out", code=error.code) from error
-        except SourceError:
+        except (SourceError, OSError) as error:
             self._lock.release()
-            raise
-        except OSError as error:
-            self._lock.release()
+            if isinstance(error, SourceError):
+                raise
             reason = "not a folder" if isinstance(error, FileExistsError) else error.strerror
             file = error.filename or self.out_dir
             raise SourceError(f"{file}: {reason}; fix that, or choose another --out") from error
