@@ -9,6 +9,7 @@ from PIL import Image
 
 from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 from garmentcut.errors import ConfigError, SourceError
+from garmentcut.photo.compose import draw_ground
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.prediction import sheet as sheet_room
 from garmentcut.prediction.results import Row
@@ -19,7 +20,6 @@ from garmentcut.prediction.sheet import (
     ContactSheet,
     SheetOptions,
     break_lines,
-    draw_ground,
     draw_page,
     encode_sheet,
     fit_line,

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import secrets
 import socket
 import stat
@@ -25,7 +24,7 @@ LOCK_NAME = ".garmentcut.lock"
 """Lies in every output folder: it keeps other runs out, and marks the pictures there as cutouts, not photos. Such a
 folder is skipped when photos are searched, unless it was named itself."""
 
-_JUNK = frozenset(
+_JUNK = frozenset(  # made by operating systems and network drives; holds no photos
     {
         *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
         *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".ds_store", "__macosx", "icon\r"),  # macOS
@@ -111,11 +110,6 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def is_junk(name: str) -> bool:
-    """True for the name of a file or folder that an operating system or network drive made, which holds no photos."""
-    return name.startswith("._") or name.casefold() in _JUNK  # ._x.jpg: what macOS keeps about x.jpg (AppleDouble)
-
-
 def walk_files(
     root: Path,
     suffixes: tuple[str, ...],
@@ -159,7 +153,9 @@ def walk_files(
 
 def skip_code(name: str) -> str:
     """Why `walk_files` skips a file or folder of this name, `junk` or `hidden`; empty: it does not."""
-    return "junk" if is_junk(name) else "hidden" if name.startswith(".") else ""
+    if name.startswith("._") or name.casefold() in _JUNK:  # ._x.jpg: what macOS keeps about x.jpg (AppleDouble)
+        return "junk"
+    return "hidden" if name.startswith(".") else ""
 
 
 class StagedFile:
@@ -361,7 +357,8 @@ class FolderLock:
         earlier = self._claims()
         if earlier and self._is_live(earlier[-1]):
             return False
-        claim = self.path.with_name(f"{self.path.name}.{_number_of(earlier[-1]) + 1 if earlier else 1:06d}")
+        number = int(earlier[-1].suffix[1:]) + 1 if earlier else 1
+        claim = self.path.with_name(f"{self.path.name}.{number:06d}")
         try:
             with claim.open("xb") as file:
                 file.write(_holder_record(""))
@@ -370,8 +367,7 @@ class FolderLock:
         if self._claims()[-1:] != [claim]:
             _remove(claim)
             return False
-        for path in earlier:
-            _remove(path)
+        _remove(*earlier)
         self._claim = claim
         how = f"so this run holds the folder by {claim.name}, which it renews every {self._every_s:.0f} s"
         self.note = f"{self.path.parent}: its file system has no locks, {how}"
@@ -381,8 +377,7 @@ class FolderLock:
 
     def _claims(self) -> list[Path]:
         """The numbered files beside the lock file, the last one's at the end."""
-        pattern = re.compile(rf"{re.escape(self.path.name)}\.\d{{6,}}")
-        return sorted((path for path in self.path.parent.iterdir() if pattern.fullmatch(path.name)), key=_number_of)
+        return sorted(self.path.parent.glob(f"{self.path.name}.[0-9]*"))
 
     def _is_live(self, claim: Path) -> bool:
         try:
@@ -435,10 +430,6 @@ else:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def _number_of(claim: Path) -> int:
-    return int(claim.suffix[1:])
-
-
 def _identity(status: os.stat_result) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
@@ -482,9 +473,10 @@ def is_running(pid: object) -> bool:
     return True
 
 
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # the share is gone, and the file with it
-        path.unlink(missing_ok=True)
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        with suppress(OSError):  # the share is gone, and the file with it
+            path.unlink(missing_ok=True)
 
 
 _Job = TypeVar("_Job")

@@ -5,6 +5,7 @@ the garment's box and a margin at half of the frame's size and decides what is g
 pixels, but only in tiles along the edge and where segment is unsure: elsewhere all is decided.
 """
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig, check_kind
-from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError, RunError
+from garmentcut.errors import ModelError, NoGarmentError, Note, RunError
 from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.files import map_in_order
@@ -27,7 +28,7 @@ from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dil
 from garmentcut.photo.photo import Cutout, Photo, resize_alpha
 from garmentcut.prediction import locate
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
-from garmentcut.prediction.inputs import PhotoLike, Result, is_one_photo, photo_of
+from garmentcut.prediction.inputs import PhotoLike, Result, is_one_photo, photo_of, photo_or_reason
 from garmentcut.prediction.locate import Box, Crop, Frame
 from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
 from garmentcut.prediction.verdict import Judge
@@ -66,12 +67,6 @@ class Prediction:
         """The prediction of a network that sees the whole frame, from its alpha of `frame.rgb`."""
         height, width = frame.content_hw
         return cls(frame, locate.whole_crop(frame), alpha[:height, :width])
-
-    @property
-    def share_of_photo(self) -> float:
-        """The crop's share of the photo's area, 0 to 1."""
-        left, top, right, bottom = self.crop.box_xyxy
-        return (right - left) * (bottom - top) / (self.frame.photo_hw[0] * self.frame.photo_hw[1])
 
     @cached_property
     def alpha(self) -> NDArray[np.float32]:
@@ -167,10 +162,9 @@ class Stages:
         coarse = locate.coarse_in(crop, place.garment, frame.photo_hw)
         fine = locate.without_false_holes(locate.clean(fine, coarse), rgb)
         fine = locate.without_false_positives(fine, coarse) if self.foreign else locate.opaque(fine, coarse)
-        num, notes = locate.count_garments(fine >= 0.5), place.notes
-        if num > 1:
-            notes = (*notes, Note(f"{num} garments are cut out together", "several_garments"))
-        return Prediction(frame, crop, fine, place.seen, notes)
+        num = locate.count_garments(fine >= 0.5)
+        together = [Note(f"{num} garments are cut out together", "several_garments")] if num > 1 else []
+        return Prediction(frame, crop, fine, place.seen, (*place.notes, *together))
 
     def alpha_of(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The last two stages: the alpha of a crop, `(H, W)` float32 in [0, 1], from `(H, W, 3)` uint8 sRGB."""
@@ -181,13 +175,12 @@ class Stages:
             return segment_crop(self.segment, rgb, self.sizes)
         half = _reduced(rgb, self.sizes)
         smaller = cv2.resize(rgb, None, fx=_SMALLER_COPY, fy=_SMALLER_COPY, interpolation=cv2.INTER_AREA)
-        size_hw = half.shape[0], half.shape[1]
-        total = np.zeros(size_hw, np.float32)
-        for copy in (half, _reduced(np.asarray(smaller, np.uint8), self.sizes)):
-            for step in (1, -1):
-                alpha = _alpha_of_reduced(self.segment, np.ascontiguousarray(copy[:, ::step]))[:, ::step]
-                total += resize_alpha(np.ascontiguousarray(alpha), size_hw)
-        return agree_with_colors(np.asarray(total / 4, np.float32), half)
+        copies = half, _reduced(np.asarray(smaller, np.uint8), self.sizes)
+        alphas = []
+        for copy, step in itertools.product(copies, (1, -1)):
+            alpha = _alpha_of_reduced(self.segment, np.ascontiguousarray(copy[:, ::step]))[:, ::step]
+            alphas.append(resize_alpha(np.ascontiguousarray(alpha), (half.shape[0], half.shape[1])))
+        return agree_with_colors(np.mean(alphas, axis=0), half)
 
     def _refined(self, rgb: NDArray[np.uint8], seen: _Alpha) -> _Alpha:
         if self.fast:
@@ -243,7 +236,9 @@ def refine_edges(network: Predict, rgb: NDArray[np.uint8], alpha: _Alpha, tile_p
     low, high = round(_SURE * 255), round((1 - _SURE) * 255)
     sure = ((levels.astype(np.float32) - low) / (high - low)).clip(0, 1)
     total, weights, fine = np.zeros_like(sure), np.zeros_like(sure), sure
-    fade, places = _fade(tile_px), tiles((levels > low) & (levels < high), tile_px)
+    place = np.arange(tile_px, dtype=np.float32)
+    ramp = np.minimum(np.minimum(place + 1, tile_px - place) / _OVERLAP_PX, 1)  # above 0 at a tile's border
+    fade, places = np.outer(ramp, ramp), tiles((levels > low) & (levels < high), tile_px)
     for _ in range(_ROUNDS):
         for top, left in places:
             area = slice(top, top + tile_px), slice(left, left + tile_px)
@@ -335,21 +330,15 @@ def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
     return found
 
 
-def _fade(tile_px: int) -> _Alpha:
-    """Weights of a tile, `(tile_px, tile_px)` float32: 1 inside, less over the overlap, above 0 at the border."""
-    place = np.arange(tile_px, dtype=np.float32)
-    ramp = np.minimum(np.minimum(place + 1, tile_px - place) / _OVERLAP_PX, 1)
-    return np.outer(ramp, ramp)
-
-
 def check_garment(prediction: Prediction) -> None:
     """Refuse a prediction that is too small for a garment.
 
     Raises:
         NoGarmentError: it is smaller than any garment.
     """
-    seen, share = np.count_nonzero(prediction.fine >= 0.5), prediction.share_of_photo
-    if seen * share < locate.LEAST_SHARE * prediction.fine.size:
+    (height, width), (left, top, right, bottom) = prediction.frame.photo_hw, prediction.crop.box_xyxy
+    share_of_photo = (right - left) * (bottom - top) / (height * width)
+    if np.count_nonzero(prediction.fine >= 0.5) * share_of_photo < locate.LEAST_SHARE * prediction.fine.size:
         raise NoGarmentError(locate.NO_GARMENT)
 
 
@@ -435,7 +424,7 @@ class Cutter:
         if is_one_photo(photos):
             raise TypeError("map takes several photos, for example a list; for one call the cutter itself")
         with ThreadPoolExecutor(1) as pool:
-            for source, photo in map_in_order(pool, _read, photos, num_ahead=_READ_AHEAD):
+            for source, photo in map_in_order(pool, photo_or_reason, photos, num_ahead=_READ_AHEAD):
                 try:
                     result = photo if isinstance(photo, Result) else Result(source, self(photo))
                 except RunError:  # the network does not start, so no other photo could be cut either
@@ -491,15 +480,6 @@ class Cutter:
         check_garment(prediction)
         alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)
-
-
-def _read(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
-    try:
-        return source, photo_of(source)
-    except (PhotoError, OSError, MemoryError) as error:
-        return source, Result.of(source, error)
-    except TypeError as error:  # no photo at all, such as a file opened as text
-        return source, Result(source, code="unsupported", reason=str(error))
 
 
 def _looks_foreign(found: Prediction | NoGarmentError, model: DoubtModel) -> bool:

@@ -28,6 +28,7 @@ from garmentcut.prediction.sources import (
     Skipped,
     Source,
     capture_one_folders,
+    folded_path,
     garment_of,
     name_each,
     name_files,
@@ -35,7 +36,7 @@ from garmentcut.prediction.sources import (
     unsorted_output,
     write_skipped,
 )
-from garmentcut.prediction.steps import Attempts, Steps, Work, folded_path
+from garmentcut.prediction.steps import Attempts, Steps, Work
 from garmentcut.prediction.verdict import Judge, ViewComparison
 
 BATCH_NAME = f"{results.OWN_FOLDER}/batch.json"

@@ -20,7 +20,7 @@ from garmentcut.evaluation.intervals import Difference, Draws, FoldBlock, differ
 from garmentcut.evaluation.scores import PhotoScore, read_scores
 from garmentcut.photo.files import json_of
 from garmentcut.study.declare import Variant
-from garmentcut.study.plan import RUNS, Chosen, Registry, RunKey, Study, choices_of, outcome_of
+from garmentcut.study.plan import Chosen, Registry, RunKey, Study, choices_of
 from garmentcut.training.logging import JOURNAL_NAME, read_journal
 
 DICE, SURFACE = "dice", "surface_dice_2px"  # the metric that verdicts are based on, and one shown in addition
@@ -190,22 +190,19 @@ class Results:
 
 def gather(study: Study, registry: Registry) -> Results:
     """Read the results of a study's runs; those that cannot be read count as not done."""
-    (chosen, failures), attempts = choices_of(study, registry), registry.attempts(RUNS)
-
-    def result_of(key: RunKey) -> RunResult:
-        if (trial := attempts.get(key.path)) is None:
-            return _read(study, key, "not run", failures.get(key.variant.name, ""))
-        outcome = outcome_of(trial)
-        if outcome == "running" and not registry.is_held(RUNS, key.path):
-            outcome = "interrupted"
-        killed = "its process was killed" if outcome == "interrupted" else ""
-        return _read(study, key, outcome, trial.user_attrs.get("reason", killed))
-
-    return Results(study, tuple(map(result_of, study.keys)), chosen, failures)
+    chosen, failures = choices_of(study, registry)
+    runs = tuple(_read(study, key, registry, failures.get(key.variant.name, "")) for key in study.keys)
+    return Results(study, runs, chosen, failures)
 
 
-def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
-    folder, scores, facts = study.run_folder(key), list[PhotoScore](), dict[str, Any]()
+def _read(study: Study, key: RunKey, registry: Registry, failure: str) -> RunResult:
+    folder, record, scores, facts = (
+        study.run_folder(key),
+        registry.record(key.job),
+        list[PhotoScore](),
+        dict[str, Any](),
+    )
+    outcome, reason = (record.outcome, record.reason) if record.outcome else ("not run", failure)
     curve: tuple[tuple[int, float], ...] = ()
     try:
         scores = read_scores(folder) if outcome == "done" else []

@@ -214,10 +214,9 @@ class Variant:
         """Its name as a valid folder name."""
         return folder_name(self.name)
 
-    @property
-    def registry_name(self) -> str:
-        """Name of the registry of its attempts."""
-        return f"tune {self.folder}"
+    def job_of(self, attempt: str) -> str:
+        """Name of the job that tries one of `attempts`, and its folder."""
+        return f"tune/{self.folder}/{folder_name(attempt)}"
 
     @cached_property
     def attempts(self) -> dict[str, Setting | None]:
@@ -318,6 +317,12 @@ def distribution_of(value: Any) -> BaseDistribution:
 def drawn(params: Setting) -> Setting:
     """The setting for parameters that Optuna drew."""
     return {key: json.loads(value) if isinstance(value, str) else value for key, value in params.items()}
+
+
+def as_params(setting: Setting, tuned: Tuned) -> Setting:
+    """The parameters of a setting for Optuna; the opposite of `drawn`."""
+    is_listed = {key: isinstance(kind, CategoricalDistribution) for key, kind in tuned.items()}
+    return {key: json.dumps(value) if is_listed[key] else value for key, value in setting.items()}
 
 
 def combinations(listed: Mapping[str, Sequence[Any]]) -> list[Setting]:
