@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import LockLostError, LockTakenError, PhotoError
+from garmentcut.errors import LockTakenError, PhotoError
 
 LOCK_NAME = ".garmentcut.lock"
 """Lies in every output folder: it keeps other runs out, and marks the pictures there as cutouts, not photos. Such a
@@ -237,7 +237,7 @@ class FolderLock:
     A holder that has not done so for two minutes, or whose process on this machine is gone, is taken for dead.
 
     >>> with FolderLock(Path("cutouts/.garmentcut.lock")) as lock:  # doctest: +SKIP
-    ...     lock.check()
+    ...     lock.problem()
 
     Attributes:
         path: the lock file.
@@ -289,25 +289,20 @@ class FolderLock:
             self._descriptor = -1
         self._token, self._known = "", ()
 
-    def check(self) -> None:
-        """Make sure that the folder is still the one in which the lock was taken.
-
-        Raises:
-            LockLostError: the folder was removed, replaced or unmounted, or another run has taken it.
-        """
-        folder = self.path.parent
+    def problem(self) -> str:
+        """What happened to the folder since the lock was taken, in words; empty: it is still the same folder."""
         if self._lost:
-            raise LockLostError(self._lost)
+            return self._lost
         try:
-            found = _identity(folder.stat()), _identity(self.path.stat())
+            found = _identity(self.path.parent.stat()), _identity(self.path.stat())
             # Some shares change inode numbers now and then, so the token in the file decides.
             if found == self._known or (self._token and self._token == _read(self.path).get("token")):
                 self._known = found
-                return
+                return ""
             what = "replaced by another"
         except OSError as error:
             what = "removed or unmounted" if isinstance(error, FileNotFoundError) else error.strerror or "lost"
-        raise LockLostError(f"this is not the folder that the run started in: it was {what}")
+        return f"this is not the folder that the run started in: it was {what}"
 
     def _try(self) -> bool:
         descriptor, is_taken = open_regular(str(self.path), os.O_RDWR | os.O_CREAT), False

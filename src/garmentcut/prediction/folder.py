@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig, check_kind
-from garmentcut.errors import FolderError, LockLostError, LockTakenError, NoBatchError, SourceError
+from garmentcut.errors import FolderError, LockTakenError, NoBatchError, SourceError
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo import files
 from garmentcut.photo.files import LOCK_NAME, FolderLock
@@ -249,15 +249,11 @@ class FolderCutter:
             FolderError: it was removed, replaced or unmounted, or another run has taken it.
         """
         if problem := self.problem():
-            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again") from LockLostError(problem)
+            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again")
 
     def problem(self) -> str:
         """What happened to the output folder, in words; empty: it is still the one that was entered."""
-        try:
-            self._lock.check()
-        except LockLostError as error:
-            return str(error)
-        return ""
+        return self._lock.problem()
 
     def reopen(self) -> None:
         """Take the output folder again if it was lost and is back, and reread its results.
