@@ -117,17 +117,16 @@ class Results:
                 blocks.append(FoldBlock(seeds[is_whole], garments))
         return blocks
 
+    def differences(self, variant: Variant, metric: str) -> list[FoldBlock]:
+        """A variant's values minus the reference's."""
+        pairs = zip(self.table(variant, metric), self.table(self.study.variants[0], metric), strict=True)
+        return self.blocks([own - other for own, other in pairs])
+
     @cached_property
     def rows(self) -> tuple["VariantResult", ...]:
         """A row for each variant, the reference first."""
         first, *others = self.study.variants
-        reference = {metric: self.table(first, metric) for metric in (DICE, SURFACE)}
-
-        def differences(variant: Variant, metric: str) -> list[FoldBlock]:
-            pairs = zip(self.table(variant, metric), reference[metric], strict=True)
-            return self.blocks([own - other for own, other in pairs])
-
-        found = {one.name: blocks for one in others if (blocks := differences(one, DICE))}
+        found = {one.name: blocks for one in others if (blocks := self.differences(one, DICE))}
         dices = {name: difference_of(blocks) for name, blocks in found.items()}
         corrected = holm({name: dice.p for name, dice in dices.items() if dice.p is not None})
         rows = []
@@ -138,7 +137,7 @@ class Results:
                 signs = np.sign(np.concatenate([block.values.mean(axis=1) for block in found[name]]))
                 better, worse, same = (int((signs == sign).sum()) for sign in (1, -1, 0))
                 verdict = _verdict(dices[name], corrected.get(name)) if is_complete else "incomplete"
-                surface = difference_of(differences(variant, SURFACE))
+                surface = difference_of(self.differences(variant, SURFACE))
                 paired = Paired(dices[name], surface, better, worse, same, corrected.get(name), verdict)
             values = [score.measures for run in runs for score in run.scores if score.measures]
             rows.append(

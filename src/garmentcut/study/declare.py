@@ -1,5 +1,6 @@
 """Reads a study's TOML file: the recipes that it compares, called variants, and the seeds and folds of their runs."""
 
+import hashlib
 import itertools
 import json
 import math
@@ -224,7 +225,8 @@ class Variant:
         if self.table.range_test:
             return {RANGE_TEST_KEY: {}}
         if self.table.listed is None:
-            return dict.fromkeys(f"trial{number}" for number in range(self.file.tune.trials))
+            ranges = hashlib.sha256(json.dumps(self.table.tune.by_key).encode()).hexdigest()[:8]
+            return dict.fromkeys(f"trial{number} of {ranges}" for number in range(self.file.tune.trials))
         return {words_of(setting): setting for setting in self.table.listed}
 
     def recipe(self, seed: int, chosen: Setting | None = None, *, tuning: bool = False) -> Recipe:
@@ -317,12 +319,6 @@ def distribution_of(value: Any) -> BaseDistribution:
 def drawn(params: Setting) -> Setting:
     """The setting for parameters that Optuna drew."""
     return {key: json.loads(value) if isinstance(value, str) else value for key, value in params.items()}
-
-
-def as_params(setting: Setting, tuned: Tuned) -> Setting:
-    """The parameters of a setting for Optuna; the opposite of `drawn`."""
-    is_listed = {key: isinstance(kind, CategoricalDistribution) for key, kind in tuned.items()}
-    return {key: json.dumps(value) if is_listed[key] else value for key, value in setting.items()}
 
 
 def combinations(listed: Mapping[str, Sequence[Any]]) -> list[Setting]:

@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -18,6 +18,7 @@ from typing import Any
 
 import optuna
 from filelock import FileLock, Timeout
+from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 from pydantic import TypeAdapter, ValidationError
 
@@ -29,7 +30,6 @@ from garmentcut.study.declare import (
     StudyError,
     StudyFile,
     Variant,
-    as_params,
     drawn,
     read_study_file,
     variants_of,
@@ -308,7 +308,6 @@ class Chosen:
     dice: float | None  # mean Dice of their tuning runs, at the training's size; None: chosen by a range test
     num_tried: int  # settings tried
     num_failed: int  # settings that failed
-    of: Any = None  # what was to be tuned according to the study's file, as JSON
 
 
 def take_attempt(registry: Registry, variant: Variant) -> JobClaim | None:
@@ -330,7 +329,8 @@ def _draw(registry: Registry, variant: Variant, seed: int) -> Setting:
     for record in attempts_at(registry, variant):
         if state := states.get(record.outcome):
             known: dict[str, Any] = {"value": record.dice, "intermediate_values": dict(record.curve)}
-            params = as_params(record.setting, kinds)
+            listed = {key for key, kind in kinds.items() if isinstance(kind, CategoricalDistribution)}
+            params = {key: json.dumps(value) if key in listed else value for key, value in record.setting.items()}
             search.add_trial(create_trial(state=state, params=params, distributions=kinds, **known))
     return drawn(search.ask(kinds).params)
 
@@ -352,50 +352,20 @@ def is_hopeless(curve: Sequence[tuple[int, float]], others: Iterable[JobRecord],
 
 
 def choices_of(study: Study, registry: Registry) -> tuple[dict[str, Chosen], dict[str, str]]:
-    """The choices of variants whose attempts are all finished; and, by variant, why no choice is possible.
+    """The choices of variants whose attempts have all ended; and, by variant, why no choice is possible.
 
-    Each choice is stored in a file, so that it never changes afterwards.
+    A choice stays as it is, because no setting is tried again after the last one.
     """
     chosen, failures = {}, {}
     for variant in study.variants:
-        try:
-            if found := _choice_of(variant, registry, study.folder / "tune" / variant.folder / "chosen.json"):
-                chosen[variant.name] = found
-        except StudyError as error:
-            failures[variant.name] = str(error)
+        records = attempts_at(registry, variant) if variant.table.is_tuned else []
+        outcomes = [record.outcome for record in records]
+        best = max((one for one in records if one.outcome == "done"), key=lambda one: one.dice or 0.0, default=None)
+        if not variant.table.is_tuned:
+            chosen[variant.name] = Chosen({}, None, 0, 0)
+        elif set(outcomes) <= {"done", "pruned", "failed"} and best is not None:
+            chosen[variant.name] = Chosen(best.setting, best.dice, len(records), outcomes.count("failed"))
+        elif set(outcomes) <= {"pruned", "failed"}:
+            why = f"every attempt failed, the first because: {records[0].reason or 'given up'}"
+            failures[variant.name] = f"variant {variant.name!r}: nothing could be chosen, {why}"
     return chosen, failures
-
-
-def _choice_of(variant: Variant, registry: Registry, path: Path) -> Chosen | None:
-    if not variant.table.is_tuned:
-        return Chosen({}, None, 0, 0)
-    # The file calls the tuned options "knobs".
-    asked = json.loads(json.dumps({"knobs": variant.table.tune.by_key, "range_test": variant.table.range_test}))
-    if path.exists():
-        return _read_choice(variant, path, asked)
-    records = attempts_at(registry, variant)
-    if not {record.outcome for record in records} <= {"done", "pruned", "failed"}:
-        return None
-    done = [record for record in records if record.outcome == "done"]
-    if not done:
-        reason = records[0].reason or "given up"
-        raise StudyError(
-            f"variant {variant.name!r}: nothing could be chosen, every attempt failed, the first because: {reason}"
-        )
-    best, num_failed = max(done, key=lambda record: record.dice or 0.0), sum(one.outcome == "failed" for one in records)
-    chosen = Chosen(best.setting, best.dice, len(records), num_failed, asked)
-    write_atomic(path, (json.dumps(asdict(chosen), indent=1) + "\n").encode())
-    return chosen
-
-
-def _read_choice(variant: Variant, path: Path, asked: Any) -> Chosen:
-    try:
-        chosen = TypeAdapter(Chosen).validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it to choose again") from error
-    if chosen.of != asked:
-        raise StudyError(
-            f"variant {variant.name!r} was tuned over other values before; choose another --out, or delete"
-            f" {path.parent} and the variant's runs"
-        )
-    return chosen
