@@ -84,7 +84,6 @@ class Prediction:
 
     def full_alpha(self) -> NDArray[np.float32]:
         """`frame.photo_hw` float32 in [0, 1]: the alpha at the photo's size, stretched to end at exactly 0 and 1."""
-        # Stretched a little beyond both ends and clipped there.
         stretched = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
         return replace(self, fine=stretched.clip(0, 1)).small_alpha(self.frame.photo_hw)
 

@@ -292,8 +292,7 @@ class FolderCutter:
         # Folders that can be read now. Not with Path's methods, which raise if a folder may not be entered.
         self.journal.forget(path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK))  # noqa: PTH112
         ours = {name for row in rows.values() for name in row.written}
-        sources = list(sources)
-        for source in sources:
+        for source in (sources := list(sources)):
             check_kind(source, Source)
         below = {one.path: one.path.relative_to(out).as_posix() for one in sources if one.path.is_relative_to(out)}
         sources = [source for source in sources if below.get(source.path) not in ours]

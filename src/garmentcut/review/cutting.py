@@ -32,7 +32,7 @@ from garmentcut.photo.read import decode_photo
 from garmentcut.photo.write import encode_prepared
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.review.guard import Access
-from garmentcut.review.redraw import Tiles
+from garmentcut.review.redraw import Tiles, load_tiles
 
 MAX_PHOTO_BYTES = 100_000_000
 MAX_WAITING, MAX_UPLOADS = 8, 64
@@ -101,17 +101,6 @@ class Model:
         cutter = self.cutter()
         with self._running:
             return cutter(photo)
-
-
-def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
-    """Load a model file's network for tiles.
-
-    Raises:
-        garmentcut.errors.ModelError: it cannot be used.
-    """
-    tiles = Tiles(Cutter.load(path, config=config))
-    tiles.warm_up()
-    return tiles
 
 
 @dataclass(frozen=True)
