@@ -273,11 +273,9 @@ def export_run(run: Run) -> Path:
     path = run.folder / MODEL_NAME
     if not path.exists():
         network = build_network(run.recipe.network.name, **run.recipe.network.options)
-        if ema_model := open_ema_model(network, run.recipe.training.ema):
-            load_state(run.state_path, {"ema_model": ema_model})
-            network = cast(Any, ema_model.module)
-        else:
-            load_state(run.state_path, {"network": network})
+        ema_model = open_ema_model(network, run.recipe.training.ema)
+        load_state(run.state_path, {"ema_model": ema_model} if ema_model else {"network": network})
+        network = cast(Any, ema_model.module) if ema_model else network
         card = card_of_network(network, run.spec(last_evaluation(run)))
         write_atomic(path, export_network(network, card))
     return path
