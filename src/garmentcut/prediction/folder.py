@@ -15,7 +15,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig, check_kind
-from garmentcut.errors import FolderError, LockTakenError, NoBatchError, SourceError
+from garmentcut.errors import FolderError, LockTakenError, NoBatchError, RunError, SourceError
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo import files
 from garmentcut.photo.files import LOCK_NAME, FolderLock
@@ -249,7 +249,7 @@ class FolderCutter:
             FolderError: it was removed, replaced or unmounted, or another run has taken it.
         """
         if problem := self.problem():
-            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again")
+            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again") from RunError(problem)
 
     def problem(self) -> str:
         """What happened to the output folder, in words; empty: it is still the one that was entered."""

@@ -376,9 +376,8 @@ class Watch:
         """Wait until the results can be written again; unfinished photos stay due."""
         out = self._folder.out_dir
         while not self._stop.is_set():
-            cause = error and (error.__cause__ or error)
-            reason = self._folder.problem() or (isinstance(cause, OSError) and cause.strerror) or str(cause)
-            reason = reason.removeprefix(f"{out}: ")
+            cause = (error.__cause__ or error) if error else self._folder.problem()
+            reason = (isinstance(cause, OSError) and cause.strerror) or str(cause).removeprefix(f"{out}: ")
             self._monitor.problem("output", f"{out}: {reason}; waiting until it can be written")
             self._pause_s = min(max(self._folder.config.watch.poll_s, 2 * self._pause_s), _LONGEST_PAUSE_S)
             self._stop.wait(self._pause_s)
