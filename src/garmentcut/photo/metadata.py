@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, NamedTuple
 
+from PIL import Image
+
 from garmentcut.errors import Note, PhotoError
 
 _ORIENTATION, _X_RESOLUTION, _Y_RESOLUTION, _RESOLUTION_UNIT = 274, 282, 283, 296
@@ -275,8 +277,6 @@ def capture_of(exif: bytes | None) -> tuple[str, str]:
 
 def capture_of_file(data: bytes) -> tuple[str, str]:
     """`capture_of` for a picture file's content, whose pixels are not decoded."""
-    from PIL import Image
-
     try:
         with silent_pillow(), Image.open(io.BytesIO(data)) as image:
             block = image.info.get("exif") or image.getexif().tobytes()

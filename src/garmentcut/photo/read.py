@@ -19,7 +19,7 @@ import imagecodecs
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from garmentcut.config import ReadConfig, check_kind
 from garmentcut.errors import Note, PhotoError
@@ -454,8 +454,6 @@ def _read_webp(data: bytes, declare: Declare) -> Raster:
 
 
 def _read_avif(data: bytes, declare: Declare) -> Raster:
-    from PIL import AvifImagePlugin
-
     if not AvifImagePlugin.SUPPORTED:
         raise PhotoError(f"an AVIF file, which Pillow cannot read here; {_FIX}")
     with metadata.silent_pillow():

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
@@ -179,8 +180,6 @@ def _shares_of(colors: NDArray[np.intp]) -> _Field:
 
 def _blurred(values: _Field, size_wh: tuple[int, int]) -> _Field:
     """Blur by a Gaussian of sigma 1 along the first two axes; the border is repeated."""
-    import cv2  # slow to load, and not every reviewer paints
-
     return np.asarray(cv2.GaussianBlur(values, size_wh, 1, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
