@@ -17,14 +17,13 @@ from statistics import median
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
 from optuna.distributions import CategoricalDistribution
 from optuna.trial import TrialState, create_trial
 from pydantic import TypeAdapter, ValidationError
 
 from garmentcut.dataset.manifest import Manifest
-from garmentcut.errors import TrainingError, counted
-from garmentcut.photo.files import json_of, write_atomic
+from garmentcut.errors import LockTakenError, TrainingError, counted
+from garmentcut.photo.files import FolderLock, json_of, write_atomic
 from garmentcut.study.declare import (
     Setting,
     StudyError,
@@ -230,7 +229,7 @@ class JobClaim:
     name: str
     record: JobRecord
     path: Path  # of the record
-    lock: FileLock  # held until it is closed
+    lock: FolderLock  # held until it is closed
 
     def save(self, **changes: Any) -> None:
         """Write its record with these changes."""
@@ -289,13 +288,12 @@ class Registry:
         except (OSError, ValueError) as error:
             raise StudyError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it") from error
 
-    def _acquired(self, name: str) -> FileLock | None:
-        path = self._folder / f"{name}.lock"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(path)
+    def _acquired(self, name: str) -> FolderLock | None:
+        lock = FolderLock(self._folder / f"{name}.lock")
+        lock.path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            lock.acquire()
+        except LockTakenError:
             return None
         return lock
 
