@@ -5,11 +5,12 @@ Decisions made in the review take precedence; a photo that repeatedly kills the 
 
 import errno
 import hashlib
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -424,8 +425,10 @@ class Attempts:
         self._num_lines = 0
         with suppress(OSError):
             for line in read_regular_file(self._path).split(b"\n"):
-                with suppress(ValueError):  # damaged lines are ignored; the last line of each photo counts
-                    attempt = _ATTEMPT.validate_json(line)
+                with suppress(
+                    ValueError, RecursionError
+                ):  # damaged lines are ignored; the last line of each photo counts
+                    attempt = _ATTEMPT.validate_python(json.loads(line))
                     self._known[attempt.input] = attempt
         for attempt in self._known.values():
             attempt.died_reading += attempt.stage == "read"
@@ -481,7 +484,7 @@ class Attempts:
         with suppress(OSError, RunError):
             self._check()
             with self._path.open("ab") as file:
-                file.write(_ATTEMPT.dump_json(attempt) + b"\n")
+                file.write(_attempt_line(attempt))
             self._num_lines += 1
 
     def _rewrite(self) -> None:
@@ -489,7 +492,10 @@ class Attempts:
         with suppress(OSError, RunError):
             self._check()
             if self._known:
-                lines = (_ATTEMPT.dump_json(attempt) + b"\n" for attempt in self._known.values())
-                write_atomic(self._path, b"".join(lines), root=self._out_dir)
+                write_atomic(self._path, b"".join(map(_attempt_line, self._known.values())), root=self._out_dir)
             else:
                 self._path.unlink(missing_ok=True)
+
+
+def _attempt_line(attempt: Attempt) -> bytes:
+    return (json.dumps(asdict(attempt)) + "\n").encode()  # not by pydantic: a name may be no valid Unicode
