@@ -425,9 +425,7 @@ class Attempts:
         self._num_lines = 0
         with suppress(OSError):
             for line in read_regular_file(self._path).split(b"\n"):
-                with suppress(
-                    ValueError, RecursionError
-                ):  # damaged lines are ignored; the last line of each photo counts
+                with suppress(ValueError, RecursionError):  # a damaged line; the last line of each photo counts
                     attempt = _ATTEMPT.validate_python(json.loads(line))
                     self._known[attempt.input] = attempt
         for attempt in self._known.values():
