@@ -179,7 +179,7 @@ def measure_brush(dataset: Path, model: Path, *, split: str, num_photos: int) ->
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.photo.read import read_photo
     from garmentcut.prediction.cutter import Cutter
-    from garmentcut.review.cutting import load_tiles
+    from garmentcut.review.redraw import load_tiles
 
     manifest, cutter, tiles = read_manifest(dataset), Cutter.load(model), load_tiles(model, None)
     pairs = [pair for pair in manifest.usable if pair.split == split][:num_photos]

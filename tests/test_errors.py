@@ -156,7 +156,7 @@ def test_errors_live_in_the_tree_and_each_has_a_code_of_its_own():
         if path.name != "errors.py"
     }
     # Of a study: its own errors are told from those of what it calls; a stop on request is no error.
-    assert outside == {("declare.py", "StudyError"), ("run.py", "Interrupted")}
+    assert outside == {("declare.py", "StudyError"), ("run.py", "Stopped")}
 
 
 def test_nothing_is_decided_by_the_words_of_an_error():

@@ -247,10 +247,6 @@ class LockTakenError(RunError, code="lock_taken"):
     """Another process holds the lock."""
 
 
-class LockLostError(RunError, code="lock_lost"):
-    """The locked folder, or the lock file in it, was removed or replaced; the message says what happened."""
-
-
 class ReviewError(UsageError, code="bad_request"):
     """A request to the review's server that cannot be met.
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from filelock import FileLock
 
 from garmentcut.dataset.manifest import read_manifest
 from garmentcut.errors import DatasetError, EvaluationError
@@ -23,6 +22,7 @@ from garmentcut.evaluation.audit import (
 )
 from garmentcut.evaluation.evidence import Evidence, Region
 from garmentcut.evaluation.predict import plan_trials
+from garmentcut.photo.files import FolderLock
 
 
 def test_marks_are_parsed():
@@ -65,7 +65,7 @@ def test_all_or_none(red_dataset):
 
 def test_another_process_at_work_is_waited_for_and_then_told(red_dataset, monkeypatch):
     monkeypatch.setattr(audits, "_PATIENCE_S", 0.01)
-    with FileLock(red_dataset.folder / ".garmentcut.lock"), pytest.raises(DatasetError, match="at work there"):
+    with FolderLock(red_dataset.folder / ".garmentcut.lock"), pytest.raises(DatasetError, match="at work there"):
         keep_verdicts(red_dataset.folder, {"g5_Back": "wrong"})
 
 

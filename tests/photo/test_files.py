@@ -4,7 +4,7 @@ import stat
 
 import pytest
 
-from garmentcut.photo.files import LOCK_NAME, StagedFile, is_junk, remove_staged, walk_files, write_atomic
+from garmentcut.photo.files import LOCK_NAME, StagedFile, remove_staged, skip_code, walk_files, write_atomic
 
 
 def test_written_whole_with_the_users_rights(tmp_path):
@@ -79,8 +79,8 @@ def test_what_killed_runs_left_is_removed_and_nothing_else(tmp_path):
 
 def test_what_operating_systems_leave_is_no_photo():
     junk = ("$RECYCLE.BIN", "@Recycle", "@eaDir", ".Spotlight-V100", "__MACOSX", "Thumbs.db", "._x.jpg", "Icon\r")
-    assert all(map(is_junk, (*junk, "@Recently-Snapshot", "Network Trash Folder")))
-    assert not any(map(is_junk, ("x.jpg", "_x.jpg", ".x.jpg", "recycle", "x._y.jpg")))
+    assert {*map(skip_code, (*junk, "@Recently-Snapshot", "Network Trash Folder"))} == {"junk"}
+    assert "junk" not in map(skip_code, ("x.jpg", "_x.jpg", ".x.jpg", "recycle", "x._y.jpg"))
 
 
 def test_folders_are_walked_by_name_and_junk_is_reported(tmp_path):

@@ -4,12 +4,12 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
 from garmentcut.errors import ConfigError, SourceError
-from garmentcut.photo.files import LOCK_NAME
+from garmentcut.photo.compose import draw_ground
+from garmentcut.photo.files import LOCK_NAME, FolderLock
 from garmentcut.prediction import sheet as sheet_room
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sheet import (
@@ -19,7 +19,6 @@ from garmentcut.prediction.sheet import (
     ContactSheet,
     SheetOptions,
     break_lines,
-    draw_ground,
     draw_page,
     encode_sheet,
     fit_line,
@@ -119,7 +118,7 @@ def test_a_folder_still_being_cut(tmp_path):
     ]
     lines = "".join(json.dumps(asdict(row)) + "\n" for row in rows)
     (folder / "results.jsonl").write_text(lines + '{"input": ')
-    with FileLock(folder / LOCK_NAME):  # as the run holds it
+    with FolderLock(folder / LOCK_NAME):  # as the run holds it
         shown = list(ContactSheet(folder, tmp_path / "sheet.png", SMALL).draw())
     assert [cutout.mark for cutout in shown] == ["", "not finished", "failed"]
     assert shown[2].reason == "truncated PNG"

@@ -9,17 +9,15 @@ from PIL import Image
 from garmentcut.config import ReadConfig
 from garmentcut.errors import SourceError
 from garmentcut.photo.color import made_profile, srgb_of
+from garmentcut.photo.compose import draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.photo.photo import Cutout
 from garmentcut.prediction.results import Row
 from garmentcut.prediction.sheet import (
     Cell,
-    draw_ground,
     encode_sheet,
     find_cells,
     is_contact_sheet,
-    lay_on_ground,
     read_cell,
-    shrink_cutout,
 )
 
 

@@ -11,9 +11,8 @@ from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.cutter import Prediction
 from garmentcut.prediction.doubt import ALL_FEATURES, draw_maps, observe
 from garmentcut.prediction.locate import Frame
-from garmentcut.prediction.results import VIEW_FLAGS, Journal, Row, heat_path, write_heat
+from garmentcut.prediction.results import VIEW_FLAGS, Journal, Row, heat_path, remove_misplaced, write_heat
 from garmentcut.prediction.sources import sorted_outputs, unsorted_output
-from garmentcut.prediction.steps import remove_misplaced
 from garmentcut.prediction.verdict import (
     Judge,
     Reason,

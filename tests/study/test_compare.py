@@ -20,7 +20,7 @@ from garmentcut.study.compare import (
     signed,
 )
 from garmentcut.study.plan import Choice, Registry
-from garmentcut.study.run import RUNS, StudySession
+from garmentcut.study.run import StudySession
 from garmentcut.training.devices import Devices
 
 THREE = """
@@ -204,8 +204,7 @@ def test_too_few_sizes_make_no_curve(make_study, results_of):
 
 @pytest.fixture
 def registry(tmp_path):
-    with Registry(tmp_path / "out") as opened:
-        yield opened
+    return Registry(tmp_path / "out")
 
 
 def test_everything_of_a_run(make_study, registry, fake_training):
@@ -224,11 +223,11 @@ def test_everything_of_a_run(make_study, registry, fake_training):
 
 def test_states(make_study, registry, monkeypatch):
     study = make_study()
-    keys = [key.path for key in study.keys]
-    held = registry.take(RUNS, keys[0])
-    registry.take(RUNS, keys[1]).close("failed", reason="no memory")
-    registry.take(RUNS, keys[2]).close("interrupted", reason="time is up")
-    registry.take(RUNS, keys[3]).close("done", 0.9)  # but its scores are gone
+    keys = [key.job for key in study.keys]
+    held = registry.take(keys[0])
+    registry.take(keys[1]).close("failed", "no memory")
+    registry.take(keys[2]).close("interrupted", "time is up")
+    registry.take(keys[3]).close("done")  # but its scores are gone
     failures = {"slow": "nothing could be chosen"}
     monkeypatch.setattr("garmentcut.study.compare.choices_of", lambda *_: ({}, failures))
     results = gather(study, registry)
@@ -241,7 +240,7 @@ def test_states(make_study, registry, monkeypatch):
     assert states[4] == ("not run", "", False)
     assert states[5] == ("not run", "nothing could be chosen", True)
     assert not any(run.outcome == "done" for run in results.runs)
-    held.close("done", 0.9)
+    held.close("done")
 
 
 WIDE = Difference(0.0007, -0.0004, 0.0018, 0.3, "garments and seeds")

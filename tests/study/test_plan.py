@@ -5,13 +5,20 @@ import warnings
 from dataclasses import replace
 
 import pytest
-from optuna.distributions import FloatDistribution
 
 from garmentcut.dataset.manifest import read_manifest
 from garmentcut.model.checkpoint import NetworkSpec, save_network
 from garmentcut.model.networks import build_network
 from garmentcut.study.declare import StudyError
-from garmentcut.study.plan import DATABASE_NAME, Choice, Chosen, Registry, open_study, outcome_of
+from garmentcut.study.plan import (
+    Choice,
+    Chosen,
+    JobRecord,
+    Registry,
+    is_hopeless,
+    open_study,
+    take_attempt,
+)
 
 SIZES = """
 title = "t"
@@ -162,28 +169,23 @@ def test_runs_of_other_settings_are_not_passed_off_as_these(make_study):
     changed.check_recipes({})  # nothing is known yet of what it is to be
 
 
-X = {"x": FloatDistribution(0.0, 1.0)}
-
-
 def share(folder, told):
     """Take jobs and do them until there are no more."""
-    with Registry(folder) as registry:
-        for number in range(6):
-            if claim := registry.take("runs", f"job{number}"):
-                for step in range(3):
-                    claim.trial.report(0.5, step)
-                claim.close("done", 0.5)
-                os.write(told, f"{claim.key}\n".encode())  # whole, between the other's lines
+    registry = Registry(folder)
+    for number in range(6):
+        if claim := registry.take(f"runs/job{number}"):
+            claim.save(dice=0.5)
+            claim.close("done")
+            os.write(told, f"{claim.name}\n".encode())  # whole, between the other's lines
 
 
 def hold(folder, told):
     """Take a job and keep it."""
-    with Registry(folder) as registry:
-        claim = registry.take("runs", "job")  # given back once it is forgotten
-        claim.trial.report(0.25, 3)
-        os.write(told, b"holding\n")
-        signal.alarm(600)  # should nobody be left to kill it
-        signal.pause()
+    claim = Registry(folder).take("runs/job")  # given back once it is forgotten
+    claim.save(curve=((3, 0.25),))
+    os.write(told, b"holding\n")
+    signal.alarm(600)  # should nobody be left to kill it
+    signal.pause()
 
 
 def start(work, *args):
@@ -228,117 +230,120 @@ def forked(tmp_path_factory):
 
 @pytest.fixture
 def registry(tmp_path):
-    with Registry(tmp_path) as opened:
-        yield opened
-
-
-def last_outcome(registry, name="runs", key="job"):
-    return outcome_of(registry.attempts(name)[key])
-
-
-def draw(registry, *, num_trials, **options):
-    """The next of so many trials of a search that is to be done; None: none is."""
-    claims = (registry.take("search", f"trial{number}", tuned=X, **options) for number in range(num_trials))
-    return next((claim for claim in claims if claim), None)
+    return Registry(tmp_path)
 
 
 def test_a_job_is_taken_once(registry):
-    claim = registry.take("runs", "job")
-    assert registry.is_held("runs", "job")
-    assert registry.take("runs", "job") is None
-    assert last_outcome(registry) == "running"
-    claim.close("done", 0.75)
-    assert (last_outcome(registry), registry.attempts("runs")["job"].value) == ("done", 0.75)
-    assert not registry.is_held("runs", "job")
-    assert registry.take("runs", "job") is None
+    assert registry.record("runs/job") == JobRecord()
+    claim = registry.take("runs/job")
+    assert registry.take("runs/job") is None
+    assert registry.record("runs/job").outcome == "running"
+    claim.save(dice=0.75)
+    claim.close("done")
+    assert (registry.record("runs/job").outcome, registry.record("runs/job").dice) == ("done", 0.75)
+    assert registry.take("runs/job") is None
 
 
-def test_registries_are_apart(registry):
-    registry.take("runs", "job").close("done", 0.5)
-    assert registry.take("tune a", "job") is not None
+def test_jobs_of_the_same_last_name_are_apart(registry):
+    registry.take("runs/job").close("done")
+    assert registry.take("tune/a/job") is not None
 
 
 def test_it_is_done_again_if_what_it_made_is_gone(registry):
-    registry.take("runs", "job").close("done", 0.75)
-    assert registry.take("runs", "job", is_kept=lambda: True) is None
-    assert registry.take("runs", "job", is_kept=lambda: False) is not None
+    registry.take("runs/job").close("done")
+    assert registry.take("runs/job", is_kept=lambda: True) is None
+    assert registry.take("runs/job", is_kept=lambda: False) is not None
 
 
 def test_a_failed_job_is_tried_again_by_the_next_command_only(tmp_path):
-    with Registry(tmp_path) as registry:
-        registry.take("runs", "job").close("failed", reason="no memory")
-        assert last_outcome(registry) == "failed"
-        assert registry.attempts("runs")["job"].user_attrs["reason"] == "no memory"
-        assert registry.take("runs", "job") is None
-    with Registry(tmp_path) as registry:
-        registry.take("runs", "job").close("failed", reason="again")
-        assert registry.take("runs", "job") is None
-        assert registry.attempts("runs")["job"].user_attrs["reason"] == "again"
+    registry = Registry(tmp_path)
+    registry.take("runs/job").close("failed", "no memory")
+    assert (registry.record("runs/job").outcome, registry.record("runs/job").reason) == ("failed", "no memory")
+    assert registry.take("runs/job") is None
+    registry = Registry(tmp_path)
+    assert registry.take("runs/job", tries_again=False) is None
+    registry.take("runs/job").close("failed", "again")
+    assert registry.take("runs/job") is None
+    assert registry.record("runs/job").reason == "again"
 
 
 def test_an_interrupted_job_goes_on(registry):
-    registry.take("runs", "job").close("interrupted", reason="time is up")
-    assert last_outcome(registry) == "interrupted"
-    assert registry.take("runs", "job") is not None
+    registry.take("runs/job").close("interrupted", "time is up")
+    assert registry.record("runs/job").outcome == "interrupted"
+    assert registry.take("runs/job") is not None
 
 
 def test_two_processes_share_the_jobs(forked):
     shared, _, taken, _ = forked
-    assert sorted(taken) == sorted(f"job{number}" for number in range(6))
-    with Registry(shared) as registry:
-        assert {outcome_of(trial) for trial in registry.attempts("runs").values()} == {"done"}
+    names = [f"runs/job{number}" for number in range(6)]
+    assert sorted(taken) == names
+    assert {Registry(shared).record(name).outcome for name in names} == {"done"}
 
 
 def test_a_killed_processs_job_is_taken_over(forked):
     _, held, _, kill = forked
-    with Registry(held) as registry:
-        assert registry.is_held("runs", "job")
-        assert registry.take("runs", "job") is None
-        kill()
-        assert last_outcome(registry) == "running"  # nobody could say otherwise
-        assert not registry.is_held("runs", "job")
-        registry.take("runs", "job").close("done", 0.5)
-        assert registry.attempts("runs")["job"].value == 0.5
+    registry = Registry(held)
+    assert registry.record("runs/job").outcome == "running"
+    assert registry.take("runs/job") is None
+    kill()
+    record = registry.record("runs/job")
+    assert (record.outcome, record.reason, record.curve) == ("interrupted", "its process was killed", ((3, 0.25),))
+    claim = registry.take("runs/job")
+    assert claim.record.curve == ()  # it begins anew
+    claim.close("done")
+    assert registry.record("runs/job").outcome == "done"
 
 
-def test_a_search_draws_so_many_and_goes_on_with_what_was_left(registry):
-    first = draw(registry, num_trials=3)
-    assert 0 <= first.trial.params["x"] <= 1
-    second = draw(registry, num_trials=3)
-    assert second.trial.params != first.trial.params
-    first.close("done", 0.1)
-    second.close("interrupted", reason="time is up")
-    resumed = draw(registry, num_trials=3)
-    assert (resumed.key, resumed.trial.params) == (second.key, second.trial.params)
-    resumed.close("failed", reason="no number")  # counts, and is not tried again
-    third = draw(registry, num_trials=3)
-    assert third.key not in (first.key, second.key)
-    assert draw(registry, num_trials=3) is None
-    third.close("done", 0.2)
-    assert draw(registry, num_trials=3) is None
-    assert len(registry.attempts("search")) == 3
+SEARCH = """
+title = "t"
+question = "q"
+recipe = "base.toml"
+reference = "one"
+seeds = [0]
+folds = [0]
+[tune]
+seeds = [5]
+folds = [1]
+trials = 3
+[variants.one]
+tune.optimizer.lr = { low = 0.1, high = 1.0 }
+tune.loss.dice = [1.0, 2.0]
+"""
 
 
-def is_given_up(claim, step, dice):
-    claim.trial.report(dice, step)
-    return claim.trial.should_prune()
+def test_a_search_draws_so_many_and_goes_on_with_what_was_left(make_study, registry):
+    (variant,) = make_study(SEARCH).variants
+    first, second = (take_attempt(registry, variant) for _ in range(2))
+    assert 0.1 <= first.record.setting["optimizer.lr"] <= 1
+    assert first.record.setting["loss.dice"] in (1.0, 2.0)
+    assert second.record.setting != first.record.setting
+    first.save(dice=0.1)
+    first.close("done")
+    second.close("interrupted", "time is up")
+    resumed = take_attempt(registry, variant)
+    assert (resumed.name, resumed.record.setting) == (second.name, second.record.setting)
+    resumed.close("failed", "no number")  # counts, and is not tried again
+    third = take_attempt(Registry(registry._folder.parent), variant)
+    assert third.name not in (first.name, second.name)
+    third.save(dice=0.2)
+    third.close("done")
+    assert take_attempt(registry, variant) is None
 
 
-def test_a_search_gives_up_what_is_below_the_median(registry):
-    for number in range(6):
-        claim = draw(registry, num_trials=9, unpruned_steps=10)
-        assert not is_given_up(claim, 10, 0.8 + number / 100)
-        assert not is_given_up(claim, 20, 0.9)
-        claim.close("done", 0.9)
-    bad = draw(registry, num_trials=9, unpruned_steps=10)
-    assert not is_given_up(bad, 5, 0.1)  # too early
-    assert is_given_up(bad, 10, 0.1)
-    bad.close("pruned")
-    assert last_outcome(registry, "search", bad.key) == "pruned"
-    assert registry.take("search", bad.key, tuned=X) is None
+def test_what_is_below_the_median_is_hopeless():
+    others = [JobRecord("done", curve=((10, 0.8 + number / 100), (20, 0.9))) for number in range(6)]
+    assert not is_hopeless(((10, 0.83),), others, steps=30)
+    assert is_hopeless(((10, 0.81),), others, steps=30)
+    assert not is_hopeless(((5, 0.85), (10, 0.7)), others, steps=30)  # it was better
+    assert not is_hopeless(((10, 0.1),), others, steps=31)  # too early
+    assert not is_hopeless(((11, 0.1),), others, steps=30)  # nothing to compare with
+    assert not is_hopeless(((10, 0.1),), others[:4], steps=30)
+    assert not is_hopeless(((10, 0.1),), [replace(one, outcome="pruned") for one in others], steps=30)
 
 
-def test_a_file_that_is_no_database(tmp_path):
-    (tmp_path / DATABASE_NAME).write_text("something else, and long enough to be looked at " * 40)
-    with pytest.raises(StudyError, match=r"study\.db cannot be used .*choose another --out"):
-        Registry(tmp_path)
+def test_a_record_that_is_none(tmp_path):
+    registry = Registry(tmp_path)
+    registry.take("runs/job").close("done")
+    (tmp_path / "jobs/runs/job.json").write_text("something else")
+    with pytest.raises(StudyError, match=r"job\.json cannot be read .*delete it"):
+        registry.record("runs/job")

@@ -13,10 +13,9 @@ from garmentcut.evaluation.scores import read_scores
 from garmentcut.model.card import ModelCard, read_model
 from garmentcut.model.checkpoint import load_network
 from garmentcut.study.compare import gather
-from garmentcut.study.plan import Registry, choices_of, open_study, outcome_of
+from garmentcut.study.plan import Registry, choices_of, open_study
 from garmentcut.study.run import (
     HIDDEN_LEVEL,
-    RUNS,
     StudySession,
     export_run,
     last_evaluation,
@@ -48,8 +47,7 @@ tune.optimizer.lr = [0.1, 0.2, 0.3]
 
 @pytest.fixture
 def registry(tmp_path):
-    with Registry(tmp_path / "out") as opened:
-        yield opened
+    return Registry(tmp_path / "out")
 
 
 def work(study, registry, **options):
@@ -72,7 +70,7 @@ def test_seed_by_seed_and_fold_by_fold_so_that_a_part_can_be_compared(make_study
         "fast, seed 0, fold 0: done, Dice 0.9000",
     ]
     assert session.interrupted == ""
-    assert [trial.value for trial in registry.attempts(RUNS).values()] == pytest.approx([0.9] * 8)
+    assert [registry.record(f"runs/{key}").dice for key in keys] == pytest.approx([0.9] * 8)
 
 
 def test_what_is_done_is_not_done_again(make_study, registry, fake_training):
@@ -105,10 +103,9 @@ def test_a_run_that_fails_is_a_row_and_the_others_go_on(make_study, tmp_path, re
     }
     assert sum(": done, Dice" in line for line in told) == 5
     fake_training.dice = lambda _: 0.9
-    with Registry(tmp_path / "out") as later:  # the next command tries them again
-        work(study, later)
-        runs = gather(study, later).runs
-        assert all(run.outcome == "done" for run in runs)
+    later = Registry(tmp_path / "out")  # the next command tries them again
+    work(study, later)
+    assert all(run.outcome == "done" for run in gather(study, later).runs)
 
 
 def test_asked_to_stop_it_stops_and_goes_on_later(make_study, registry, fake_training):
@@ -129,9 +126,9 @@ def test_broken_off_at_once_it_lets_go(make_study, registry, fake_training):
     fake_training.dice = dice
     with pytest.raises(KeyboardInterrupt):
         work(make_study(), registry)
-    trial = registry.attempts(RUNS)["fast/seed0-fold0"]
-    assert (outcome_of(trial), trial.user_attrs["reason"]) == ("interrupted", "broken off")
-    assert not registry.is_held(RUNS, "fast/seed0-fold0")
+    record = registry.record("runs/fast/seed0-fold0")
+    assert (record.outcome, record.reason) == ("interrupted", "broken off")
+    assert registry.take("runs/fast/seed0-fold0") is not None
 
 
 def test_no_time_left(make_study, registry, fake_training):
@@ -141,16 +138,15 @@ def test_no_time_left(make_study, registry, fake_training):
 
 def test_what_another_process_holds_is_waited_for(make_study, tmp_path, registry, fake_training):
     study = make_study()
-    with Registry(tmp_path / "out") as others:
-        held = others.take(RUNS, "slow/seed1-fold1")
-        waits = []
+    held = Registry(tmp_path / "out").take("runs/slow/seed1-fold1")
+    waits = []
 
-        def wait():
-            waits.append(len(fake_training.trained))
-            if len(waits) == 2:
-                held.close("interrupted", reason="its user went home")
+    def wait():
+        waits.append(len(fake_training.trained))
+        if len(waits) == 2:
+            held.close("interrupted", "its user went home")
 
-        _, told = work(study, registry, wait=wait)
+    _, told = work(study, registry, wait=wait)
     assert waits == [7, 7]
     assert sum("in other processes" in line for line in told) == 1
     assert names(fake_training)[-1] == "slow/seed1-fold1"  # left behind, so taken up

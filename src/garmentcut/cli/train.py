@@ -303,13 +303,12 @@ def _run_study(study: "Study", accelerator: str, minutes: float | None, report_o
     from garmentcut.training.devices import Devices
 
     study.claim_folder()
-    with Registry(study.folder) as registry:
-        session = StudySession(study, registry, Devices(accelerator), minutes)
-        study.check_recipes(choices_of(study, registry)[0])
-        for line in () if report_only else session.work():
-            cli.say(line, err=True)
-        results = gather(study, registry)
-    return results, session.interrupted
+    registry = Registry(study.folder)
+    session = StudySession(study, registry, Devices(accelerator), minutes)
+    study.check_recipes(choices_of(study, registry)[0])
+    for line in () if report_only else session.work():
+        cli.say(line, err=True)
+    return gather(study, registry), session.interrupted
 
 
 def _study_text(content: dict[str, Any], results: "Results", page: Path) -> str:

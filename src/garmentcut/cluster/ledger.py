@@ -20,15 +20,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
+
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from garmentcut.cluster.storage import Storage
 from garmentcut.errors import LockTakenError, RunError, SourceError
 from garmentcut.photo.files import RENEWED_EVERY_S, TAKEN_FOR_DEAD_S, is_running, this_host
 from garmentcut.prediction.results import OWN_FOLDER, Journal, Row, row_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
 
 RESULTS, PENDING, RUNS = "results", f"{OWN_FOLDER}/pending", f"{OWN_FOLDER}/runs"
 _PART = re.compile(rf"{RESULTS}/part-\d{{6,}}-[0-9a-f]{{16}}\.parquet")
@@ -127,8 +127,6 @@ def fits_parquet(row: Row) -> bool:
 
 def parquet_bytes(rows: Iterable[Row]) -> bytes:
     """Rows as one Parquet file, a column for each field."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
 
     def plain(value: Any) -> Any:
         return list(value.items()) if isinstance(value, dict) else value  # Arrow expects maps as lists of pairs
@@ -146,9 +144,6 @@ def read_parquet(data: bytes) -> Iterator[Row]:
     Raises:
         ValueError: `parquet_bytes` did not make it.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     try:
         table = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:
@@ -159,9 +154,7 @@ def read_parquet(data: bytes) -> Iterator[Row]:
         yield row
 
 
-def _arrow_type(hint: Any) -> "pa.DataType":
-    import pyarrow as pa
-
+def _arrow_type(hint: Any) -> pa.DataType:
     origin, inner = get_origin(hint), [each for each in get_args(hint) if each not in (type(None), Ellipsis)]
     if origin is types.UnionType:
         return _arrow_type(inner[0])

@@ -20,9 +20,9 @@ from garmentcut.config import Config
 from garmentcut.errors import ConfigError, LockTakenError, PhotoError, RunError, SourceError
 from garmentcut.photo.files import LOCK_NAME, FolderLock
 from garmentcut.prediction.folder import FolderCutter, earlier_batch, record_order
-from garmentcut.prediction.results import Row, displaced, is_another_at, is_unchanged, tell_apart
+from garmentcut.prediction.results import Row, displaced, failed_row, is_another_at, is_unchanged, tell_apart
 from garmentcut.prediction.sources import SKIPPED_NAME, Skipped, Source, by_garment, garment_of, skipped_lines
-from garmentcut.prediction.steps import GUILTY, failed_row
+from garmentcut.prediction.steps import GUILTY
 
 LOCAL = "local"  # address of a cluster on this machine only, which is started for the run
 _KILLED = "the process that cut it was killed each time; is the photo too large for a worker's memory?"

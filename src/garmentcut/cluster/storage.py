@@ -11,6 +11,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
+import fsspec
+
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError, SourceError
 from garmentcut.photo.files import LOCK_NAME, check_size, read_photo_bytes, read_regular_file, skip_code, write_atomic
@@ -284,8 +286,6 @@ def _targets_among(listed: Iterable[str], storage: Storage, target: Storage) -> 
 @functools.lru_cache(maxsize=32)
 def _file_system(url: str) -> tuple[Any, str]:
     """Fsspec's file system for a URL, and the URL's path in it."""
-    import fsspec
-
     scheme = urlsplit(url).scheme
     try:
         options = {"use_listings_cache": False, **_CLIENT_OPTIONS.get(scheme, {})}

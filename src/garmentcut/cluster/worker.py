@@ -22,9 +22,8 @@ from garmentcut.errors import OutputError
 from garmentcut.photo.spec import Specification
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter, Plan
-from garmentcut.prediction.results import Row, heat_path
+from garmentcut.prediction.results import Row, failed_row, heat_path
 from garmentcut.prediction.sources import Named
-from garmentcut.prediction.steps import failed_row
 
 _REQUESTS_AT_A_TIME = 8
 _SCRATCH = "garmentcut-worker-"

@@ -9,6 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
+import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -127,8 +128,6 @@ def read_target(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
     Raises:
         PhotoError: the file is missing, damaged, not a gray PNG or of another size; the message names it.
     """
-    import imagecodecs
-
     try:
         data = read_photo_bytes(path, ReadConfig())
         if not data.startswith(PNG_SIGNATURE):

@@ -1,4 +1,4 @@
-"""Prepares a cut photo for the writers: moves the edge, cleans edge colours, trims, lays it on a background or canvas.
+"""Prepares a cut photo for the writers: moves its edge, cleans its colours, trims it, lays it on a ground, shrinks it.
 
 Edge colours are estimated by blur fusion, in two passes (M. Forte, "Approximate Fast Foreground Colour Estimation",
 ICIP 2021). Only edge pixels change, so only they are computed: first with a wide window on a coarse grid, then with a
@@ -11,19 +11,23 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageColor
 
 from garmentcut.config import OutputConfig
 from garmentcut.errors import OutputError
 from garmentcut.naming import keeps_hidden
-from garmentcut.photo.color import color_in_profile
+from garmentcut.photo.color import color_in_profile, srgb_of
 from garmentcut.photo.layout import Placement
 from garmentcut.photo.mask import HALF_LEVEL, Box, bounding_box, box_sums, dilate, erode, slices_of
 from garmentcut.photo.metadata import Resource
 from garmentcut.photo.path import MOST_KNOTS, PenPath, path_resources
-from garmentcut.photo.photo import Cutout, Metadata, Pixels, resize_alpha
+from garmentcut.photo.photo import Cutout, Metadata, Pixels, resize_alpha, to_8_bit
 
 Alpha = NDArray[np.float32]
+Rgb = NDArray[np.uint8]
+"""`(H, W, 3)` sRGB."""
+Thumbnail = NDArray[np.uint8]
+"""`(h, w, 4)` sRGB and alpha, premultiplied: what alpha hides is black."""
 _Colors = NDArray[np.float32]  # `(N, 3)` in [0, 1], of edge pixels
 _Places = NDArray[np.intp]  # `(N,)`, their rows or columns
 
@@ -36,6 +40,8 @@ _SHARP, _EVEN = Image.Resampling.LANCZOS, Image.Resampling.HAMMING
 _SOLID = np.float32(0.5)  # below this alpha the sharp filter's weights are small differences of large numbers
 _LEAST_WEIGHT = np.float32(1e-4)
 _ROUNDING = 1e-6  # error of quotients
+CHECKERBOARD, _LIGHT, _DARK = "checkerboard", 255, 204  # levels of the checkerboard's squares, as in Photoshop
+_SEEN = 0.05  # alpha; less is invisible on any background
 _MAX_TRIMMED_PIXELS = 100_000_000  # limits the memory that a margin may take
 
 
@@ -385,3 +391,40 @@ def _resized(
         left, top, right, bottom = map(int, box)
         return plane[top:bottom, left:right]
     return np.asarray(Image.fromarray(plane).resize(size_hw[::-1], resampling, box=box), np.float32)
+
+
+def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
+    """Shrink a cutout to fit into `size_hw`; a small one is not enlarged.
+
+    Pixels are weighted by alpha, so that hidden colours do not bleed into the edge; the filter does not overshoot, so
+    that the edge gets no halo. With `trim` only the box of what is visible is shown, specks included; if nothing is
+    visible, the whole frame.
+
+    Raises:
+        PhotoError: its colour profile cannot be applied.
+    """
+    box = (bounding_box(cutout.alpha > _SEEN) if trim else None) or (0, 0, *cutout.alpha.shape[::-1])
+    alpha: NDArray[np.uint8] = np.rint(cutout.alpha[slices_of(box)] * np.float32(255)).astype(np.uint8)
+    rgb = srgb_of(to_8_bit(cutout.rgb[slices_of(box)]), cutout.profile)
+    image = Image.fromarray(np.dstack([rgb, alpha])).convert("RGBa")
+    image.thumbnail(size_hw[::-1], Image.Resampling.HAMMING, reducing_gap=3.0)
+    return np.array(image)
+
+
+def draw_ground(ground: str, size_hw: tuple[int, int], *, square_px: int = 8) -> Rgb:
+    """A background for thumbnails: `checkerboard`, with squares of `square_px`, or a colour `#rrggbb`."""
+    if ground != CHECKERBOARD:
+        return np.full((*size_hw, 3), ImageColor.getrgb(ground), np.uint8)
+    is_dark = (np.indices(size_hw) // square_px).sum(axis=0) % 2 == 1
+    return np.where(is_dark[..., None], np.uint8(_DARK), np.full(3, _LIGHT, np.uint8))
+
+
+def lay_on_ground(thumbnail: Thumbnail, ground: Rgb) -> Rgb:
+    """Lay a thumbnail in the middle of a ground, which is at least as large."""
+    height, width = thumbnail.shape[:2]
+    top, left = (ground.shape[0] - height) // 2, (ground.shape[1] - width) // 2
+    laid = ground.copy()
+    place = laid[top : top + height, left : left + width]
+    shown_through = (place * (255 - thumbnail[..., 3:].astype(np.uint16)) + 127) // 255
+    place[:] = np.minimum(shown_through + thumbnail[..., :3], 255)
+    return laid

@@ -4,7 +4,6 @@ import errno
 import hashlib
 import json
 import os
-import re
 import secrets
 import socket
 import stat
@@ -19,13 +18,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from garmentcut.config import ReadConfig
-from garmentcut.errors import LockLostError, LockTakenError, PhotoError
+from garmentcut.errors import LockTakenError, PhotoError
 
 LOCK_NAME = ".garmentcut.lock"
 """Lies in every output folder: it keeps other runs out, and marks the pictures there as cutouts, not photos. Such a
 folder is skipped when photos are searched, unless it was named itself."""
 
-_JUNK = frozenset(
+_JUNK = frozenset(  # made by operating systems and network drives; holds no photos
     {
         *("$recycle.bin", "system volume information", "thumbs.db", "ehthumbs.db", "desktop.ini"),  # Windows
         *(".spotlight-v100", ".trashes", ".fseventsd", ".temporaryitems", ".ds_store", "__macosx", "icon\r"),  # macOS
@@ -111,11 +110,6 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def is_junk(name: str) -> bool:
-    """True for the name of a file or folder that an operating system or network drive made, which holds no photos."""
-    return name.startswith("._") or name.casefold() in _JUNK  # ._x.jpg: what macOS keeps about x.jpg (AppleDouble)
-
-
 def walk_files(
     root: Path,
     suffixes: tuple[str, ...],
@@ -159,7 +153,9 @@ def walk_files(
 
 def skip_code(name: str) -> str:
     """Why `walk_files` skips a file or folder of this name, `junk` or `hidden`; empty: it does not."""
-    return "junk" if is_junk(name) else "hidden" if name.startswith(".") else ""
+    if name.startswith("._") or name.casefold() in _JUNK:  # ._x.jpg: what macOS keeps about x.jpg (AppleDouble)
+        return "junk"
+    return "hidden" if name.startswith(".") else ""
 
 
 class StagedFile:
@@ -241,7 +237,7 @@ class FolderLock:
     A holder that has not done so for two minutes, or whose process on this machine is gone, is taken for dead.
 
     >>> with FolderLock(Path("cutouts/.garmentcut.lock")) as lock:  # doctest: +SKIP
-    ...     lock.check()
+    ...     lock.problem()
 
     Attributes:
         path: the lock file.
@@ -293,25 +289,20 @@ class FolderLock:
             self._descriptor = -1
         self._token, self._known = "", ()
 
-    def check(self) -> None:
-        """Make sure that the folder is still the one in which the lock was taken.
-
-        Raises:
-            LockLostError: the folder was removed, replaced or unmounted, or another run has taken it.
-        """
-        folder = self.path.parent
+    def problem(self) -> str:
+        """What happened to the folder since the lock was taken, in words; empty: it is still the same folder."""
         if self._lost:
-            raise LockLostError(self._lost)
+            return self._lost
         try:
-            found = _identity(folder.stat()), _identity(self.path.stat())
+            found = _identity(self.path.parent.stat()), _identity(self.path.stat())
             # Some shares change inode numbers now and then, so the token in the file decides.
             if found == self._known or (self._token and self._token == _read(self.path).get("token")):
                 self._known = found
-                return
+                return ""
             what = "replaced by another"
         except OSError as error:
             what = "removed or unmounted" if isinstance(error, FileNotFoundError) else error.strerror or "lost"
-        raise LockLostError(f"this is not the folder that the run started in: it was {what}")
+        return f"this is not the folder that the run started in: it was {what}"
 
     def _try(self) -> bool:
         descriptor, is_taken = open_regular(str(self.path), os.O_RDWR | os.O_CREAT), False
@@ -358,22 +349,20 @@ class FolderLock:
 
     def _claimed(self) -> bool:
         """Take the lock by creating the next numbered file, which only one process can do."""
-        number = max(self._claims(), default=0)
-        if number and self._is_live(self._claim_path(number)):
+        earlier = self._claims()
+        if earlier and self._is_live(earlier[-1]):
             return False
-        claim = self._claim_path(number + 1)
+        number = int(earlier[-1].suffix[1:]) + 1 if earlier else 1
+        claim = self.path.with_name(f"{self.path.name}.{number:06d}")
         try:
-            descriptor = os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+            with claim.open("xb") as file:
+                file.write(_holder_record(""))
         except FileExistsError:
             return False
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_holder_record(""))
-        if max(self._claims(), default=0) != number + 1:
+        if self._claims()[-1:] != [claim]:
             _remove(claim)
             return False
-        for earlier in self._claims():
-            if earlier <= number:
-                _remove(self._claim_path(earlier))
+        _remove(*earlier)
         self._claim = claim
         how = f"so this run holds the folder by {claim.name}, which it renews every {self._every_s:.0f} s"
         self.note = f"{self.path.parent}: its file system has no locks, {how}"
@@ -381,12 +370,9 @@ class FolderLock:
         threading.Thread(target=self._renew_for_ever, args=(claim, self._over), name="lock", daemon=True).start()
         return True
 
-    def _claim_path(self, number: int) -> Path:
-        return self.path.with_name(f"{self.path.name}.{number:06d}")
-
-    def _claims(self) -> list[int]:
-        pattern = re.compile(rf"{re.escape(self.path.name)}\.(\d{{6,}})")
-        return [int(found[1]) for path in self.path.parent.iterdir() if (found := pattern.fullmatch(path.name))]
+    def _claims(self) -> list[Path]:
+        """The numbered files beside the lock file, the last one's at the end."""
+        return sorted(self.path.parent.glob(f"{self.path.name}.[0-9]*"))
 
     def _is_live(self, claim: Path) -> bool:
         try:
@@ -398,11 +384,11 @@ class FolderLock:
         return may_be_held(claim)
 
     def _renew_for_ever(self, claim: Path, over: threading.Event) -> None:
-        renewed, number = time.monotonic(), int(claim.name.rpartition(".")[2])
+        renewed = time.monotonic()
         while not over.wait(self._every_s):
             try:
                 os.utime(claim)
-                if max(self._claims(), default=0) == number:
+                if self._claims()[-1:] == [claim]:
                     renewed = time.monotonic()
                     continue
             except FileNotFoundError:
@@ -415,10 +401,9 @@ class FolderLock:
             return
 
     def _holder(self) -> str:
-        try:
-            found = _read(self._claim_path(max(self._claims()))) or _read(self.path)
-        except (OSError, ValueError):
-            found = _read(self.path)
+        found: dict[str, object] = {}
+        with suppress(OSError):
+            found = next(filter(None, map(_read, (*self._claims()[-1:], self.path))), {})
         pid, host = found.get("pid"), str(found.get("host", "")).partition("/")[0]
         return f" (process {pid} on {host})" if isinstance(pid, int) and host else ""
 
@@ -478,16 +463,15 @@ def is_running(pid: object) -> bool:
         return True
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:  # another user's process
-        return True
+    except OSError as error:  # otherwise it is another user's process
+        return not isinstance(error, ProcessLookupError)
     return True
 
 
-def _remove(path: Path) -> None:
-    with suppress(OSError):  # the share is gone, and the file with it
-        path.unlink(missing_ok=True)
+def _remove(*paths: Path) -> None:
+    for path in paths:
+        with suppress(OSError):  # the share is gone, and the file with it
+            path.unlink(missing_ok=True)
 
 
 _Job = TypeVar("_Job")

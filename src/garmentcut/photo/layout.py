@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
 from pydantic.dataclasses import dataclass as section
 
 from garmentcut.config import Color
@@ -45,7 +45,7 @@ class Length(NamedTuple):
 
     def __str__(self) -> str:
         """As it is written in a specification."""
-        return f"{self.amount:g} %" if self.is_share else f"{self.amount:g} px"
+        return f"{self.amount:.15g} {'%' if self.is_share else 'px'}"
 
 
 def parse_length(value: Any) -> Length | None:
@@ -68,8 +68,12 @@ def parse_length(value: Any) -> Length | None:
     return length
 
 
-OptionalLength = Annotated[Length | None, BeforeValidator(parse_length)]
-"""The type of a length in a specification; None: not given."""
+OptionalLength = Annotated[
+    Length | None,
+    BeforeValidator(parse_length),
+    PlainSerializer(lambda length: None if length is None else str(length)),
+]
+"""The type of a length in a specification; None: not given. In JSON it is text, as in a specification."""
 _Pixels = Annotated[int, Field(strict=True, ge=1, le=MAX_SIDE_PX)]
 
 

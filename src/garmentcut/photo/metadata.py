@@ -5,12 +5,16 @@ image resources (Adobe, Photoshop File Formats Specification), which are the sam
 """
 
 import io
+import re
 import struct
 import threading
 import warnings
 from collections.abc import Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from itertools import islice
 from typing import Any, NamedTuple
+
+from PIL import Image
 
 from garmentcut.errors import Note, PhotoError
 
@@ -36,6 +40,10 @@ MOST_TAGS, _MOST_TAG_BYTES, _MOST_EXIF_BYTES = 4096, 4_000_000, 16_000_000
 _MIN_DPI, _MAX_DPI = 0.1, 100_000  # beyond, formats that write whole numbers could not state it
 
 _SCAN, _NO_LENGTH = 0xDA, (0x01, *range(0xD0, 0xDA))  # JPEG markers: start of scan, markers without content
+_FRAMES = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL_FRAMES = {0xC0, 0xC1}
+_NEXT_SCAN = re.compile(b"\xff\xda")  # in coded pixels, 0 or a restart marker follows a byte of 255
+_MOST_SCANS, _MOST_CHANNELS = 1000, 4  # encoders write about ten scans of up to four channels
 _MOST_SEGMENTS = 20_000  # each takes time, however small
 _IPTC_MARK, _MOST_RECORDS, _MOST_RESOURCES = 0x1C, 10_000, 10_000
 IPTC_RESOURCE = 1028
@@ -269,8 +277,6 @@ def capture_of(exif: bytes | None) -> tuple[str, str]:
 
 def capture_of_file(data: bytes) -> tuple[str, str]:
     """`capture_of` for a picture file's content, whose pixels are not decoded."""
-    from PIL import Image
-
     try:
         with silent_pillow(), Image.open(io.BytesIO(data)) as image:
             block = image.info.get("exif") or image.getexif().tobytes()
@@ -380,6 +386,29 @@ def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
             end = start + 2 + int.from_bytes(data[start + 2 : start + 4])
             yield marker, start + 4, data[start + 4 : end]
             start = max(end, start + 4)
+
+
+def jpeg_frame(data: bytes) -> tuple[int, bytes]:
+    """Marker and content of a JPEG's frame header, which states its kind and size; the content is empty without one."""
+    found = ((marker, content) for marker, _, content in jpeg_segments(data) if marker in _FRAMES and len(content) >= 6)
+    return next(found, (0, b""))
+
+
+def has_all_scans(data: bytes) -> bool:
+    """True if the scans of a JPEG give each coefficient of each channel its last bit (ITU-T T.81, section G.1)."""
+    marker, frame = jpeg_frame(data)
+    missing = {(channel, place) for channel in frame[6::3] for place in range(64)}
+    first_scan = jpeg_scan(data)
+    later = (match.end() + 2 for match in _NEXT_SCAN.finditer(data, first_scan))
+    for start in [first_scan, *islice(later, _MOST_SCANS)]:
+        num_channels = min(data[start], _MOST_CHANNELS) if start < len(data) else 0
+        first, last, bits = data[start + 1 + 2 * num_channels :][:3].ljust(3, b"\xff")
+        if marker in _SEQUENTIAL_FRAMES:
+            first, last, bits = 0, 63, 0
+        if bits & 15 == 0:
+            channels = data[start + 1 : start + 1 + 2 * num_channels : 2]
+            missing -= {(channel, place) for channel in channels for place in range(first, last + 1)}
+    return not missing
 
 
 def iptc_rights_of(iptc: bytes | None) -> bytes | None:

@@ -14,8 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from garmentcut.config import ReadConfig
-from garmentcut.errors import PhotoError
+from garmentcut.config import ReadConfig, load_config
+from garmentcut.errors import ConfigError, PhotoError
+from garmentcut.photo.files import write_atomic
 from garmentcut.photo.mask import HALF_LEVEL, Box, Sample, bounding_box, dilate, erode, garment_box
 
 Pixels = NDArray[np.unsignedinteger[Any]]
@@ -202,7 +203,6 @@ class Cutout:
             garmentcut.errors.ConfigError: there is no such colour.
             PhotoError: the colour cannot be converted to the profile.
         """
-        from garmentcut.config import load_config
         from garmentcut.photo.compose import lay_over
 
         return lay_over(self, load_config(overrides={"output.background": color}).output.background)
@@ -219,7 +219,6 @@ class Cutout:
             garmentcut.errors.OutputError: the format cannot hold it, or there is nothing to trim to.
             OSError: the file cannot be written; nothing is left half written.
         """
-        from garmentcut.photo.files import write_atomic
         from garmentcut.photo.write import format_for
 
         path = Path(file)
@@ -230,8 +229,6 @@ class Cutout:
         return self._encoded(format, output)
 
     def _encoded(self, format: str, output: dict[str, Any], *, name: str = "") -> bytes:
-        from garmentcut.config import load_config
-        from garmentcut.errors import ConfigError
         from garmentcut.photo.compose import Preparation
         from garmentcut.photo.write import encode_prepared
 

@@ -12,15 +12,14 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import imagecodecs
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import JpegImagePlugin, PngImagePlugin, WebPImagePlugin
+from PIL import AvifImagePlugin, JpegImagePlugin, PngImagePlugin, WebPImagePlugin
 
 from garmentcut.config import ReadConfig, check_kind
 from garmentcut.errors import Note, PhotoError
@@ -32,6 +31,8 @@ from garmentcut.photo.photo import Photo, Pixels, check_size, turn_upright
 from garmentcut.photo.xmp import Xmp, extended_xmp, read_xmp
 
 Kind = Literal["tiff", "png", "jpeg", "webp", "avif", "heif"]
+Declare = Callable[..., None]
+"""A reader calls it, before it decodes pixels, with what the header declares: width, height, channels, bits (8)."""
 
 _HAS_HEIF = importlib.util.find_spec("pi_heif") is not None
 PHOTO_SUFFIXES = (
@@ -40,6 +41,9 @@ PHOTO_SUFFIXES = (
 )
 """Suffixes looked for in folders; a file's content, not its name, decides how it is read."""
 
+_FIRST_BYTES = re.compile(
+    rb"(?P<tiff>II[*+]\0|MM\0[*+])|(?P<png>\x89PNG\r\n\x1a\n)|(?P<jpeg>\xff\xd8\xff)|(?P<webp>RIFF.{4}WEBP)", re.DOTALL
+)
 _FIX = "save it as PNG, JPEG, TIFF or WebP"
 # First bytes of files that are pictures, but not photos that can be read here.
 _REFUSED_BY_NAME = (
@@ -73,11 +77,7 @@ _PACKED = {kind: re.compile(rb"[^\0]{0,79}\0\0") for kind in (b"zTXt", b"iCCP")}
 _MOST_TEXT_BYTES, _MOST_UNPACKED_BYTES = PngImagePlugin.MAX_TEXT_CHUNK, 1 << 25
 _PIXEL_CHUNKS = {b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"}
 _CHANNELS_OF_PNG = {0: 1, 2: 3, 3: 4, 4: 2, 6: 4}  # by colour type; a palette may hold transparency
-_FRAME_HEADERS = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}  # JPEG markers: a frame's kind and size
-_LOSSLESS_FRAMES = {0xC3, 0xC7, 0xCB, 0xCF, 0xF7}  # the last: JPEG-LS
-_SEQUENTIAL_FRAMES = {0xC0, 0xC1}
-_MOST_SCANS, _MOST_CHANNELS = 1000, 4  # of a JPEG: encoders write about ten scans of up to four channels
-_NEXT_SCAN = re.compile(b"\xff\xda")  # in coded pixels, 0 or a restart marker follows a byte of 255
+_LOSSLESS_FRAMES = {0xC3, 0xC7, 0xCB, 0xCF, 0xF7}  # JPEG markers; the last: JPEG-LS
 _JPEG_END, _ICC_MARK = b"\xff\xd9", b"ICC_PROFILE\0"
 _JUNK = re.compile(r"Corrupt JPEG data: ([0-9]+) extraneous bytes before marker 0xd9")
 _MOST_JUNK_BYTES = 32  # fewer than a fault in the pixels would leave
@@ -186,20 +186,18 @@ def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, .
         if kind != b"IDAT" and zlib.crc32(chunk[4:-4]) != int.from_bytes(chunk[-4:]):
             name = f"{kind.decode('latin-1')!a}"
             if not kind[0] & 0x20 or kind == b"tRNS":  # a lower-case first letter: metadata
-                raise _damaged_png(f"the checksum of its {name} part is wrong")
+                fault = f"the checksum of its {name} part is wrong"
+                raise PhotoError(f"damaged PNG: {fault}; export it again", code="damaged")
             notes[Note(f"the damaged {name} part left out", "repaired")] = None
             continue
         num_others += kind != b"IDAT"
         if num_others > _MOST_CHUNKS:
-            raise _damaged_png(f"over {_MOST_CHUNKS} parts beside its pixels")
+            fault = f"over {_MOST_CHUNKS} parts beside its pixels"
+            raise PhotoError(f"damaged PNG: {fault}; export it again", code="damaged")
         chunks.append((kind, chunk))
         if kind == b"IEND":
             return chunks, tuple(notes)
     raise PhotoError("truncated PNG; copy or export it again", code="truncated")
-
-
-def _damaged_png(fault: str) -> PhotoError:
-    return PhotoError(f"damaged PNG: {fault}; export it again", code="damaged")
 
 
 def format_of(data: bytes) -> Kind:
@@ -210,14 +208,8 @@ def format_of(data: bytes) -> Kind:
     """
     if not data:
         raise PhotoError("empty file; copy it again", code="empty")
-    if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
-        return "tiff"
-    if data.startswith(PNG_SIGNATURE):
-        return "png"
-    if data.startswith(b"\xff\xd8\xff"):
-        return "jpeg"
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return "webp"
+    if found := _FIRST_BYTES.match(data):
+        return cast(Kind, found.lastgroup)
     if data[4:8] == b"ftyp":
         size = min(int.from_bytes(data[:4]), 256)
         brands = {data[place : place + 4] for place in (8, *range(16, size, 4))}
@@ -229,15 +221,6 @@ def format_of(data: bytes) -> Kind:
     start = data[:64].lstrip(b"\xef\xbb\xbf \t\r\n")
     named = (name for magic, name in _REFUSED_BY_NAME if start.startswith(magic))
     raise PhotoError(next(named, "not a PNG, JPEG, TIFF, WebP or AVIF file; export it again"))
-
-
-class Size(NamedTuple):
-    """What a file's header declares about the decoded picture: pixels, channels and bits per channel."""
-
-    width: int
-    height: int
-    channels: int
-    bits: int = 8
 
 
 class Raster(NamedTuple):
@@ -282,11 +265,14 @@ def read_raster(data: bytes, limits: ReadConfig, *, all_channels: bool = False) 
         from garmentcut.photo.tiff import read_tiff  # a folder of JPEGs never loads it
 
         return read_tiff(data, limits, all_channels=all_channels)
-    size_of, read = _SIZES_AND_READERS[kind]
-    size = size_of(data)
-    check_size(size.width, size.height, limits, channels=size.channels, bits=size.bits, num_bytes=len(data))
-    raster = read(data)
-    if raster.color.shape[:2] != (size.height, size.width):
+    declared: list[tuple[int, ...]] = []
+
+    def declare(width: int, height: int, channels: int, bits: int = 8) -> None:
+        check_size(width, height, limits, channels=channels, bits=bits, num_bytes=len(data))
+        declared.append((height, width))
+
+    raster = _READERS[kind](data, declare)
+    if [raster.color.shape[:2]] != declared:
         raise PhotoError("damaged: its header and its pixels disagree about the size; export it again", code="damaged")
     return raster
 
@@ -325,7 +311,9 @@ def _raster(
     return Raster(color, extra, 0 if has_alpha else None, profile, exif, xmp, **more)
 
 
-def _read_png(data: bytes) -> Raster:
+def _read_png(data: bytes, declare: Declare) -> Raster:
+    width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
+    declare(width, height, _CHANNELS_OF_PNG.get(color_type, 4), max(depth, 8))
     chunks, notes = split_png(data)
     chunks, profile, lost = _unpack_metadata(chunks)
     contents = {kind: bytes(chunk[8:-4]) for kind, chunk in chunks if kind != b"IDAT"}
@@ -377,7 +365,16 @@ def _inflated(packed: memoryview, most: int) -> bytes | None:
     return found if len(found) <= most else None
 
 
-def _read_jpeg(data: bytes) -> Raster:
+def _read_jpeg(data: bytes, declare: Declare) -> Raster:
+    marker, frame = metadata.jpeg_frame(data)
+    if not frame:
+        raise PhotoError("damaged JPEG; export it again", code="damaged")
+    depth, height, width, num_channels = struct.unpack_from(">BHHB", frame)
+    if marker in _LOSSLESS_FRAMES:
+        raise PhotoError("a lossless JPEG, which few programs read; save an ordinary JPEG, PNG or TIFF")
+    if depth != 8:
+        raise PhotoError(f"a JPEG of {depth} bits; save it with 8 bits, or with 16 as PNG or TIFF")
+    declare(width, height, num_channels)
     with metadata.silent_pillow():
         info = JpegImagePlugin.JpegImageFile(io.BytesIO(data)).info
     pixels, is_cmyk, notes = _decode_jpeg(data)
@@ -405,23 +402,22 @@ def _decode_jpeg(data: bytes) -> tuple[NDArray[np.uint8], bool, tuple[str, ...]]
             pixels: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, wanted, strict=True)
             break
         except ValueError as error:
-            fixed, note = _fix_jpeg(data, str(error))
-            if fixed is None or note in notes:
+            data, note = _fix_jpeg(data, error)
+            if note in notes:
                 raise
-            data = fixed
             notes.append(note)
     if is_cmyk:
         np.subtract(255, pixels, out=pixels)  # CMYK is inverted in JPEG, as Adobe's programs write it
     return pixels, is_cmyk, tuple(notes)
 
 
-def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
-    """Remove a fault that libjpeg warns about from a JPEG, if it affects no pixel; None: it does, or is unknown."""
-    scan = metadata.jpeg_scan(data)
+def _fix_jpeg(data: bytes, warning: ValueError) -> tuple[bytes, str]:
+    """Remove the fault that libjpeg warns about; raises the warning if the fault affects pixels, or is unknown."""
+    fault, scan = str(warning), metadata.jpeg_scan(data)
     if fault == "Invalid SOS parameters for sequential JPEG":  # written by some phones
         end = scan - 2 + int.from_bytes(data[scan - 2 : scan])
         return data[: end - 3] + b"\0\x3f\0" + data[end:], Note("a wrong scan header ignored", "repaired")
-    if fault == "Premature end of JPEG file" and not data.endswith(_JPEG_END) and _has_all_scans(data):
+    if fault == "Premature end of JPEG file" and not data.endswith(_JPEG_END) and metadata.has_all_scans(data):
         # With the end in place, libjpeg reports missing pixels, but not a missing scan.
         return data + _JPEG_END, Note("the missing end of the file ignored", "repaired")
     if fault == "Corrupt JPEG data: bad ICC marker" and (named := data.find(_ICC_MARK, 0, scan)) >= 0:
@@ -433,111 +429,59 @@ def _fix_jpeg(data: bytes, fault: str) -> tuple[bytes | None, str]:
         # Bytes left over by a fault in the pixels are packed, and cannot be packed further.
         if num <= _MOST_JUNK_BYTES or len(zlib.compress(junk, 9)) < 0.8 * num:
             return data[: end - num] + data[end:], Note(f"{num} stray bytes after the pixels ignored", "repaired")
-    return None, ""
+    raise warning
 
 
-def _has_all_scans(data: bytes) -> bool:
-    """True if the scans of a JPEG give each coefficient of each channel its last bit (ITU-T T.81, section G.1)."""
-    frame = next((segment for segment in metadata.jpeg_segments(data) if segment[0] in _FRAME_HEADERS), (0, 0, b""))
-    missing = {(channel, place) for channel in frame[2][6::3] for place in range(64)}
-    first_scan = metadata.jpeg_scan(data)
-    later = (match.end() + 2 for match in _NEXT_SCAN.finditer(data, first_scan))
-    for start in [first_scan, *islice(later, _MOST_SCANS)]:
-        num_channels = min(data[start], _MOST_CHANNELS) if start < len(data) else 0
-        first, last, bits = data[start + 1 + 2 * num_channels :][:3].ljust(3, b"\xff")
-        if frame[0] in _SEQUENTIAL_FRAMES:
-            first, last, bits = 0, 63, 0
-        if bits & 15 == 0:
-            channels = data[start + 1 : start + 1 + 2 * num_channels : 2]
-            missing -= {(channel, place) for channel in channels for place in range(first, last + 1)}
-    return not missing
-
-
-def _read_webp(data: bytes) -> Raster:
-    if data[12:16] == b"VP8X" and data[20] & 0x02:  # the animation flag
+def _read_webp(data: bytes, declare: Declare) -> Raster:
+    is_animated = False
+    match data[12:16]:  # the first chunk declares the size (RFC 9649, section 2)
+        case b"VP8X":
+            width, height = (int.from_bytes(data[place : place + 3], "little") + 1 for place in (24, 27))
+            is_animated = bool(data[20] & 0x02)
+        case b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            width, height = (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+        case b"VP8 ":
+            width, height = (int.from_bytes(data[place : place + 2], "little") & 0x3FFF for place in (26, 28))
+        case _:
+            raise PhotoError("damaged WebP; export it again", code="damaged")
+    declare(width, height, 4)
+    if is_animated:
         raise PhotoError("an animated WebP; save the frame you want as a photo")
     with metadata.silent_pillow():
         info = WebPImagePlugin.WebPImageFile(io.BytesIO(data)).info
     return _raster(imagecodecs.webp_decode(data), info)
 
 
-def _read_avif(data: bytes) -> Raster:
-    image = _open_avif(data)
+def _read_avif(data: bytes, declare: Declare) -> Raster:
+    if not AvifImagePlugin.SUPPORTED:
+        raise PhotoError(f"an AVIF file, which Pillow cannot read here; {_FIX}")
+    with metadata.silent_pillow():
+        image = AvifImagePlugin.AvifImageFile(io.BytesIO(data))
+    declare(image.width, image.height, 4)
     if image.n_frames > 1:
         raise PhotoError("an animated AVIF; save the frame you want as a photo")
     return _raster(np.asarray(image), image.info)
 
 
-def _read_heif(data: bytes) -> Raster:
-    file = _open_heif(data)
-    # Copied, because the memory goes with the file; libheif has turned the pixels upright.
-    return _raster(np.array(file[0]), file[0].info, is_upright=True)
-
-
-def _open_avif(data: bytes) -> Any:
-    from PIL import AvifImagePlugin
-
-    if not AvifImagePlugin.SUPPORTED:
-        raise PhotoError(f"an AVIF file, which Pillow cannot read here; {_FIX}")
-    with metadata.silent_pillow():
-        return AvifImagePlugin.AvifImageFile(io.BytesIO(data))
-
-
-def _open_heif(data: bytes) -> Any:
+def _read_heif(data: bytes, declare: Declare) -> Raster:
     try:
         import pi_heif
     except ImportError as error:
         raise PhotoError(f"a HEIC file; install garmentcut[heif] to read it, or {_FIX}") from error
-    return pi_heif.open_heif(data, convert_hdr_to_8bit=False)
+    file = pi_heif.open_heif(data, convert_hdr_to_8bit=False)
+    image = file[0]
+    declare(*image.size, 4, 16 if "16" in image.mode else 8)
+    # Copied, because the memory goes with the file; libheif has turned the pixels upright.
+    return _raster(np.array(image), image.info, is_upright=True)
 
 
-def _size_of_png(data: bytes) -> Size:
-    width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
-    return Size(width, height, _CHANNELS_OF_PNG.get(color_type, 4), max(depth, 8))
-
-
-def _size_of_jpeg(data: bytes) -> Size:
-    for marker, _, content in metadata.jpeg_segments(data):
-        if marker in _FRAME_HEADERS and len(content) >= 6:
-            depth, height, width, num_channels = struct.unpack_from(">BHHB", content)
-            if marker in _LOSSLESS_FRAMES:
-                raise PhotoError("a lossless JPEG, which few programs read; save an ordinary JPEG, PNG or TIFF")
-            if depth != 8:
-                raise PhotoError(f"a JPEG of {depth} bits; save it with 8 bits, or with 16 as PNG or TIFF")
-            return Size(width, height, num_channels)
-    raise PhotoError("damaged JPEG; export it again", code="damaged")
-
-
-def _size_of_webp(data: bytes) -> Size:
-    """The size that the first chunk declares (RFC 9649, section 2)."""
-    match data[12:16]:
-        case b"VP8X":
-            return Size(int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1, 4)
-        case b"VP8L":
-            bits = int.from_bytes(data[21:25], "little")
-            return Size((bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1, 4)
-        case b"VP8 ":
-            width, height = (int.from_bytes(data[place : place + 2], "little") & 0x3FFF for place in (26, 28))
-            return Size(width, height, 4)
-    raise PhotoError("damaged WebP; export it again", code="damaged")
-
-
-def _size_of_avif(data: bytes) -> Size:
-    image = _open_avif(data)
-    return Size(image.width, image.height, 4)
-
-
-def _size_of_heif(data: bytes) -> Size:
-    image = _open_heif(data)[0]
-    return Size(image.size[0], image.size[1], 4, 16 if "16" in image.mode else 8)
-
-
-_SIZES_AND_READERS: dict[str, tuple[Callable[[bytes], Size], Callable[[bytes], Raster]]] = {
-    "png": (_size_of_png, _read_png),
-    "jpeg": (_size_of_jpeg, _read_jpeg),
-    "webp": (_size_of_webp, _read_webp),
-    "avif": (_size_of_avif, _read_avif),
-    "heif": (_size_of_heif, _read_heif),
+_READERS: dict[str, Callable[[bytes, Declare], Raster]] = {
+    "png": _read_png,
+    "jpeg": _read_jpeg,
+    "webp": _read_webp,
+    "avif": _read_avif,
+    "heif": _read_heif,
 }
 
 

@@ -11,7 +11,7 @@ from string import Formatter
 from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic.dataclasses import dataclass as section
 
 from garmentcut.config import Config, Formats, OutputConfig, check_sections, read_tree
@@ -96,7 +96,11 @@ class Output:
     sections: Sections = field(default_factory=Sections)  # what was asked for
     by_view: dict[str, GarmentSection] = field(default_factory=dict)  # `[garment]` for the views that have their own
     # ICC profile to convert to; None: the photo's is kept. In JSON it is text, base64.
-    profile: Annotated[bytes | None, BeforeValidator(lambda text: text and base64.b64decode(text))] = None
+    profile: Annotated[
+        bytes | None,
+        BeforeValidator(lambda text: text and base64.b64decode(text)),
+        PlainSerializer(lambda profile: profile and base64.b64encode(profile).decode(), when_used="json"),
+    ] = None
     encoding: OutputConfig = field(default_factory=OutputConfig)  # the same in the form that the encoders use
 
     def garment_of(self, view: str) -> GarmentSection:

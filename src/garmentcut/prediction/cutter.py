@@ -5,6 +5,7 @@ the garment's box and a margin at half of the frame's size and decides what is g
 pixels, but only in tiles along the edge and where segment is unsure: elsewhere all is decided.
 """
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from garmentcut.config import CutConfig, RuntimeConfig, check_kind
-from garmentcut.errors import ModelError, NoGarmentError, Note, PhotoError, RunError
+from garmentcut.errors import ModelError, NoGarmentError, Note, RunError
 from garmentcut.model.card import DoubtModel, ModelCard, StageSizes, read_model, stage_network_of
 from garmentcut.photo.compose import choke_alpha
 from garmentcut.photo.files import map_in_order
@@ -27,7 +28,7 @@ from garmentcut.photo.mask import HALF_LEVEL, agree_with_colors, components, dil
 from garmentcut.photo.photo import Cutout, Photo, resize_alpha
 from garmentcut.prediction import locate
 from garmentcut.prediction.doubt import doubt_of, is_foreign, observe_prediction
-from garmentcut.prediction.inputs import PhotoLike, Result, is_one_photo, photo_of
+from garmentcut.prediction.inputs import PhotoLike, Result, is_one_photo, photo_of, photo_or_reason
 from garmentcut.prediction.locate import Box, Crop, Frame
 from garmentcut.prediction.runtime import Predict, Runtime, load_runtime
 from garmentcut.prediction.verdict import Judge
@@ -67,26 +68,24 @@ class Prediction:
         height, width = frame.content_hw
         return cls(frame, locate.whole_crop(frame), alpha[:height, :width])
 
-    @property
-    def share_of_photo(self) -> float:
-        """The crop's share of the photo's area, 0 to 1."""
-        left, top, right, bottom = self.crop.box_xyxy
-        return (right - left) * (bottom - top) / (self.frame.photo_hw[0] * self.frame.photo_hw[1])
-
     @cached_property
     def alpha(self) -> NDArray[np.float32]:
         """`frame.content_hw` float32 in [0, 1]: the alpha of `frame.rgb` without its padding."""
-        return self._laid_out(self.fine, self.frame.content_hw)
+        return self.small_alpha(self.frame.content_hw)
 
     def small_alpha(self, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-        """The alpha of the whole photo at a given size, such as that of `coarse`."""
-        return self._laid_out(self.fine, size_hw)
+        """The alpha of the whole photo at a given size, such as that of `coarse`: the crop's in its place, 0 around."""
+        scale_yx = np.divide(size_hw, self.frame.photo_hw)
+        left, top, right, bottom = np.rint(self.crop.box_xyxy * np.tile(scale_yx[::-1], 2)).astype(int)
+        whole = np.zeros(size_hw, np.float32)
+        if right > left and bottom > top:
+            whole[top:bottom, left:right] = resize_alpha(self.fine, (int(bottom - top), int(right - left)))
+        return whole
 
     def full_alpha(self) -> NDArray[np.float32]:
         """`frame.photo_hw` float32 in [0, 1]: the alpha at the photo's size, stretched to end at exactly 0 and 1."""
-        # Stretched a little beyond both ends and clipped there.
         stretched = (self.fine - _TAIL_ALPHA) * np.float32(1 / (1 - 2 * _TAIL_ALPHA))
-        return self._laid_out(stretched.clip(0, 1), self.frame.photo_hw)
+        return replace(self, fine=stretched.clip(0, 1)).small_alpha(self.frame.photo_hw)
 
     def moved_to(self, frame: Frame, window_xyxy: Box) -> "Prediction":
         """The same prediction for the whole photo, of which this one's photo is a part.
@@ -95,40 +94,21 @@ class Prediction:
             frame: frame of the whole photo.
             window_xyxy: the part, in fractions of the whole; it may reach beyond.
         """
-        (height, width), (part_height, part_width) = frame.photo_hw, self.frame.photo_hw
-        left, top = window_xyxy[0] * width, window_xyxy[1] * height
-        across, down = (window_xyxy[2] * width - left) / part_width, (window_xyxy[3] * height - top) / part_height
-        own = np.multiply(self.crop.box_xyxy, (across, down) * 2) + (left, top) * 2
-        box = np.rint(np.clip(own, 0, (width, height) * 2)).astype(int)
+        photo_wh, part_wh = np.array(frame.photo_hw[::-1]), np.array(self.frame.photo_hw[::-1])
+        corner = np.multiply(window_xyxy[:2], photo_wh)
+        scale = (np.multiply(window_xyxy[2:], photo_wh) - corner) / part_wh
+        own = self.crop.box_xyxy * np.tile(scale, 2) + np.tile(corner, 2)
+        box = np.rint(own.clip(0, np.tile(photo_wh, 2))).astype(int)
         # The part of the crop that lies in the photo, in pixels of the crop's alpha.
-        steps = np.divide(self.fine.shape[::-1], (own[2] - own[0], own[3] - own[1]))
-        cut = np.rint((box - np.tile(own[:2], 2)) * np.tile(steps, 2)).astype(int)
-        fine = self.fine[max(cut[1], 0) : cut[3], max(cut[0], 0) : cut[2]]
-        coarse = self.coarse
+        steps = self.fine.shape[::-1] / (own[2:] - own[:2])
+        left, top, right, bottom = np.rint((box - np.tile(own[:2], 2)) * np.tile(steps, 2)).astype(int)
+        fine, coarse = self.fine[max(top, 0) : bottom, max(left, 0) : right], self.coarse
         if coarse is not None:
-            size = (
-                max(round(coarse.shape[1] * width / (across * part_width)), 1),
-                max(round(coarse.shape[0] * height / (down * part_height)), 1),
-            )
-            shift = np.array([[1, 0, left / width * size[0]], [0, 1, top / height * size[1]]], np.float64)
-            coarse = np.asarray(cv2.warpAffine(coarse, shift, size, flags=cv2.INTER_LINEAR), np.float32)
+            size = np.rint(coarse.shape[::-1] * photo_wh / (scale * part_wh)).astype(int).clip(1)
+            shift = np.column_stack([np.eye(2), corner / photo_wh * size])
+            coarse = np.asarray(cv2.warpAffine(coarse, shift, size.tolist(), flags=cv2.INTER_LINEAR), np.float32)
         crop = Crop((int(box[0]), int(box[1]), int(box[2]), int(box[3])), (fine.shape[0], fine.shape[1]))
         return Prediction(frame, crop, np.ascontiguousarray(fine), coarse, self.notes)
-
-    def _laid_out(self, fine: NDArray[np.float32], size_hw: tuple[int, int]) -> NDArray[np.float32]:
-        """The crop's alpha in its place in the whole photo, resized to `size_hw`; 0 elsewhere."""
-        rows, columns = (self._span(axis, size_hw) for axis in (1, 0))
-        size = rows[1] - rows[0], columns[1] - columns[0]
-        if size == size_hw:
-            return resize_alpha(fine, size_hw)
-        whole = np.zeros(size_hw, np.float32)
-        if min(size) > 0:
-            whole[slice(*rows), slice(*columns)] = resize_alpha(fine, size)
-        return whole
-
-    def _span(self, axis: int, size_hw: tuple[int, int]) -> tuple[int, int]:
-        step = size_hw[1 - axis] / self.frame.photo_hw[1 - axis]
-        return round(self.crop.box_xyxy[axis] * step), round(self.crop.box_xyxy[axis + 2] * step)
 
 
 @dataclass(frozen=True, eq=False)
@@ -181,10 +161,9 @@ class Stages:
         coarse = locate.coarse_in(crop, place.garment, frame.photo_hw)
         fine = locate.correct_small_parts(locate.clean(fine, coarse), rgb)
         fine = locate.without_false_positives(fine, coarse) if self.foreign else locate.opaque(fine, coarse)
-        num, notes = locate.count_garments(fine >= 0.5), place.notes
-        if num > 1:
-            notes = (*notes, Note(f"{num} garments are cut out together", "several_garments"))
-        return Prediction(frame, crop, fine, place.seen, notes)
+        num = locate.count_garments(fine >= 0.5)
+        together = [Note(f"{num} garments are cut out together", "several_garments")] if num > 1 else []
+        return Prediction(frame, crop, fine, place.seen, (*place.notes, *together))
 
     def alpha_of(self, rgb: NDArray[np.uint8]) -> NDArray[np.float32]:
         """The last two stages: the alpha of a crop, `(H, W)` float32 in [0, 1], from `(H, W, 3)` uint8 sRGB."""
@@ -195,13 +174,12 @@ class Stages:
             return segment_crop(self.segment, rgb, self.sizes)
         half = _reduced(rgb, self.sizes)
         smaller = cv2.resize(rgb, None, fx=_SMALLER_COPY, fy=_SMALLER_COPY, interpolation=cv2.INTER_AREA)
-        size_hw = half.shape[0], half.shape[1]
-        total = np.zeros(size_hw, np.float32)
-        for copy in (half, _reduced(np.asarray(smaller, np.uint8), self.sizes)):
-            for step in (1, -1):
-                alpha = _alpha_of_reduced(self.segment, np.ascontiguousarray(copy[:, ::step]))[:, ::step]
-                total += resize_alpha(np.ascontiguousarray(alpha), size_hw)
-        return agree_with_colors(np.asarray(total / 4, np.float32), half)
+        copies = half, _reduced(np.asarray(smaller, np.uint8), self.sizes)
+        alphas = []
+        for copy, step in itertools.product(copies, (1, -1)):
+            alpha = _alpha_of_reduced(self.segment, np.ascontiguousarray(copy[:, ::step]))[:, ::step]
+            alphas.append(resize_alpha(np.ascontiguousarray(alpha), (half.shape[0], half.shape[1])))
+        return agree_with_colors(np.mean(alphas, axis=0), half)
 
     def _refined(self, rgb: NDArray[np.uint8], seen: _Alpha) -> _Alpha:
         if self.fast:
@@ -257,7 +235,9 @@ def refine_edges(network: Predict, rgb: NDArray[np.uint8], alpha: _Alpha, tile_p
     low, high = round(_SURE * 255), round((1 - _SURE) * 255)
     sure = ((levels.astype(np.float32) - low) / (high - low)).clip(0, 1)
     total, weights, fine = np.zeros_like(sure), np.zeros_like(sure), sure
-    fade, places = _fade(tile_px), tiles((levels > low) & (levels < high), tile_px)
+    place = np.arange(tile_px, dtype=np.float32)
+    ramp = np.minimum(np.minimum(place + 1, tile_px - place) / _OVERLAP_PX, 1)  # above 0 at a tile's border
+    fade, places = np.outer(ramp, ramp), tiles((levels > low) & (levels < high), tile_px)
     for _ in range(_ROUNDS):
         for top, left in places:
             area = slice(top, top + tile_px), slice(left, left + tile_px)
@@ -318,16 +298,11 @@ def _leads(differing: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
     """Tiles around what continues beyond the tiles so far, such as a strap that segment has lost."""
     if not differing.any():
         return []
-    height, width = differing.shape
-    found: list[tuple[int, int]] = []
     lines = components(differing)
-    for left, top, right, bottom in lines.boxes_xyxy[lines.areas >= _LEAST_LEAD_PX]:
-        centre = (int(top + bottom) // 2, int(left + right) // 2)
-        place = [
-            min(max(at - tile_px // 2, 0), side - tile_px) for at, side in zip(centre, (height, width), strict=True)
-        ]
-        found.append((place[0], place[1]))
-    return found
+    boxes_xyxy = lines.boxes_xyxy[lines.areas >= _LEAST_LEAD_PX]
+    centres_xy = (boxes_xyxy[:, :2] + boxes_xyxy[:, 2:]) // 2
+    corners_xy = np.clip(centres_xy - tile_px // 2, 0, np.subtract(differing.shape[::-1], tile_px))
+    return [(top, left) for left, top in corners_xy.tolist()]
 
 
 def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
@@ -354,21 +329,15 @@ def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
     return found
 
 
-def _fade(tile_px: int) -> _Alpha:
-    """Weights of a tile, `(tile_px, tile_px)` float32: 1 inside, less over the overlap, above 0 at the border."""
-    place = np.arange(tile_px, dtype=np.float32)
-    ramp = np.minimum(np.minimum(place + 1, tile_px - place) / _OVERLAP_PX, 1)
-    return np.outer(ramp, ramp)
-
-
 def check_garment(prediction: Prediction) -> None:
     """Refuse a prediction that is too small for a garment.
 
     Raises:
         NoGarmentError: it is smaller than any garment.
     """
-    seen, share = np.count_nonzero(prediction.fine >= 0.5), prediction.share_of_photo
-    if seen * share < locate.LEAST_SHARE * prediction.fine.size:
+    (height, width), (left, top, right, bottom) = prediction.frame.photo_hw, prediction.crop.box_xyxy
+    share_of_photo = (right - left) * (bottom - top) / (height * width)
+    if np.count_nonzero(prediction.fine >= 0.5) * share_of_photo < locate.LEAST_SHARE * prediction.fine.size:
         raise NoGarmentError(locate.NO_GARMENT)
 
 
@@ -454,7 +423,7 @@ class Cutter:
         if is_one_photo(photos):
             raise TypeError("map takes several photos, for example a list; for one call the cutter itself")
         with ThreadPoolExecutor(1) as pool:
-            for source, photo in map_in_order(pool, _read, photos, num_ahead=_READ_AHEAD):
+            for source, photo in map_in_order(pool, photo_or_reason, photos, num_ahead=_READ_AHEAD):
                 try:
                     result = photo if isinstance(photo, Result) else Result(source, self(photo))
                 except RunError:  # the network does not start, so no other photo could be cut either
@@ -473,42 +442,33 @@ class Cutter:
         Raises:
             NoGarmentError: no garment was found.
         """
-        if self.stages is not None:
-            return self._predict_in_stages(self.stages, photo, frame)
-        return Prediction.of_frame(self.runtime(frame.rgb), frame)
+        if self.stages is None:
+            return Prediction.of_frame(self.runtime(frame.rgb), frame)
+        found = self._predicted(self.stages, photo, frame)
+        if (doubt := self.card.doubt) is not None and _looks_foreign(found, doubt):
+            # With test-time augmentation and, if its garment has an unusual size, at another scale, too.
+            stages = replace(self.stages, foreign=True)
+            tries = [self._predicted(stages, photo, frame) if isinstance(found, Prediction) else found]
+            if (window_xyxy := locate.window_of(frame, stages.sizes.garment_px)) is not None:
+                tries.append(self._predicted(stages, photo, frame, window_xyxy))
+            found = min(tries, key=lambda one: _doubt_in(one, doubt))
+        if isinstance(found, NoGarmentError):
+            raise found
+        return found
 
-    def _predict_in_stages(self, stages: Stages, photo: Photo, frame: Frame) -> Prediction:
-        """The prediction of the stages; for a foreign photo, with test-time augmentation.
-
-        If its garment has an unusual size, it is also cut at another scale, and the less doubtful prediction is kept.
-        """
-        first = _tried(stages, photo, frame)
-        doubt = self.card.doubt
-        if doubt is not None:
-            seen = observe_prediction(first) if isinstance(first, Prediction) else None
-            if seen is None or is_foreign(doubt, seen.appearance):
-                stages = replace(stages, foreign=True)
-                if isinstance(first, Prediction):
-                    first = _tried(stages, photo, frame)
-                window = locate.window_of(frame, stages.sizes.garment_px)
-                second = self._predicted_in(window, stages, photo, frame) if window is not None else None
-                if second is not None and (
-                    isinstance(first, NoGarmentError) or _doubt_in(second, doubt) < _doubt_in(first, doubt)
-                ):
-                    first = second
-        if isinstance(first, NoGarmentError):
-            raise first
-        return first
-
-    def _predicted_in(self, window_xyxy: Box, stages: Stages, photo: Photo, frame: Frame) -> Prediction | None:
-        """The prediction at a window's scale; None: no garment was found in the window."""
-        part, window_xyxy = locate.photo_in(window_xyxy, photo, frame)
+    def _predicted(
+        self, stages: Stages, photo: Photo, frame: Frame, window_xyxy: Box | None = None
+    ) -> Prediction | NoGarmentError:
+        """The prediction, at a window's scale if there is one; or why there is none."""
         try:
+            if window_xyxy is None:
+                return stages(photo, frame)
+            part, window_xyxy = locate.photo_in(window_xyxy, photo, frame)
             prediction = stages(part, self.frame(part)).moved_to(frame, window_xyxy)
             check_garment(prediction)
-        except NoGarmentError:
-            return None
-        return replace(prediction, notes=(*prediction.notes, _RESCALED))
+            return replace(prediction, notes=(*prediction.notes, _RESCALED))
+        except NoGarmentError as error:
+            return error
 
     def finish(self, photo: Photo, prediction: Prediction) -> Cutout:
         """Last step of a call: the alpha at the photo's size.
@@ -521,25 +481,17 @@ class Cutter:
         return Cutout.of(photo, alpha)
 
 
-def _read(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
-    try:
-        return source, photo_of(source)
-    except (PhotoError, OSError, MemoryError) as error:
-        return source, Result.of(source, error)
-    except TypeError as error:  # no photo at all, such as a file opened as text
-        return source, Result(source, code="unsupported", reason=str(error))
+def _looks_foreign(found: Prediction | NoGarmentError, model: DoubtModel) -> bool:
+    """True if a photo looks unlike the training photos, or there is too little to tell by."""
+    seen = observe_prediction(found) if isinstance(found, Prediction) else None
+    return seen is None or is_foreign(model, seen.appearance)
 
 
-def _tried(stages: Stages, photo: Photo, frame: Frame) -> Prediction | NoGarmentError:
-    """A prediction, or why there is none."""
-    try:
-        return stages(photo, frame)
-    except NoGarmentError as error:
-        return error
-
-
-def _doubt_in(prediction: Prediction, model: DoubtModel) -> float:
-    observation = observe_prediction(prediction)
+def _doubt_in(found: Prediction | NoGarmentError, model: DoubtModel) -> float:
+    """The doubt of a prediction; above 1 if there is none."""
+    if isinstance(found, NoGarmentError):
+        return 2.0
+    observation = observe_prediction(found)
     return 1.0 if observation is None else doubt_of(model, observation)
 
 

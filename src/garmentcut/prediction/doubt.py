@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
+import cv2
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from PIL import Image
@@ -198,8 +199,6 @@ def continuation_of(maps: Maps) -> Plane:
     A strap is lighter or darker than both of its sides, so a top-hat or black-hat filter wider than the strap finds it.
     It begins at the mask, has the mask's colour there, and is long.
     """
-    import cv2
-
     mask, found = maps.mask, np.zeros(maps.alpha.shape, np.float32)
     around, kernel = dilate(mask), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (_THIN_PX, _THIN_PX))
     hats = [cv2.morphologyEx(maps.colors, hat, kernel) for hat in (cv2.MORPH_TOPHAT, cv2.MORPH_BLACKHAT)]

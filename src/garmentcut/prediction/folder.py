@@ -1,6 +1,5 @@
 """`garmentcut cut` on a folder: reading, network and writing of many photos overlap; a stopped run can continue."""
 
-import base64
 import json
 import os
 import secrets
@@ -12,16 +11,14 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
-from typing import Any
 
 from pydantic import TypeAdapter
 
 from garmentcut.config import Config, CutConfig, OutputConfig, ReadConfig, check_kind
-from garmentcut.errors import FolderError, LockLostError, LockTakenError, NoBatchError, SourceError
+from garmentcut.errors import FolderError, LockTakenError, NoBatchError, RunError, SourceError
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo import files
 from garmentcut.photo.files import LOCK_NAME, FolderLock
-from garmentcut.photo.layout import Length
 from garmentcut.photo.spec import Specification, shared_scales
 from garmentcut.prediction import results
 from garmentcut.prediction.cutter import Cutter
@@ -31,6 +28,7 @@ from garmentcut.prediction.sources import (
     Skipped,
     Source,
     capture_one_folders,
+    folded_path,
     garment_of,
     name_each,
     name_files,
@@ -38,7 +36,7 @@ from garmentcut.prediction.sources import (
     unsorted_output,
     write_skipped,
 )
-from garmentcut.prediction.steps import Attempts, Steps, Work, folded_path
+from garmentcut.prediction.steps import Attempts, Steps, Work
 from garmentcut.prediction.verdict import Judge, ViewComparison
 
 BATCH_NAME = f"{results.OWN_FOLDER}/batch.json"
@@ -115,22 +113,10 @@ def record_order(out_dir: Path, options: str, order: Order) -> None:
     """
     batch = earlier_batch(out_dir) or Batch(secrets.token_hex(16), {})
     others = {key: known for key, known in batch.orders.items() if key != options}
-    if list(batch.orders.items()) == [*others.items(), (options, order)]:
-        return
-    orders = {key: _plain(asdict(known)) for key, known in {**others, options: order}.items()}
-    content = {"version": _VERSION, "id": batch.id, "orders": orders}
-    files.write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode(), root=out_dir)
-
-
-def _plain(value: Any) -> Any:
-    """Convert a value for JSON: lengths as they are written in a specification, bytes as base64."""
-    if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
-    if isinstance(value, Length):
-        return f"{value.amount} %" if value.is_share else f"{value.amount:.0f} px"
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    return base64.b64encode(value).decode() if isinstance(value, bytes) else value
+    now = Batch(batch.id, {**others, options: order})
+    if list(now.orders.items()) != list(batch.orders.items()):  # also in another order
+        content = {"version": _VERSION, **_BATCH.dump_python(now, mode="json")}
+        files.write_atomic(out_dir / BATCH_NAME, json.dumps(content, indent=1).encode(), root=out_dir)
 
 
 @dataclass(frozen=True)
@@ -227,11 +213,10 @@ class FolderCutter:
             self.attempts = Attempts(self.out_dir, check=self.check)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out", code=error.code) from error
-        except SourceError:
+        except (SourceError, OSError) as error:
             self._lock.release()
-            raise
-        except OSError as error:
-            self._lock.release()
+            if isinstance(error, SourceError):
+                raise
             reason = "not a folder" if isinstance(error, FileExistsError) else error.strerror
             file = error.filename or self.out_dir
             raise SourceError(f"{file}: {reason}; fix that, or choose another --out") from error
@@ -264,15 +249,11 @@ class FolderCutter:
             FolderError: it was removed, replaced or unmounted, or another run has taken it.
         """
         if problem := self.problem():
-            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again") from LockLostError(problem)
+            raise FolderError(f"{self.out_dir}: {problem}; put it back and run again") from RunError(problem)
 
     def problem(self) -> str:
         """What happened to the output folder, in words; empty: it is still the one that was entered."""
-        try:
-            self._lock.check()
-        except LockLostError as error:
-            return str(error)
-        return ""
+        return self._lock.problem()
 
     def reopen(self) -> None:
         """Take the output folder again if it was lost and is back, and reread its results.
@@ -311,8 +292,7 @@ class FolderCutter:
         # Folders that can be read now. Not with Path's methods, which raise if a folder may not be entered.
         self.journal.forget(path for path in unread if os.path.isdir(path) and os.access(path, os.R_OK | os.X_OK))  # noqa: PTH112
         ours = {name for row in rows.values() for name in row.written}
-        sources = list(sources)
-        for source in sources:
+        for source in (sources := list(sources)):
             check_kind(source, Source)
         below = {one.path: one.path.relative_to(out).as_posix() for one in sources if one.path.is_relative_to(out)}
         sources = [source for source in sources if below.get(source.path) not in ours]

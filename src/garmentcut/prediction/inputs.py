@@ -171,3 +171,13 @@ class Result:
     def ok(self) -> bool:
         """Whether the photo was cut."""
         return self.cutout is not None
+
+
+def photo_or_reason(source: PhotoLike) -> tuple[PhotoLike, Photo | Result]:
+    """A photo and what it was given as; instead of the photo a result that says why it cannot be read."""
+    try:
+        return source, photo_of(source)
+    except (PhotoError, OSError, MemoryError) as error:
+        return source, Result.of(source, error)
+    except TypeError as error:  # no photo at all, such as a file opened as text
+        return source, Result(source, code="unsupported", reason=str(error))

@@ -15,11 +15,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AllowInfNan, BeforeValidator, Strict, TypeAdapter
 
-from garmentcut.errors import FAILURES, Note, PhotoError, RunError, SourceError, counted
+from garmentcut.errors import FAILURES, Note, PhotoError, RunError, SourceError, code_of, counted
 from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import json_of, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.metadata import capture_of_file
-from garmentcut.prediction.sources import Source, folded
+from garmentcut.prediction.sources import Source, folded, unsorted_output
 
 OWN_FOLDER = ".garmentcut"
 """A folder in every output folder, for what belongs to the batch and not to the customer."""
@@ -211,6 +211,14 @@ class Journal:
         self.forget([row.input])
 
 
+def failed_row(row: Row, error: Exception, *, os_error: str = "unreadable") -> Row:
+    """The row of a photo that could not be cut; `os_error` as for `code_of`."""
+    reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        reason = f"{error.filename}: {error.strerror}"
+    return replace(row, status="failed", code=code_of(error, os_error=os_error), reason=reason, outputs=(), sidecars=())
+
+
 def fails_again(row: Row | None, path: Path, *, options: str) -> bool:
     """True if a photo was refused for its content, with these options, and has not changed since."""
     if row is None or row.status != "failed" or row.options != options:
@@ -343,6 +351,18 @@ def _exists_by_name(path: str, names: dict[Path, frozenset[str]]) -> bool:
 def may_replace(path: Path, hashes: Iterable[str]) -> bool:
     """True if there is no such file, or it is byte for byte as it was written; False once somebody has changed it."""
     return not path.exists() or sha256_of(path) in hashes
+
+
+def remove_misplaced(out_dir: Path, row: Row) -> None:
+    """Remove what an earlier run wrote for this photo under another verdict, unless somebody has changed it."""
+    wanted = (*row.outputs, *row.sidecars)
+    names = {unsorted_output(name) for name in wanted}
+    for name, hashes in row.written.items():
+        if name in wanted or unsorted_output(name) not in names:
+            continue
+        path = out_dir / name
+        if path.is_file() and may_replace(path, hashes):
+            path.unlink(missing_ok=True)
 
 
 def fingerprint(*parts: Any) -> str:

@@ -18,32 +18,25 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageColor, ImageDraw, ImageFont, PngImagePlugin
+from PIL import Image, ImageDraw, ImageFont, PngImagePlugin
 
 from garmentcut.config import ReadConfig
 from garmentcut.errors import ConfigError, PhotoError, SourceError, counted
 from garmentcut.naming import VIEWS
-from garmentcut.photo.color import srgb_of
+from garmentcut.photo.compose import CHECKERBOARD, Rgb, Thumbnail, draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.photo.files import write_atomic
-from garmentcut.photo.mask import HALF_LEVEL, bounding_box, slices_of
-from garmentcut.photo.photo import Cutout, to_8_bit
+from garmentcut.photo.mask import HALF_LEVEL
+from garmentcut.photo.photo import Cutout
 from garmentcut.photo.read import read_photo
 from garmentcut.photo.truth import CUTOUT_SUFFIXES, read_cutout
 from garmentcut.prediction.results import DOUBT_OVER, RESULTS_NAME, Journal, Row
 from garmentcut.prediction.sources import subject_of
 from garmentcut.prediction.steps import APPROVED, review_state
 
-Rgb = NDArray[np.uint8]
-"""`(H, W, 3)` sRGB."""
-Thumbnail = NDArray[np.uint8]
-"""`(h, w, 4)` sRGB and alpha, premultiplied: what alpha hides is black."""
 Mark = Literal["", "doubtful", "failed", "not finished"]
 Color = tuple[int, int, int]
 
-CHECKERBOARD, _LIGHT, _DARK = "checkerboard", 255, 204  # levels of the checkerboard's squares, as in Photoshop
 SHEET_MARK, _HEAD_BYTES = b"garmentcut contact sheet", 512  # marks files of contact sheets, before the pixels
-_SEEN = 0.05  # alpha; less is invisible on any background
 _BEST_FIRST = (".png", ".tif", ".tiff", ".webp", ".psd", ".psb")  # of several outputs, the first of these is shown
 _MASK_END, _JPEG_SUFFIXES = "_mask", (".jpg", ".jpeg", ".jpe", ".mpo")
 
@@ -226,43 +219,6 @@ def _read_shown(file: Path, photo_file: Path | None, limits: ReadConfig) -> tupl
         note = "mask alone: its photo can no longer be read"
     levels = np.rint(alpha * np.float32(255)).astype(np.uint8)
     return Cutout(np.repeat(levels[..., None], 3, axis=2), np.ones_like(alpha)), (*found.notes, note), suspicion
-
-
-def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True) -> Thumbnail:
-    """Shrink a cutout to fit into `size_hw`; a small one is not enlarged.
-
-    Pixels are weighted by alpha, so that hidden colours do not bleed into the edge; the filter does not overshoot, so
-    that the edge gets no halo. With `trim` only the box of what is visible is shown, specks included; if nothing is
-    visible, the whole frame.
-
-    Raises:
-        PhotoError: its colour profile cannot be applied.
-    """
-    box = (bounding_box(cutout.alpha > _SEEN) if trim else None) or (0, 0, *cutout.alpha.shape[::-1])
-    alpha: NDArray[np.uint8] = np.rint(cutout.alpha[slices_of(box)] * np.float32(255)).astype(np.uint8)
-    rgb = srgb_of(to_8_bit(cutout.rgb[slices_of(box)]), cutout.profile)
-    image = Image.fromarray(np.dstack([rgb, alpha])).convert("RGBa")
-    image.thumbnail(size_hw[::-1], Image.Resampling.HAMMING, reducing_gap=3.0)
-    return np.array(image)
-
-
-def draw_ground(ground: str, size_hw: tuple[int, int], *, square_px: int = 8) -> Rgb:
-    """A background for thumbnails: `checkerboard`, with squares of `square_px`, or a colour `#rrggbb`."""
-    if ground != CHECKERBOARD:
-        return np.full((*size_hw, 3), ImageColor.getrgb(ground), np.uint8)
-    is_dark = (np.indices(size_hw) // square_px).sum(axis=0) % 2 == 1
-    return np.where(is_dark[..., None], np.uint8(_DARK), np.full(3, _LIGHT, np.uint8))
-
-
-def lay_on_ground(thumbnail: Thumbnail, ground: Rgb) -> Rgb:
-    """Lay a thumbnail in the middle of a ground, which is at least as large."""
-    height, width = thumbnail.shape[:2]
-    top, left = (ground.shape[0] - height) // 2, (ground.shape[1] - width) // 2
-    laid = ground.copy()
-    place = laid[top : top + height, left : left + width]
-    shown_through = (place * (255 - thumbnail[..., 3:].astype(np.uint16)) + 127) // 255
-    place[:] = np.minimum(shown_through + thumbnail[..., :3], 255)
-    return laid
 
 
 def is_contact_sheet(path: Path) -> bool:

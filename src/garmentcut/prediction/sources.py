@@ -363,6 +363,11 @@ def sorted_outputs(outputs: Iterable[str], verdict: str) -> tuple[str, ...]:
     return tuple(f"{folder}/{name}" if folder else name for name in outputs)
 
 
+def folded_path(path: Path) -> str:
+    """A path with links followed, folded as by file systems that ignore case."""
+    return os.path.realpath(path).casefold()
+
+
 def unsorted_output(name: str) -> str:
     """An output's name without the verdict's folder."""
     first, _, rest = name.partition("/")

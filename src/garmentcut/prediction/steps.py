@@ -6,7 +6,6 @@ Decisions made in the review take precedence; a photo that repeatedly kills the 
 import errno
 import hashlib
 import json
-import os
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -19,18 +18,10 @@ from pydantic import TypeAdapter
 
 from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, LOCK_NAME, Decision, decision_on
-from garmentcut.errors import FolderError, Note, OutputError, PhotoError, RunError, code_of
+from garmentcut.errors import FolderError, Note, OutputError, PhotoError, RunError
 from garmentcut.naming import FORMATS
 from garmentcut.photo.compose import Preparation
-from garmentcut.photo.files import (
-    FolderLock,
-    StagedFile,
-    json_of,
-    read_photo_bytes,
-    read_regular_file,
-    sha256_of,
-    write_atomic,
-)
+from garmentcut.photo.files import FolderLock, StagedFile, read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.metadata import capture_of
 from garmentcut.photo.photo import Cutout, Photo, to_alpha
 from garmentcut.photo.read import decode_photo, read_gray_png
@@ -39,8 +30,8 @@ from garmentcut.photo.write import encode_prepared, lost_metadata
 from garmentcut.photo.xmp import read_xmp
 from garmentcut.prediction.cutter import Prediction
 from garmentcut.prediction.locate import Frame, split_garments
-from garmentcut.prediction.results import Row, is_another_photo, may_replace, write_heat
-from garmentcut.prediction.sources import Named, find_sidecars, name_each, sorted_outputs, subject_of, unsorted_output
+from garmentcut.prediction.results import Row, failed_row, is_another_photo, remove_misplaced, write_heat
+from garmentcut.prediction.sources import Named, find_sidecars, folded_path, name_each, sorted_outputs, subject_of
 
 if TYPE_CHECKING:
     from garmentcut.prediction.folder import FolderCutter, Plan
@@ -321,31 +312,6 @@ def files_of(
             yield Delivery(format, encode_prepared(prepared, format), lost_metadata(prepared.metadata, format))
 
 
-def folded_path(path: Path) -> str:
-    """A path with links followed, folded as by file systems that ignore case."""
-    return os.path.realpath(path).casefold()
-
-
-def failed_row(row: Row, error: Exception, *, os_error: str = "unreadable") -> Row:
-    """The row of a photo that could not be cut; `os_error` as for `code_of`."""
-    reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.filename and error.strerror:
-        reason = f"{error.filename}: {error.strerror}"
-    return replace(row, status="failed", code=code_of(error, os_error=os_error), reason=reason, outputs=(), sidecars=())
-
-
-def remove_misplaced(out_dir: Path, row: Row) -> None:
-    """Remove what an earlier run wrote for this photo under another verdict, unless somebody has changed it."""
-    wanted = (*row.outputs, *row.sidecars)
-    names = {unsorted_output(name) for name in wanted}
-    for name, hashes in row.written.items():
-        if name in wanted or unsorted_output(name) not in names:
-            continue
-        path = out_dir / name
-        if path.is_file() and may_replace(path, hashes):
-            path.unlink(missing_ok=True)
-
-
 def decision_for(out_dir: Path, row: Row) -> Decision | None:
     """A person's decision on a row's photo, or on the photo that it replaced; None: there is none."""
     if not (out_dir / DECISIONS_FOLDER).is_dir():
@@ -459,8 +425,8 @@ class Attempts:
         self._num_lines = 0
         with suppress(OSError):
             for line in read_regular_file(self._path).split(b"\n"):
-                with suppress(ValueError):  # damaged lines are ignored; the last line of each photo counts
-                    attempt = _ATTEMPT.validate_python(json_of(line))
+                with suppress(ValueError, RecursionError):  # a damaged line; the last line of each photo counts
+                    attempt = _ATTEMPT.validate_python(json.loads(line))
                     self._known[attempt.input] = attempt
         for attempt in self._known.values():
             attempt.died_reading += attempt.stage == "read"
@@ -530,4 +496,4 @@ class Attempts:
 
 
 def _attempt_line(attempt: Attempt) -> bytes:
-    return (json.dumps(asdict(attempt)) + "\n").encode()
+    return (json.dumps(asdict(attempt)) + "\n").encode()  # not by pydantic: a name may be no valid Unicode

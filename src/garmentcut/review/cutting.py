@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import binascii
 import json
 import re
 import threading
@@ -13,6 +12,7 @@ from pathlib import Path, PurePath
 from typing import Annotated, Any, Literal, get_args
 from urllib.parse import quote
 
+import cv2
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
 from PIL import ImageColor
@@ -28,11 +28,11 @@ from garmentcut.errors import ModelError, OutputError, PhotoError, ReviewError
 from garmentcut.naming import FORMATS
 from garmentcut.photo.compose import Preparation
 from garmentcut.photo.photo import Cutout, Photo
-from garmentcut.photo.read import decode_photo, format_of
+from garmentcut.photo.read import decode_photo
 from garmentcut.photo.write import encode_prepared
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.review.guard import Access
-from garmentcut.review.redraw import Tiles
+from garmentcut.review.redraw import Tiles, load_tiles
 
 MAX_PHOTO_BYTES = 100_000_000
 MAX_WAITING, MAX_UPLOADS = 8, 64
@@ -103,17 +103,6 @@ class Model:
             return cutter(photo)
 
 
-def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
-    """Load a model file's network for tiles.
-
-    Raises:
-        garmentcut.errors.ModelError: it cannot be used.
-    """
-    tiles = Tiles(Cutter.load(path, config=config))
-    tiles.warm_up()
-    return tiles
-
-
 @dataclass(frozen=True)
 class CutRequest:
     """What a client requests for a photo."""
@@ -134,10 +123,6 @@ class _Upload:
     num_bytes: int = 0  # counted in the limit of all bodies
     num_before: int = 0
     is_whole: bool = False
-
-    def rate(self, now: float) -> float:
-        """Recent rate in bytes per second."""
-        return (len(self.content) - self.num_before) / (now - self.began)
 
 
 class CutQueue:
@@ -166,9 +151,8 @@ class CutQueue:
                 async for part in parts:
                     self._take(upload, part)
         except TimeoutError as error:
-            raise ReviewError(
-                "too many photos are being sent, and this one is slow; send it again later", code="queue_full"
-            ) from error
+            reason = "too many photos are being sent, and this one is slow; send it again later"
+            raise ReviewError(reason, code="queue_full") from error
         except ClientDisconnect as error:
             raise ReviewError("the photo did not arrive completely", code="unfit") from error
         else:
@@ -215,7 +199,7 @@ class CutQueue:
         judged = [one for one in self._uploads if not one.is_whole and now - one.began > UNJUDGED_S]
         if not judged:
             return False
-        slowest = min(judged, key=lambda upload: upload.rate(now))
+        slowest = min(judged, key=lambda one: (len(one.content) - one.num_before) / (now - one.began))
         slowest.patience.reschedule(now)
         self._uploads.remove(slowest)
         slowest.content.clear()
@@ -312,10 +296,8 @@ async def cut(
     async with service.cut_queue.upload(request.stream()) as body:
         is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         form = await _read_form(request, body) if is_form else _Form(body)
-        if form.photo is None:
-            raise ReviewError("the form has no file in it, that is, no part with a filename", code="not_a_photo")
         order = CutRequest(format, OutputConfig(formats=(format,)), form.name)
-        content = await service.cut_queue.cut(form.photo, order)
+        content = await service.cut_queue.cut(form.file(", that is, no part with a filename"), order)
     return _cutout_of(content, order)
 
 
@@ -338,12 +320,10 @@ async def cut_as_removebg(request: Request, service: Serving) -> Response:
         form = await _read_form(request, body)
         fields = form.fields
         order = _order_of_removebg(fields, form.name)
-        photo = form.photo
-        if photo is None:
-            text = fields.get("image_file_b64", "")
-            if not text:
-                raise ReviewError("the form has no file in it; send it as `image_file`", code="not_a_photo")
+        if form.photo is None and (text := fields.get("image_file_b64", "")):
             photo = from_base64(text.partition(",")[2] if text.startswith("data:") else text, "image_file_b64")
+        else:
+            photo = form.file("; send it as `image_file`")
         content = await service.cut_queue.cut(photo, order)
     if "application/json" in request.headers.get("accept", ""):
         return JSONResponse({"data": {"result_b64": base64.b64encode(content).decode()}})
@@ -363,13 +343,12 @@ async def cut_as_rembg(request: Request, service: Serving) -> Response:
     """Cut one photo as rembg's server does, for its clients; the choice of its models and of matting is ignored."""
     async with service.cut_queue.upload(request.stream()) as body:
         form = await _read_form(request, body)
-        if form.photo is None:
-            raise ReviewError("the form has no file in it; send it as `file`", code="not_a_photo")
+        photo = form.file("; send it as `file`")
         fields = {**request.query_params, **form.fields}
         format = "mask" if fields.get("om", "").lower() in ("true", "1", "on", "yes") else "png"
         background = _background_of_rembg(fields.get("bgc", ""))
         order = CutRequest(format, OutputConfig(formats=(format,), background=background), form.name)
-        content = await service.cut_queue.cut(form.photo, order)
+        content = await service.cut_queue.cut(photo, order)
     return _cutout_of(content, order)
 
 
@@ -393,6 +372,12 @@ class _Form:
     photo: bytes | None = None
     name: str = "photo"
     fields: Mapping[str, str] = field(default_factory=dict)
+
+    def file(self, hint: str) -> bytes:
+        """The photo; raises ReviewError, with a hint, if there is none."""
+        if self.photo is None:
+            raise ReviewError(f"the form has no file in it{hint}", code="not_a_photo")
+        return self.photo
 
 
 async def _read_form(request: Request, body: bytes) -> _Form:
@@ -470,7 +455,7 @@ def from_base64(text: str, what: str, *, code: str = "") -> bytes:
     """
     try:
         return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+    except ValueError as error:
         raise ReviewError(f"{what}: not base64", code=code) from error
 
 
@@ -478,14 +463,16 @@ def _decoded(data: bytes) -> Photo:
     if not data:
         raise ReviewError("not a photo: it is empty", code="not_a_photo")
     try:
-        format_of(data)
         return decode_photo(data, limits=_LIMITS)
     except PhotoError as error:
-        if error.code == "too_large":  # its message names options that a client cannot change
-            most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
-            raise ReviewError(f"photo too large: at most {most} are accepted here", code="too_large") from error
-        if error.code == "no_memory":
-            raise ReviewError("photo too large: it takes more memory than one photo may", code="too_large") from error
+        # The messages name options that a client cannot change.
+        most = f"{_LIMITS.max_megapixels:g} megapixels and {_LIMITS.max_side_px} pixels a side"
+        limits = {
+            "too_large": f"at most {most} are accepted here",
+            "no_memory": "it takes more memory than one photo may",
+        }
+        if reason := limits.get(error.code):
+            raise ReviewError(f"photo too large: {reason}", code="too_large") from error
         raise ReviewError(f"not a photo that can be read: {error}", code="not_a_photo") from error
 
 
@@ -494,8 +481,6 @@ def _shrunk(cutout: Cutout, max_megapixels: float | None) -> Cutout:
     height, width = cutout.alpha.shape
     if max_megapixels is None or height * width <= max_megapixels * 1e6:
         return cutout
-    import cv2  # slow to load, and rarely needed
-
     scale = (max_megapixels * 1e6 / (height * width)) ** 0.5
     size = max(int(width * scale), 1), max(int(height * scale), 1)
     planes: tuple[Any, Any] = (cutout.rgb, cutout.alpha)

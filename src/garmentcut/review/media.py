@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from garmentcut.config import ReadConfig
 from garmentcut.errors import PhotoError, ReviewError, SourceError
 from garmentcut.photo.color import srgb_of
+from garmentcut.photo.compose import Rgb, draw_ground, lay_on_ground, shrink_cutout
 from garmentcut.photo.files import read_photo_bytes, read_regular_file, sha256_of, write_atomic
 from garmentcut.photo.mask import dilate, erode
 from garmentcut.photo.photo import Cutout, Photo, resize_rgb, to_8_bit, to_alpha
@@ -30,7 +31,6 @@ from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.folder import Batch, Order, read_batch
 from garmentcut.prediction.results import OWN_FOLDER, Row, fingerprint, heat_path
-from garmentcut.prediction.sheet import Rgb, draw_ground, lay_on_ground, shrink_cutout
 
 _KINDS = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGBA"}
 Alpha8 = NDArray[np.uint8]

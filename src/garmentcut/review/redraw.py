@@ -8,12 +8,15 @@ scale, and the log-likelihood ratio of a pixel's colour between the garment next
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
+from garmentcut.config import RuntimeConfig
 from garmentcut.errors import ReviewError
 from garmentcut.model.card import alpha_of_logits
 from garmentcut.photo.color import srgb_of
@@ -85,6 +88,17 @@ class Tiles:
                 return np.asarray((self._predict(tile) + mirrored) * np.float32(0.5))
         finally:
             self._room.release()
+
+
+def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
+    """Load a model file's network for tiles.
+
+    Raises:
+        garmentcut.errors.ModelError: it cannot be used.
+    """
+    tiles = Tiles(Cutter.load(path, config=config))
+    tiles.warm_up()
+    return tiles
 
 
 def _start(start: int, end: int, length: int, limit: int) -> int:
@@ -166,8 +180,6 @@ def _shares_of(colors: NDArray[np.intp]) -> _Field:
 
 def _blurred(values: _Field, size_wh: tuple[int, int]) -> _Field:
     """Blur by a Gaussian of sigma 1 along the first two axes; the border is repeated."""
-    import cv2  # slow to load, and not every reviewer paints
-
     return np.asarray(cv2.GaussianBlur(values, size_wh, 1, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 

@@ -20,7 +20,7 @@ from garmentcut.evaluation.intervals import Difference, Draws, FoldBlock, differ
 from garmentcut.evaluation.scores import PhotoScore, read_scores
 from garmentcut.photo.files import json_of
 from garmentcut.study.declare import Variant
-from garmentcut.study.plan import RUNS, Chosen, Registry, RunKey, Study, choices_of, outcome_of
+from garmentcut.study.plan import Chosen, Registry, RunKey, Study, choices_of
 from garmentcut.training.logging import JOURNAL_NAME, read_journal
 
 DICE, SURFACE = "dice", "surface_dice_2px"  # the metric that verdicts are based on, and one shown in addition
@@ -117,17 +117,16 @@ class Results:
                 blocks.append(FoldBlock(seeds[is_whole], garments))
         return blocks
 
+    def differences(self, variant: Variant, metric: str) -> list[FoldBlock]:
+        """A variant's values minus the reference's."""
+        pairs = zip(self.table(variant, metric), self.table(self.study.variants[0], metric), strict=True)
+        return self.blocks([own - other for own, other in pairs])
+
     @cached_property
     def rows(self) -> tuple["VariantResult", ...]:
         """A row for each variant, the reference first."""
         first, *others = self.study.variants
-        reference = {metric: self.table(first, metric) for metric in (DICE, SURFACE)}
-
-        def differences(variant: Variant, metric: str) -> list[FoldBlock]:
-            pairs = zip(self.table(variant, metric), reference[metric], strict=True)
-            return self.blocks([own - other for own, other in pairs])
-
-        found = {one.name: blocks for one in others if (blocks := differences(one, DICE))}
+        found = {one.name: blocks for one in others if (blocks := self.differences(one, DICE))}
         dices = {name: difference_of(blocks) for name, blocks in found.items()}
         corrected = holm({name: dice.p for name, dice in dices.items() if dice.p is not None})
         rows = []
@@ -138,7 +137,7 @@ class Results:
                 signs = np.sign(np.concatenate([block.values.mean(axis=1) for block in found[name]]))
                 better, worse, same = (int((signs == sign).sum()) for sign in (1, -1, 0))
                 verdict = _verdict(dices[name], corrected.get(name)) if is_complete else "incomplete"
-                surface = difference_of(differences(variant, SURFACE))
+                surface = difference_of(self.differences(variant, SURFACE))
                 paired = Paired(dices[name], surface, better, worse, same, corrected.get(name), verdict)
             values = [score.measures for run in runs for score in run.scores if score.measures]
             rows.append(
@@ -190,22 +189,19 @@ class Results:
 
 def gather(study: Study, registry: Registry) -> Results:
     """Read the results of a study's runs; those that cannot be read count as not done."""
-    (chosen, failures), attempts = choices_of(study, registry), registry.attempts(RUNS)
-
-    def result_of(key: RunKey) -> RunResult:
-        if (trial := attempts.get(key.path)) is None:
-            return _read(study, key, "not run", failures.get(key.variant.name, ""))
-        outcome = outcome_of(trial)
-        if outcome == "running" and not registry.is_held(RUNS, key.path):
-            outcome = "interrupted"
-        killed = "its process was killed" if outcome == "interrupted" else ""
-        return _read(study, key, outcome, trial.user_attrs.get("reason", killed))
-
-    return Results(study, tuple(map(result_of, study.keys)), chosen, failures)
+    chosen, failures = choices_of(study, registry)
+    runs = tuple(_read(study, key, registry, failures.get(key.variant.name, "")) for key in study.keys)
+    return Results(study, runs, chosen, failures)
 
 
-def _read(study: Study, key: RunKey, outcome: str, reason: str) -> RunResult:
-    folder, scores, facts = study.run_folder(key), list[PhotoScore](), dict[str, Any]()
+def _read(study: Study, key: RunKey, registry: Registry, failure: str) -> RunResult:
+    folder, record, scores, facts = (
+        study.run_folder(key),
+        registry.record(key.job),
+        list[PhotoScore](),
+        dict[str, Any](),
+    )
+    outcome, reason = (record.outcome, record.reason) if record.outcome else ("not run", failure)
     curve: tuple[tuple[int, float], ...] = ()
     try:
         scores = read_scores(folder) if outcome == "done" else []

@@ -1,5 +1,6 @@
 """Reads a study's TOML file: the recipes that it compares, called variants, and the seeds and folds of their runs."""
 
+import hashlib
 import itertools
 import json
 import math
@@ -214,10 +215,9 @@ class Variant:
         """Its name as a valid folder name."""
         return folder_name(self.name)
 
-    @property
-    def registry_name(self) -> str:
-        """Name of the registry of its attempts."""
-        return f"tune {self.folder}"
+    def job_of(self, attempt: str) -> str:
+        """Name of the job that tries one of `attempts`, and its folder."""
+        return f"tune/{self.folder}/{folder_name(attempt)}"
 
     @cached_property
     def attempts(self) -> dict[str, Setting | None]:
@@ -225,7 +225,8 @@ class Variant:
         if self.table.range_test:
             return {RANGE_TEST_KEY: {}}
         if self.table.listed is None:
-            return dict.fromkeys(f"trial{number}" for number in range(self.file.tune.trials))
+            ranges = hashlib.sha256(json.dumps(self.table.tune.by_key).encode()).hexdigest()[:8]
+            return dict.fromkeys(f"trial{number} of {ranges}" for number in range(self.file.tune.trials))
         return {words_of(setting): setting for setting in self.table.listed}
 
     def recipe(self, seed: int, chosen: Setting | None = None, *, tuning: bool = False) -> Recipe:

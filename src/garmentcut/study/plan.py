@@ -1,37 +1,33 @@
 """Plans a study on a dataset: its runs, its folder, and the registry of which process does which job.
 
-Each training of a study is an Optuna trial in `study.db` that only one process works on at a time. That process holds a
-file lock, which the operating system releases when the process ends in whatever way. So a running trial without a
-locked file was left by a killed process, and the next process takes it over without waiting for a heartbeat to expire.
+A job is a run, or a setting that is tried in tuning. A file in `jobs/` records how it ended. The process that works on
+it holds a file lock, which the operating system releases when the process ends in whatever way. So a job that is
+recorded as running and not locked was left by a killed process, and the next process takes it over at once.
 """
 
 import hashlib
 import json
 import random
-from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager, suppress
-from dataclasses import asdict, dataclass, field, replace
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import optuna
-from filelock import FileLock, Timeout
-from optuna.pruners import MedianPruner, NopPruner
-from optuna.storages import RDBStorage
-from optuna.trial import FrozenTrial, TrialState
+from optuna.distributions import CategoricalDistribution
+from optuna.trial import TrialState, create_trial
 from pydantic import TypeAdapter, ValidationError
-from sqlalchemy import URL
 
 from garmentcut.dataset.manifest import Manifest
-from garmentcut.errors import TrainingError, counted
-from garmentcut.photo.files import json_of, write_atomic
+from garmentcut.errors import LockTakenError, TrainingError, counted
+from garmentcut.photo.files import FolderLock, json_of, write_atomic
 from garmentcut.study.declare import (
-    RATE,
     Setting,
     StudyError,
     StudyFile,
-    Tuned,
     Variant,
     drawn,
     read_study_file,
@@ -39,10 +35,6 @@ from garmentcut.study.declare import (
 )
 from garmentcut.training.run import Run, Split, training_split
 
-DATABASE_NAME = "study.db"
-RUNS = "runs"  # the registry of the trainings that are measured; each tuned variant also has its own registry
-
-_WAIT_S = 60.0  # how long to wait for another process that uses the database
 _STARTUP_TRIALS = 5  # trials that are drawn at random and never pruned
 _UNPRUNED_SHARE = 1 / 3  # of a tuning run's steps; before, all variants look bad
 
@@ -68,8 +60,13 @@ class RunKey:
 
     @property
     def path(self) -> str:
-        """Its key in the registry and its folder below `runs/`, such as `adam/seed0-fold1`."""
+        """Its folder below `runs/`, such as `adam/seed0-fold1`."""
         return f"{self.variant.folder}/seed{self.seed}-fold{self.fold}"
+
+    @property
+    def job(self) -> str:
+        """Name of its job."""
+        return f"runs/{self.path}"
 
     @property
     def words(self) -> str:
@@ -128,7 +125,7 @@ class Study:
 
     def run_folder(self, key: RunKey) -> Path:
         """The folder of a run's training, model and scores."""
-        return self.folder / "runs" / key.path
+        return self.folder / key.job
 
     def run_of(self, key: RunKey, chosen: Setting) -> Run:
         """A run's training, with the values that tuning chose."""
@@ -210,126 +207,93 @@ def _check_photos(study: Study, key: RunKey, *, use_seen: bool) -> None:
         )
 
 
-def outcome_of(trial: FrozenTrial) -> str:
-    """How an attempt at a job ended: `done`, `pruned`, `failed` or `interrupted`; or `running`.
-
-    The process of a `running` attempt may have been killed.
-    """
-    if trial.state is TrialState.FAIL:
-        return "failed" if trial.user_attrs.get("outcome") == "failed" else "interrupted"
-    return {TrialState.COMPLETE: "done", TrialState.PRUNED: "pruned"}.get(trial.state, "running")
-
-
 @dataclass(frozen=True)
+class JobRecord:
+    """How a job ended."""
+
+    outcome: str = ""  # `done`, `pruned`, `failed` or `interrupted`; `running`; empty: nobody has begun it
+    reason: str = ""  # why it is not done
+    dice: float | None = None  # what it is judged by; None: nothing
+    setting: Setting = field(default_factory=dict)  # what was tried, or what a range test found
+    curve: tuple[tuple[int, float], ...] = ()  # step and mean Dice, by which other settings are given up
+    ended: float = 0.0  # seconds since 1970
+
+
+_RECORD = TypeAdapter(JobRecord)
+
+
+@dataclass
 class JobClaim:
     """A job that this process has taken; call `close` at its end."""
 
-    key: str  # names the job within its registry
-    trials: optuna.Study  # of the registry
-    trial: optuna.Trial  # holds the values that Optuna drew for the job
-    lock: FileLock  # held until it is closed
+    name: str
+    record: JobRecord
+    path: Path  # of the record
+    lock: FolderLock  # held until it is closed
 
-    def close(self, outcome: str, value: float | None = None, **facts: Any) -> None:
+    def save(self, **changes: Any) -> None:
+        """Write its record with these changes."""
+        self.record = replace(self.record, **changes)
+        write_atomic(self.path, _RECORD.dump_json(self.record))
+
+    def close(self, outcome: str, reason: str = "") -> None:
         """Record how the job ended, and release its lock."""
-        for name, fact in {"outcome": outcome, **facts}.items():
-            self.trial.set_user_attr(name, fact)
-        state = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED}.get(outcome, TrialState.FAIL)
-        # Optuna takes a pruned trial's value from its last report.
-        self.trials.tell(self.trial, value if outcome == "done" else None, state)
+        self.save(outcome=outcome, reason=reason, ended=time.time())
         self.lock.release()
 
 
-class Registry(AbstractContextManager["Registry"]):
-    """The jobs of a study's folder in registries by name: `RUNS`, or that of a tuned variant. A context manager.
-
-    Raises:
-        StudyError: the database in the folder cannot be used.
-    """
+class Registry:
+    """The jobs of a study's folder by name, such as `runs/adam/seed0-fold1` or `tune/adam/lr-0.1`."""
 
     def __init__(self, folder: Path) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self._locks = folder / ".locks"
-        self._locks.mkdir(parents=True, exist_ok=True)
-        self._turn = FileLock(self._locks / "turn.lock")
-        path = folder / DATABASE_NAME
-        url = URL.create("sqlite", database=str(path.resolve())).render_as_string()
-        self._studies: dict[str, tuple[optuna.Study, int]] = {}  # and their trials before this process
-        with self._turn:  # only one process may create the tables
-            try:
-                self._storage = RDBStorage(url, engine_kwargs={"connect_args": {"timeout": _WAIT_S}})
-            except Exception as error:  # sqlalchemy and alembic raise many types for foreign or damaged files
-                reason = str(error).partition("\n")[0]
-                raise StudyError(f"{path} cannot be used ({reason}); move it away, or choose another --out") from error
+        self._folder, self._began = folder / "jobs", time.time()
 
-    def __exit__(self, *_: object) -> None:
-        self._storage.remove_session()
-        self._storage.engine.dispose()
+    def record(self, name: str) -> JobRecord:
+        """What is known about a job.
 
-    def attempts(self, name: str) -> dict[str, FrozenTrial]:
-        """The last attempt at each job of a registry, in the order of the first attempts."""
-        trials = self._study_of(name)[0].get_trials(deepcopy=False)
-        # A trial without a key is of a process that was killed before it recorded the job.
-        return {trial.user_attrs["key"]: trial for trial in trials if "key" in trial.user_attrs}
-
-    def is_held(self, name: str, key: str) -> bool:
-        """True while any process, including this one, works on the job."""
-        with self._turn:  # so that no process that wants to take the job finds it locked by this check
-            lock = self._acquired(name, key)
-            if lock is not None:
-                lock.release()
-            return lock is None
+        Raises:
+            StudyError: its record cannot be read.
+        """
+        record = self._recorded(name)
+        if record.outcome == "running" and (lock := self._acquired(name)) is not None:
+            lock.release()
+            record = self._recorded(name)  # it may have ended meanwhile
+            if record.outcome == "running":
+                return replace(record, outcome="interrupted", reason="its process was killed")
+        return record
 
     def take(
-        self,
-        name: str,
-        key: str,
-        *,
-        is_kept: Callable[[], bool] = lambda: True,
-        tuned: Tuned | None = None,
-        unpruned_steps: int = 0,
+        self, name: str, *, is_kept: Callable[[], bool] = lambda: True, tries_again: bool = True
     ) -> JobClaim | None:
         """Take a job if it must be done and no process works on it.
 
-        A job that failed before this process began is tried once more, except in a search. `name` is the registry's,
-        `key` the job's. `is_kept` returns False if the job's results are gone, so that it must be done again. `tuned`
-        are the distributions from which Optuna's TPE draws values; values drawn before for the job are kept. In such a
-        search no job is pruned before step `unpruned_steps`.
+        A job that failed before this process began is tried once more if `tries_again`. `is_kept` returns False if the
+        job's results are gone, so that it must be done again.
         """
-        with self._turn:
-            if (lock := self._acquired(name, key)) is None:
-                return None
-            (trials, num_before), attempts = self._study_of(name), self.attempts(name)
-            if (before := attempts.get(key)) is not None:
-                outcome, is_old = outcome_of(before), before.number < num_before
-                if (outcome == "failed" and (tuned or not is_old)) or (outcome in ("done", "pruned") and is_kept()):
-                    lock.release()
-                    return None
-                if outcome == "running":
-                    with suppress(ValueError):  # its process may have been killed just after it recorded the end
-                        trials.tell(before.number, state=TrialState.FAIL)
-            if tuned:
-                trials.pruner = MedianPruner(_STARTUP_TRIALS, unpruned_steps)
-                trials.sampler = optuna.samplers.TPESampler(seed=len(attempts), n_startup_trials=_STARTUP_TRIALS)
-                if before is not None:
-                    trials.enqueue_trial(before.params, user_attrs={"key": key})
-            trial = trials.ask(dict(tuned or {}))
-            trial.set_user_attr("key", key)
-            return JobClaim(key, trials, trial, lock)
+        if (lock := self._acquired(name)) is None:
+            return None
+        before = self._recorded(name)
+        has_failed = before.outcome == "failed" and (not tries_again or before.ended > self._began)
+        if has_failed or (before.outcome in ("done", "pruned") and is_kept()):
+            lock.release()
+            return None
+        claim = JobClaim(name, before, self._folder / f"{name}.json", lock)
+        claim.save(outcome="running", reason="", dice=None, curve=())
+        return claim
 
-    def _study_of(self, name: str) -> tuple[optuna.Study, int]:
-        if name not in self._studies:
-            study = optuna.create_study(
-                storage=self._storage, study_name=name, direction="maximize", pruner=NopPruner(), load_if_exists=True
-            )
-            self._studies[name] = study, len(study.get_trials(deepcopy=False))
-        return self._studies[name]
-
-    def _acquired(self, name: str, key: str) -> FileLock | None:
-        digest = hashlib.sha256(json.dumps([name, key]).encode()).hexdigest()[:24]  # a key may not be a valid file name
-        lock = FileLock(self._locks / f"{digest}.lock")
+    def _recorded(self, name: str) -> JobRecord:
+        path = self._folder / f"{name}.json"
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
+            return _RECORD.validate_json(path.read_bytes()) if path.exists() else JobRecord()
+        except (OSError, ValueError) as error:
+            raise StudyError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it") from error
+
+    def _acquired(self, name: str) -> FolderLock | None:
+        lock = FolderLock(self._folder / f"{name}.lock")
+        lock.path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except LockTakenError:
             return None
         return lock
 
@@ -342,72 +306,64 @@ class Chosen:
     dice: float | None  # mean Dice of their tuning runs, at the training's size; None: chosen by a range test
     num_tried: int  # settings tried
     num_failed: int  # settings that failed
-    of: Any = None  # what was to be tuned according to the study's file, as JSON
 
 
-def take_attempt(registry: Registry, variant: Variant) -> tuple[Setting, JobClaim] | None:
+def take_attempt(registry: Registry, variant: Variant) -> JobClaim | None:
     """The next setting of a variant to try, on seeds and folds that are not reported on; None: there is none."""
-    seed = variant.file.tune.seeds[0]
-    for key, listed in variant.attempts.items():
-        if listed is not None:
-            claim = registry.take(variant.registry_name, key)
-        else:
-            steps = round(_UNPRUNED_SHARE * variant.recipe(seed, tuning=True).training.steps)
-            claim = registry.take(variant.registry_name, key, tuned=variant.table.tuned, unpruned_steps=steps)
-        if claim:
-            return drawn(claim.trial.params) if listed is None else listed, claim
+    for number, (attempt, listed) in enumerate(variant.attempts.items()):
+        if (claim := registry.take(variant.job_of(attempt), tries_again=listed is not None)) is not None:
+            setting = listed if listed is not None else claim.record.setting or _draw(registry, variant, number)
+            claim.save(setting=setting)
+            return claim
     return None
 
 
-def choices_of(study: Study, registry: Registry) -> tuple[dict[str, Chosen], dict[str, str]]:
-    """The choices of variants whose attempts are all finished; and, by variant, why no choice is possible.
+def _draw(registry: Registry, variant: Variant, seed: int) -> Setting:
+    """A setting drawn by Optuna's TPE in view of those whose attempts have ended."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
+    search, kinds = optuna.create_study(direction="maximize", sampler=sampler), dict(variant.table.tuned)
+    states = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
+    for record in attempts_at(registry, variant):
+        if state := states.get(record.outcome):
+            known: dict[str, Any] = {"value": record.dice, "intermediate_values": dict(record.curve)}
+            listed = {key for key, kind in kinds.items() if isinstance(kind, CategoricalDistribution)}
+            params = {key: json.dumps(value) if key in listed else value for key, value in record.setting.items()}
+            search.add_trial(create_trial(state=state, params=params, distributions=kinds, **known))
+    return drawn(search.ask(kinds).params)
 
-    Each choice is stored in a file, so that it never changes afterwards.
+
+def attempts_at(registry: Registry, variant: Variant) -> list[JobRecord]:
+    """What is known about each attempt to tune a variant."""
+    return [registry.record(variant.job_of(attempt)) for attempt in variant.attempts]
+
+
+def is_hopeless(curve: Sequence[tuple[int, float]], others: Iterable[JobRecord], *, steps: int) -> bool:
+    """True if a setting has never been better than the median of the finished attempts has been at its last step.
+
+    Nothing is hopeless in the first third of a run's `steps`, or before five attempts are finished.
+    """
+    last = curve[-1][0]
+    known = [dict(record.curve)[last] for record in others if record.outcome == "done" and last in dict(record.curve)]
+    is_early = last < _UNPRUNED_SHARE * steps or len(known) < _STARTUP_TRIALS
+    return not is_early and max(dice for _, dice in curve) < median(known)
+
+
+def choices_of(study: Study, registry: Registry) -> tuple[dict[str, Chosen], dict[str, str]]:
+    """The choices of variants whose attempts have all ended; and, by variant, why no choice is possible.
+
+    A choice stays as it is, because no setting is tried again after the last one.
     """
     chosen, failures = {}, {}
     for variant in study.variants:
-        try:
-            if found := _choice_of(variant, registry, study.folder / "tune" / variant.folder / "chosen.json"):
-                chosen[variant.name] = found
-        except StudyError as error:
-            failures[variant.name] = str(error)
+        records = attempts_at(registry, variant) if variant.table.is_tuned else []
+        outcomes = [record.outcome for record in records]
+        best = max((one for one in records if one.outcome == "done"), key=lambda one: one.dice or 0.0, default=None)
+        if not variant.table.is_tuned:
+            chosen[variant.name] = Chosen({}, None, 0, 0)
+        elif set(outcomes) <= {"done", "pruned", "failed"} and best is not None:
+            chosen[variant.name] = Chosen(best.setting, best.dice, len(records), outcomes.count("failed"))
+        elif set(outcomes) <= {"pruned", "failed"}:
+            why = f"every attempt failed, the first because: {records[0].reason or 'given up'}"
+            failures[variant.name] = f"variant {variant.name!r}: nothing could be chosen, {why}"
     return chosen, failures
-
-
-def _choice_of(variant: Variant, registry: Registry, path: Path) -> Chosen | None:
-    if not variant.table.is_tuned:
-        return Chosen({}, None, 0, 0)
-    # The file calls the tuned options "knobs".
-    asked = json.loads(json.dumps({"knobs": variant.table.tune.by_key, "range_test": variant.table.range_test}))
-    if path.exists():
-        return _read_choice(variant, path, asked)
-    attempts = list(registry.attempts(variant.registry_name).values())
-    outcomes = list(map(outcome_of, attempts))
-    if len(attempts) < len(variant.attempts) or not set(outcomes) <= {"done", "pruned", "failed"}:
-        return None
-    done = [trial for trial in attempts if trial.state is TrialState.COMPLETE]
-    if not done:
-        reason = attempts[0].user_attrs.get("reason", "given up")
-        raise StudyError(
-            f"variant {variant.name!r}: nothing could be chosen, every attempt failed, the first because: {reason}"
-        )
-    best = max(done, key=lambda trial: trial.value or 0.0)
-    setting, dice = drawn(best.params) or variant.attempts[best.user_attrs["key"]] or {}, best.value
-    if variant.table.range_test:
-        setting, dice = {RATE: best.user_attrs[RATE]}, None
-    chosen = Chosen(setting, dice, len(attempts), outcomes.count("failed"), asked)
-    write_atomic(path, (json.dumps(asdict(chosen), indent=1) + "\n").encode())
-    return chosen
-
-
-def _read_choice(variant: Variant, path: Path, asked: Any) -> Chosen:
-    try:
-        chosen = TypeAdapter(Chosen).validate_json(path.read_bytes())
-    except (OSError, ValueError) as error:
-        raise StudyError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it to choose again") from error
-    if chosen.of != asked:
-        raise StudyError(
-            f"variant {variant.name!r} was tuned over other values before; choose another --out, or delete"
-            f" {path.parent} and the variant's runs"
-        )
-    return chosen

@@ -90,16 +90,8 @@ def as_dict(results: Results, command: str) -> dict[str, Any]:
             for row in results.rows
         ],
         "runs": [
-            {
-                "run": run.key.path,
-                "variant": run.key.variant.name,
-                "seed": run.key.seed,
-                "fold": run.key.fold,
-                "outcome": run.outcome,
-                "reason": run.reason,
-                "mean_dice": run.mean_dice,
-                "seconds": run.seconds,
-            }
+            {"run": run.key.path, "variant": run.key.variant.name, "seed": run.key.seed, "fold": run.key.fold}
+            | {name: getattr(run, name) for name in ("outcome", "reason", "mean_dice", "seconds")}
             for run in results.runs
         ],
         "growth": results.growth and asdict(results.growth),

@@ -15,12 +15,12 @@ import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 from typing import Any, cast
 
 import numpy as np
-import optuna
 import torch
 from numpy.typing import NDArray
 
@@ -36,8 +36,8 @@ from garmentcut.photo.color import srgb_of
 from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.photo.write import png_bytes
-from garmentcut.study.declare import RANGE_TEST_KEY, RATE, FirstPass, Setting, Variant, folder_name, words_of
-from garmentcut.study.plan import RUNS, JobClaim, Registry, RunKey, Study, choices_of, outcome_of, take_attempt
+from garmentcut.study.declare import RANGE_TEST_KEY, RATE, FirstPass, Setting, Variant, words_of
+from garmentcut.study.plan import JobClaim, Registry, RunKey, Study, attempts_at, choices_of, is_hopeless, take_attempt
 from garmentcut.training.devices import Devices, launched
 from garmentcut.training.logging import JOURNAL_NAME, Ended, Evaluated, read_journal
 from garmentcut.training.loop import train_runs
@@ -52,12 +52,9 @@ _WAIT_S = 2.0
 
 Said = Generator[str, None, None]  # progress messages for a person who watches
 
-Job = Generator[str, None, float | None]
-"""Does its work and returns the resulting Dice, or None if it has none."""
 
-
-class Interrupted(Exception):  # noqa: N818 - not an error: the user or the time limit requested it
-    """A training was stopped on request."""
+class Stopped(Exception):  # noqa: N818 - not an error
+    """A training was `interrupted`, for a reason, or `pruned`."""
 
 
 @dataclass
@@ -94,11 +91,10 @@ class StudySession:
     def _next_job(self) -> Said | None:
         chosen, failures = choices_of(self.study, self.registry)
         for variant in self.study.variants:
-            if variant.name not in chosen | failures and (attempt := take_attempt(self.registry, variant)):
-                setting, claim = attempt
-                words = f"{variant.name}, choosing: {words_of(setting) or RANGE_TEST_KEY}"
-                return self._do(words, claim, self._try(variant, setting, claim, words))
-        done = {key for key, trial in self.registry.attempts(RUNS).items() if outcome_of(trial) == "done"}
+            if variant.name not in chosen | failures and (claim := take_attempt(self.registry, variant)):
+                words = f"{variant.name}, choosing: {words_of(claim.record.setting) or RANGE_TEST_KEY}"
+                return self._do(words, claim, self._try(variant, claim))
+        done = {key.path for key in self.study.keys if self.registry.record(key.job).outcome == "done"}
         for key in self.study.keys:
             scores = self.study.run_folder(key) / SCORES_NAME
             if key.variant.name not in chosen or (key.path in done and scores.is_file()):
@@ -106,88 +102,83 @@ class StudySession:
             first = key.variant.table.first_pass  # the first networks are those of another variant's run
             if first and replace(key, variant=self.study.variant(first.variant)).path not in done:
                 continue
-            if taken := self.registry.take(RUNS, key.path, is_kept=scores.is_file):
-                return self._do(key.words, taken, self._measure(key, chosen[key.variant.name].setting))
+            if claim := self.registry.take(key.job, is_kept=scores.is_file):
+                return self._do(key.words, claim, self._measure(key, chosen[key.variant.name].setting, claim))
         return None
 
-    def _do(self, words: str, claim: JobClaim, job: Job) -> Said:
+    def _do(self, words: str, claim: JobClaim, job: Said) -> Said:
         """Do a job, and close its claim however it ends; a failure must not stop the other jobs."""
-        outcome, reason, dice = "failed", "", None
+        outcome, reason = "failed", ""
         try:
             yield f"{words}: begins"
-            dice = yield from job
+            for said in job:
+                yield f"{words}: {said}"
             outcome = "done"
-        except optuna.TrialPruned:
-            outcome = "pruned"
-        except Interrupted as stop:
-            outcome = "interrupted"
-            reason = self.interrupted = str(stop)
+        except Stopped as stop:
+            outcome, reason = stop.args
+            self.interrupted = reason if outcome == "interrupted" else ""
         except Exception as error:  # noqa: BLE001 - recorded with its reason
             reason = _reason(error)
         except BaseException:
             outcome, reason = "interrupted", "broken off"
             raise
         finally:
-            claim.close(outcome, dice or 0.0, **({"reason": reason} if reason else {}))
+            claim.close(outcome, reason)
             # Release the last training's memory and compiled code, as a study trains many networks in one process.
             gc.collect()
             torch.compiler.reset()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
-        yield f"{words}: {outcome}{'' if dice is None else f', Dice {dice:.4f}'}{': ' if reason else ''}{reason}"
+        dice = "" if claim.record.dice is None else f", Dice {claim.record.dice:.4f}"
+        yield f"{words}: {outcome}{dice}{': ' if reason else ''}{reason}"
 
-    def _measure(self, key: RunKey, setting: Setting) -> Job:
+    def _measure(self, key: RunKey, setting: Setting, claim: JobClaim) -> Said:
         """Train and measure a run. It is never pruned, because the remaining runs would look too good."""
-        run = None
         for run in trainings_of(self.study, key, setting):
-            yield from self._train(run, key.words)
-        assert run is not None  # every run has a training
-        return fmean(score.measures.dice for score in score_run(run) if score.measures)
+            yield from self._train(run)
+        claim.save(dice=fmean(score.measures.dice for score in score_run(run) if score.measures))
 
-    def _try(self, variant: Variant, setting: Setting, claim: JobClaim, words: str) -> Job:
+    def _try(self, variant: Variant, claim: JobClaim) -> Said:
         """Try a setting of a variant; it is judged by the mean over its runs so far."""
         finals: list[float] = []
-        folder = self.study.folder / "tune" / variant.folder / folder_name(claim.key)
-        tune = variant.file.tune
+        tune, setting = variant.file.tune, claim.record.setting
         for seed, fold in itertools.product(tune.seeds, tune.folds):
             recipe, split = variant.recipe(seed, setting, tuning=True), self.study.split_of(variant, seed, fold)
-            run = Run(folder / f"seed{seed}-fold{fold}", recipe, self.study.manifest, split)
+            folder = self.study.folder / claim.name / f"seed{seed}-fold{fold}"
+            run, steps = Run(folder, recipe, self.study.manifest, split), recipe.training.steps
             if variant.table.range_test:
                 with run.held(), launched(self.devices, recipe.training) as fabric:
                     rate = try_rates(run, fabric)
                 if rate is None:
                     raise TrainingError("the loss never falls, at no learning rate")
-                claim.trial.set_user_attr(RATE, rate)
-                return None
-            yield from self._train(run, words, claim.trial, finals)
+                claim.save(setting={RATE: rate})
+                return
+            yield from self._train(run, partial(self._judge, variant, claim, finals, steps))
             finals.append(last_evaluation(run).mean_dice)
-        return fmean(finals)
+        claim.save(dice=fmean(finals))
 
-    def _train(self, run: Run, words: str, trial: optuna.Trial | None = None, finals: Sequence[float] = ()) -> Said:
-        """Train a run to its end, resuming it if it was begun. If it is part of a trial, Optuna may prune it.
+    def _judge(self, variant: Variant, claim: JobClaim, finals: Sequence[float], steps: int, event: Evaluated) -> None:
+        """Add an evaluation to a setting's curve; a search gives the setting up if it is hopeless."""
+        point = len(finals) * steps + event.step, fmean([*finals, event.mean_dice])
+        claim.save(curve=(*claim.record.curve, point))
+        others = attempts_at(self.registry, variant) if variant.table.listed is None else ()
+        if is_hopeless(claim.record.curve, others, steps=steps):
+            raise Stopped("pruned", "")
 
-        A trial is judged by the mean of this run's Dice so far and `finals`, those of its finished runs.
-        """
-        steps = run.recipe.training.steps
+    def _train(self, run: Run, judge: Callable[[Evaluated], None] = lambda _: None) -> Said:
+        """Train a run to its end, resuming it if it was begun; `judge` sees each evaluation and may stop it."""
         with closing(train_runs([run], self.devices, minutes=self._minutes_left())) as events:
             for _, event in events:
                 if isinstance(event, Evaluated):
-                    yield f"{words}: step {event.step}/{steps}, Dice {event.mean_dice:.4f}"
-                    if trial is not None:
-                        trial.report(fmean([*finals, event.mean_dice]), len(finals) * steps + event.step)
-                        if trial.should_prune():
-                            raise optuna.TrialPruned
+                    yield f"step {event.step}/{run.recipe.training.steps}, Dice {event.mean_dice:.4f}"
+                    judge(event)
                 if isinstance(event, Ended) and not event.finished:
-                    raise Interrupted(event.reason)
+                    raise Stopped("interrupted", event.reason)
 
     def _others_at_work(self) -> bool:
-        names = [RUNS, *(variant.registry_name for variant in self.study.variants if variant.table.is_tuned)]
-        ours = {key.path for key in self.study.keys}
-        return any(
-            outcome_of(trial) == "running" and (name != RUNS or key in ours) and self.registry.is_held(name, key)
-            for name in names
-            for key, trial in self.registry.attempts(name).items()
-        )
+        tuned = (attempts_at(self.registry, variant) for variant in self.study.variants if variant.table.is_tuned)
+        records = itertools.chain(*tuned, (self.registry.record(key.job) for key in self.study.keys))
+        return any(record.outcome == "running" for record in records)
 
     def _minutes_left(self) -> float | None:
         if self.minutes is None:
@@ -282,11 +273,9 @@ def export_run(run: Run) -> Path:
     path = run.folder / MODEL_NAME
     if not path.exists():
         network = build_network(run.recipe.network.name, **run.recipe.network.options)
-        if ema_model := open_ema_model(network, run.recipe.training.ema):
-            load_state(run.state_path, {"ema_model": ema_model})
-            network = cast(Any, ema_model.module)
-        else:
-            load_state(run.state_path, {"network": network})
+        ema_model = open_ema_model(network, run.recipe.training.ema)
+        load_state(run.state_path, {"ema_model": ema_model} if ema_model else {"network": network})
+        network = cast(Any, ema_model.module) if ema_model else network
         card = card_of_network(network, run.spec(last_evaluation(run)))
         write_atomic(path, export_network(network, card))
     return path
