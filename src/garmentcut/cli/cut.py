@@ -232,12 +232,18 @@ def _cut_once(
     summary.counts.update(damaged_lines=folder.num_damaged, left=len(plan.todo))
     for row in plan.done:
         summary.add(row, was_done=True)
+    journal, rows = folder.journal, folder.cut(plan, monitor=monitor)
+    before = {path: journal.rows.get(path) for path in map(str, plan.todo)}
     try:
-        _follow(folder.cut(plan, monitor=monitor), monitor, summary)
+        _follow(rows, monitor, summary)
     except FolderError:
         summary.counts["gone"] = folder.num_gone()
         raise
     finally:  # also of a run that a full disk or Ctrl-C has stopped
+        rows.close()
+        # Photos that were in progress at the stop are finished, too, or wait for their garment's other views.
+        now = ((journal.rows.get(path), old) for path, old in before.items() if path not in summary.counted_as)
+        _follow((new for new, old in now if new and new is not old and new.status != "pending"), monitor, summary)
         _show(summary, as_json=order.as_json)
     return _code_of(summary, order)
 
@@ -370,23 +376,32 @@ class Summary:
     # photos not finished yet, or that a stopped run did not finish; `moved`: photos whose name now differs from that of
     # their files; `gone`: cutouts deleted with the output folder.
     counts: Counter[str] = field(default_factory=Counter)
+    counted_as: dict[str, tuple[str, ...]] = field(default_factory=dict)  # keys of `counts`, by the photo's input
     named: dict[str, list["Row"]] = field(default_factory=lambda: defaultdict(list))  # likewise
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, row: "Row", *, was_done: bool = False) -> None:
-        """Count one photo; `was_done`: it was cut in an earlier run."""
+        """Count one photo by its newest row; `was_done`: it was cut in an earlier run."""
         from garmentcut.prediction.steps import APPROVED, review_state
 
         verdict, is_doubtful = row.verdict, row.is_doubtful
         if is_doubtful and isinstance(self.out_dir, Path) and review_state(self.out_dir, row) in APPROVED:
             verdict, is_doubtful = verdict and "accept", False
-        self.counts["skipped" if was_done else "cut" if row.ok else "failed"] += 1
-        self.counts["moved"] += "moved" in row.flags
-        self.counts["replaced"] += not was_done and "replaced" in row.flags
-        self.counts["accepted"] += row.ok and verdict == "accept"
-        self.counts["review"] += row.ok and verdict == "review"
-        self.counts["doubtful"] += is_doubtful
-        self.counts["foreign"] += row.ok and row.is_foreign
+        found = {
+            "skipped" if was_done else "cut" if row.ok else "failed": True,
+            "moved": "moved" in row.flags,
+            "replaced": not was_done and "replaced" in row.flags,
+            "accepted": row.ok and verdict == "accept",
+            "review": row.ok and verdict == "review",
+            "doubtful": is_doubtful,
+            "foreign": row.ok and row.is_foreign,
+        }
+        if row.input in self.counted_as:  # a watch cuts some photos again
+            self.counts.subtract(self.counted_as[row.input])
+            for rows in self.named.values():
+                rows[:] = [other for other in rows if other.input != row.input]
+        self.counted_as[row.input] = tuple(name for name, is_so in found.items() if is_so)
+        self.counts.update(self.counted_as[row.input])
         for why, is_named in (
             ("failures", not (was_done or row.ok)),
             ("notes", row.notes and not was_done),

@@ -393,7 +393,7 @@ class FolderCutter:
         monitor: Monitor | None = None,
         is_stopping: Callable[[], bool] = lambda: False,
         hold_back: Callable[[Row], bool] = lambda _row: False,
-    ) -> Iterator[Row]:
+    ) -> Generator[Row, None, None]:
         """Cut the photos of a plan; yields each photo's row once its files are written.
 
         Args:
