@@ -23,7 +23,7 @@ from garmentcut.observe.monitor import LOGGER
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.files import write_atomic
 from garmentcut.prediction.cutter import Cutter, Stages, default_model
-from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.folder import FolderCutter, read_batch
 from garmentcut.prediction.results import Journal
 from garmentcut.synthetic import draw_studio_photo
 
@@ -67,7 +67,7 @@ def run(*args):
         (["PHOTOS", "--out", "OUT", "--quality", "80"], "neither jpeg nor webp is written; add --format jpeg"),
         (["PHOTOS", "--out", "OUT", "--set", "output.trimm=true"], "did you mean output.trim?"),
         (["PHOTOS", "--out", "OUT", "--set", "runtime.threads"], "section.key=value"),
-        (["PHOTOS", "--out", "OUT", "--model", "none.onnx"], "none.onnx: No such file"),
+        (["PHOTOS", "--out", "OUT", "--model", "none.onnx"], "none.onnx: No such file or directory; name another file"),
     ],
 )
 def test_misuse_exits_2_and_says_what_to_change(tmp_path, args, says):
@@ -170,6 +170,9 @@ def test_the_main_job(tmp_path, monkeypatch):
     assert again.exit_code == 1
     assert "2 done before" in again.stdout
     assert "broken.jpg" in again.stdout
+    for name in ("default", str(default_model())):  # of the same model
+        assert "2 done before" in run(*command, "--model", name).stdout
+    assert {order.model for order in read_batch(tmp_path / "out").orders.values()} == {""}
 
 
 def test_a_risk_needs_a_calibrated_model(red_model, tmp_path):

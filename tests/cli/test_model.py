@@ -60,6 +60,10 @@ def test_from_a_run_to_a_cutout(trained, studio, tmp_path):
     assert 0 <= told["parity"] < 1e-4
 
 
+def test_the_embedded_model_has_a_name():
+    assert run("card", "default", "--all").stdout == run("card", "--all").stdout
+
+
 def test_an_old_card_is_still_shown(tmp_path):
     model, card = read_model(default_model())
     (tmp_path / "old.onnx").write_bytes(with_card(model, replace(card, trained_on=(), parity=None)))

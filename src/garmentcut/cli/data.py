@@ -144,9 +144,9 @@ def card(
     Example: garmentcut card
     """
     from garmentcut.model.card import read_model
-    from garmentcut.prediction.cutter import default_model
+    from garmentcut.prediction.cutter import model_path
 
-    found = read_model(model or default_model())[1]
+    found = read_model(model_path(model))[1]
     words = cli.shown("garmentcut", "card", *([model] if model else []), "--all")
     cli.show(
         asdict(found),

@@ -31,13 +31,7 @@ Found = TypeVar("Found")
 
 _LISTED = 20
 _STOPPED = "stopped; nothing was written"
-
-
-def model_path(text: str | Path) -> Path:
-    """The path of a model named on the command line; `default` is the embedded model."""
-    from garmentcut.prediction.cutter import default_model
-
-    return default_model() if str(text) == "default" else Path(text)
+_NO_FILE = "run the same command with --out FILE to write it to a model file"
 
 
 def _progress(trials: "Sequence[Trial]") -> AbstractContextManager[Callable[[str, str], None]]:
@@ -81,6 +75,7 @@ def evaluate(
     from garmentcut.evaluation.report import NUM_CHANGES, Against, comparison_text, render_report, totals_text
     from garmentcut.evaluation.scores import compare_scores, seen_sentence, total_scores, write_scores
     from garmentcut.photo.files import write_atomic
+    from garmentcut.prediction.cutter import model_path
 
     cli.require_writable(report, out)
     gallery, splits, manifest = Gallery(worst if report else 0), split or [], read_manifest(dataset)
@@ -166,6 +161,7 @@ def audit(
     from garmentcut.evaluation.audit import audit as audit_pairs
     from garmentcut.evaluation.predict import plan_trials
     from garmentcut.photo.files import write_atomic
+    from garmentcut.prediction.cutter import model_path
 
     cli.require_writable(None, out)
     manifest = read_manifest(dataset)
@@ -257,6 +253,7 @@ def calibrate(
     from garmentcut.evaluation.uncertainty import Guarantee
     from garmentcut.model.card import read_model, with_card
     from garmentcut.photo.files import write_atomic
+    from garmentcut.prediction.cutter import model_path
 
     if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
         cli.fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1")
@@ -278,8 +275,8 @@ def calibrate(
         fit = fit_edge(_measured(trials, manifest, sample_of), Edge.of(trials[0].card))
         content, text, changes, code = asdict(fit), _edge_text(fit), asdict(fit.edge), cli.OK
     else:
-        about: dict[str, Any] = {"data": ", ".join([manifest.folder.resolve().name, *splits]), "use_seen": seen}
-        about["held_out"] = tried.is_dir() and not splits
+        names, held_out = [manifest.folder.resolve().name, *splits], tried.is_dir() and not splits
+        about: dict[str, Any] = {"data": ", ".join(names), "use_seen": seen, "held_out": held_out}
         found = _calibrate(trials, manifest, Guarantee(risk, quality, confidence), foreign, about)
         code = cli.OK if found.threshold.max_doubt is not None else cli.SOME_FAILED
         content, changes = _calibration_dict(found), {"doubt": found.doubt, "acceptance": found.acceptance}
@@ -288,9 +285,8 @@ def calibrate(
         model_file, card = read_model(receiver)
         write_atomic(out, with_card(model_file, replace(card, **changes)))
     cut = cli.shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
-    next_step = f"{cut} to cut with it" if out else "run the same command with --out FILE to write it to a model file"
     text += f"\nwritten: {out}" if out else "\nnothing was written: give a file with --out"
-    cli.show(content, lambda: text, as_json=as_json, next_step=next_step)
+    cli.show(content, lambda: text, as_json=as_json, next_step=f"{cut} to cut with it" if out else _NO_FILE)
     return code
 
 

@@ -399,7 +399,7 @@ class Cutter:
         """Load a model file.
 
         Args:
-            model: an ONNX file with a garmentcut card; None: the embedded default.
+            model: an ONNX file with a garmentcut card; None or `default`: the embedded one.
             config: backend and threads.
             cut: effort and choke.
 
@@ -409,7 +409,7 @@ class Cutter:
         """
         check_kind(config, RuntimeConfig)
         check_kind(cut, CutConfig)
-        content, card = read_model(Path(model) if model is not None else default_model())
+        content, card = read_model(model_path(model))
         cut = cut or CutConfig()
         if card.stages is not None:
             stages = Stages.load(content, card, config, fast=cut.effort == "fast")
@@ -422,8 +422,14 @@ class Cutter:
         """The model and what runs it, without the rest of the card."""
         return f"<Cutter {self.card.label}, {self.runtime.name}>"
 
+    def __deepcopy__(self, _memo: object = None) -> "Cutter":
+        """Itself, because it never changes."""
+        return self
+
+    __copy__ = __deepcopy__
+
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied: what runs the networks belongs to one process."""
+        """Refuse to be pickled: what runs the networks belongs to one process."""
         raise TypeError("a Cutter stays in its process: load one in each, in a function that they all call")
 
     def __call__(self, photo: PhotoLike) -> Cutout:
@@ -541,6 +547,11 @@ def _tried(stages: Stages, photo: Photo, frame: Frame) -> Prediction | NoGarment
 def _doubt_in(prediction: Prediction, model: DoubtModel) -> float:
     observation = observe_prediction(prediction)
     return 1.0 if observation is None else doubt_of(model, observation)
+
+
+def model_path(model: str | os.PathLike[str] | None) -> Path:
+    """Path of a model file; None or `default`: the embedded one."""
+    return default_model() if model is None or os.fspath(model) == "default" else Path(model)
 
 
 def default_model() -> Path:

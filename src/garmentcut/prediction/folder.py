@@ -24,7 +24,7 @@ from garmentcut.photo.files import LOCK_NAME, FolderLock
 from garmentcut.photo.layout import Length
 from garmentcut.photo.spec import Specification, shared_scales
 from garmentcut.prediction import results
-from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.cutter import Cutter, default_model, model_path
 from garmentcut.prediction.results import RESULTS_NAME, Journal, Row
 from garmentcut.prediction.sources import (
     Named,
@@ -179,7 +179,7 @@ class FolderCutter:
             config: limits, output options, threads.
             overwrite: replace files that garmentcut did not write, or that were changed since it wrote them.
             specification: a customer's, which then decides the files instead of `config.output`.
-            model: the cutter's file, for the record; None: the embedded one.
+            model: the cutter's file, for the record; None or `default`: the embedded one.
 
         Raises:
             garmentcut.errors.ConfigError: the model cannot guarantee `folder.accept_risk`; the message says why.
@@ -202,7 +202,8 @@ class FolderCutter:
         if card.doubt is not None:  # another doubt model gives other verdicts
             self.options = results.fingerprint(self.options, asdict(card.doubt))
         self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)
-        named = str(Path(model).resolve()) if model else ""
+        path = model_path(model or None).resolve()
+        named = "" if path == default_model().resolve() else str(path)
         self.order = Order(named, self.config.read, self.config.output, specification, cutter.config)
         self.owner = results.fingerprint(str(self.out_dir))
         self._lock = FolderLock(self.out_dir / LOCK_NAME)
