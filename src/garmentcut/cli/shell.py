@@ -1,5 +1,6 @@
 """What all commands share: registration, options, grouped help, error messages with exit codes, progress bars."""
 
+import gc
 import io
 import json
 import logging
@@ -391,6 +392,7 @@ def main() -> None:
         runtime = sys.modules.get("garmentcut.prediction.runtime")
         if runtime is not None and runtime.hangs():
             os._exit(end.code if isinstance(end.code, int) else SOME_FAILED)
+        gc.freeze()  # otherwise Python, at its end, looks for garbage in all of torch, for many seconds
         raise
 
 
