@@ -236,7 +236,8 @@ def _failures_reported(stopped: str) -> Iterator[None]:
         _end(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'", MISUSE, "not_installed")
     except (OSError, MemoryError) as error:
         where = f"{name}: " if (name := getattr(error, "filename", None)) else ""
-        _end(f"{where}{getattr(error, 'strerror', 'not enough memory') or error}", SOME_FAILED, code_of(error))
+        reason = getattr(error, "strerror", "not enough memory") or error
+        _end(f"{where}{reason}; fix that and run the same command again", SOME_FAILED, code_of(error))
     except Terminated as error:
         say(f"garmentcut: {stopped}", err=True)
         _show_error(stopped, "stopped")
