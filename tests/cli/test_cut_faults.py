@@ -284,7 +284,7 @@ def test_a_damaged_line_of_the_results_is_reported(run, draw, tmp_path):
     results.write_bytes(first.replace(b'"status": "ok"', b'"status": 5') + second)
     done = run()
     assert done.returncode == 0
-    assert "1 damaged line of results.jsonl was set aside in out" in done.stdout.replace(f"{tmp_path}/", "")
+    assert "1 damaged line of results.jsonl set aside in out" in done.stdout.replace(f"{tmp_path}/", "")
     assert "1 cut, 1 done before" in done.stdout
 
 
@@ -293,7 +293,7 @@ def test_a_photo_that_is_replaced_is_counted(run, draw):
     run()
     draw("a.png", 5)
     done = run()
-    assert "1 photo was replaced by a new one of the same name" in done.stdout
+    assert "1 photo replaced by a new one of the same name" in done.stdout
     assert json.loads(run("--json").stdout)["replaced"] == 0
 
 

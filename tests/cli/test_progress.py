@@ -121,10 +121,10 @@ def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
         "doubtful: /in/a.jpg: soft or sheer edge at the hem; doubt 0.25",
         "doubtful: /in/c\\x1b.jpg: doubt 0.01",
         "2 photos of these went with the output folder: cut before, files gone",
-        "1 photo was replaced by a new one of the same name",
+        "1 photo replaced by a new one of the same name",
         "1 file was not looked at: .cr3 1; listed in out/.garmentcut/skipped.jsonl",
         "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped",
-        "1 damaged line of results.jsonl was set aside in out/.garmentcut/damaged.jsonl",
+        "1 damaged line of results.jsonl set aside in out/.garmentcut/damaged.jsonl",
     ]
 
 
@@ -151,4 +151,4 @@ def test_that_a_moved_photos_files_keep_their_names_is_said_whether_or_not_it_wa
     made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt())
     made.add(Row("/in/new.jpg", "old", ("old.tif",), flags=("moved",)), was_done=was_done)
     assert made.as_dict()["moved"] == 1
-    assert "1 photo was moved since it was cut; the files keep their names" in made.as_text()
+    assert "1 photo moved since the cut; the files keep their names" in made.as_text()

@@ -387,20 +387,16 @@ class Summary:
         verdict, is_doubtful = row.verdict, row.is_doubtful
         if is_doubtful and isinstance(self.out_dir, Path) and review_state(self.out_dir, row) in APPROVED:
             verdict, is_doubtful = verdict and "accept", False
-        found = {
-            "skipped" if was_done else "cut" if row.ok else "failed": True,
-            "moved": "moved" in row.flags,
-            "replaced": not was_done and "replaced" in row.flags,
-            "accepted": row.ok and verdict == "accept",
-            "review": row.ok and verdict == "review",
-            "doubtful": is_doubtful,
-            "foreign": row.ok and row.is_foreign,
-        }
-        if row.input in self.counted_as:  # a watch cuts some photos again
-            self.counts.subtract(self.counted_as[row.input])
+        found = {"moved": "moved" in row.flags, "replaced": "replaced" in row.flags and not was_done}
+        if row.ok:
+            found |= {"accepted": verdict == "accept", "review": verdict == "review"}
+            found |= {"doubtful": is_doubtful, "foreign": row.is_foreign}
+        if earlier := self.counted_as.get(row.input):  # a watch cuts some photos again
+            self.counts.subtract(earlier)
             for rows in self.named.values():
                 rows[:] = [other for other in rows if other.input != row.input]
-        self.counted_as[row.input] = tuple(name for name, is_so in found.items() if is_so)
+        kind = "skipped" if was_done else "cut" if row.ok else "failed"
+        self.counted_as[row.input] = (kind, *(name for name, is_so in found.items() if is_so))
         self.counts.update(self.counted_as[row.input])
         for why, is_named in (
             ("failures", not (was_done or row.ok)),
@@ -462,18 +458,16 @@ class Summary:
         if counts["gone"]:
             yield f"{counted(counts['gone'], 'photo')} of these went with the output folder: cut before, files gone"
         if number := counts["replaced"]:
-            was = "photo was" if number == 1 else "photos were"
-            yield f"{number} {was} replaced by a new one of the same name"
+            yield f"{counted(number, 'photo')} replaced by a new one of the same name"
         if number := counts["moved"]:
-            was = "photo was moved since it was" if number == 1 else "photos were moved since they were"
-            yield f"{number} {was} cut; the files keep their names, unless you remove them and run again"
+            moved = f"{counted(number, 'photo')} moved since the cut"
+            yield f"{moved}; the files keep their names, unless you remove them and run again"
         if text := self.not_looked_at.as_text():
             yield f"{text}; listed in {own}/skipped.jsonl"
         if number := self.not_looked_at.num_junk:
             yield f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped"
         if number := counts["damaged_lines"]:
-            was = "line of results.jsonl was" if number == 1 else "lines of results.jsonl were"
-            yield f"{number} damaged {was} set aside in {own}/damaged.jsonl"
+            yield f"{counted(number, 'damaged line')} of results.jsonl set aside in {own}/damaged.jsonl"
 
 
 def _why_doubtful(row: "Row") -> str:

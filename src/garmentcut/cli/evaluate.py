@@ -262,13 +262,11 @@ def calibrate(
         receiver = receiver or _single(tried)
         if receiver is None:
             cli.fail(f"{tried} holds several models: name the one that gets the result with --into")
-        if out.resolve() == model_path("default").resolve():
+        if out.resolve() == model_path().resolve():
             cli.fail("the embedded model cannot be overwritten; choose another --out")
     cli.require_writable(out)
     manifest, splits = read_manifest(dataset), split or []
-    if not edge:
-        _check_kind(tried, manifest, receiver)
-    trials = _plan(tried, manifest, splits)
+    trials = _plan(tried, manifest, splits, None if edge else receiver)
     if edge:
         if not seen:
             refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
@@ -297,19 +295,6 @@ def _single(tried: Path) -> Path | None:
     return path if path.is_file() or path is tried else None
 
 
-def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:
-    """Check that thresholds are written to the network that they were found with; elsewhere they guarantee nothing."""
-    from garmentcut.evaluation.predict import plan_trials
-    from garmentcut.evaluation.uncertainty import is_same_kind
-    from garmentcut.model.card import read_model
-
-    if receiver is None or receiver == model:
-        return
-    card = read_model(receiver)[1]
-    if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
-        cli.fail(f"{card.label} is a different network from those of {model}: their errors guarantee nothing for it")
-
-
 def _calibrate(
     trials: "Sequence[Trial]", manifest: "Manifest", guarantee: "Guarantee", num_foreign: int, about: dict[str, Any]
 ) -> "Calibration":
@@ -326,11 +311,18 @@ def _calibrate(
     return calibrate_on(experiences, guarantee, elsewhere=elsewhere if num_foreign else list, **about)
 
 
-def _plan(model: Path, manifest: "Manifest", splits: list[str]) -> "tuple[Trial, ...]":
-    """Trials without the cutouts that are marked wrong, which are counted on stderr."""
-    from garmentcut.evaluation.predict import plan_trials, without_wrong
+def _plan(model: Path, manifest: "Manifest", splits: list[str], receiver: Path | None) -> "tuple[Trial, ...]":
+    """Trials without the cutouts that are marked wrong, which are counted on stderr.
 
-    trials = plan_trials(model, manifest, splits=splits)
+    Thresholds guarantee nothing for another network than theirs, so a `receiver` of another kind is refused.
+    """
+    from garmentcut.evaluation.predict import plan_trials, without_wrong
+    from garmentcut.evaluation.uncertainty import is_same_kind
+    from garmentcut.model.card import read_model
+
+    trials, card = plan_trials(model, manifest, splits=splits), receiver and read_model(receiver)[1]
+    if card and not all(is_same_kind(trial.card, card) for trial in trials):
+        cli.fail(f"{card.label} is a different network from those of {model}: their errors guarantee nothing for it")
     left = without_wrong(trials)
     if num_wrong := sum(len(trial.pairs) for trial in trials) - sum(len(trial.pairs) for trial in left):
         cli.say(f"garmentcut: left out: {counted(num_wrong, 'cutout')} marked wrong", err=True)
@@ -390,10 +382,9 @@ def _threshold_text(one: "Threshold") -> str:
     if one.max_doubt is None or one.share_accepted is None:
         return one.reason
     share, low, high = (100 * value for value in one.share_accepted)
-    return (
-        f"accept doubt up to {one.max_doubt:.3f}: {share:.0f} % [{low:.0f}, {high:.0f}] of the garments,"
-        f" {one.num_short} of {one.num_accepted} of them fell short"
-    )
+    accepted = f"{share:.0f} % [{low:.0f}, {high:.0f}] of the garments"
+    short = f"{one.num_short} of {one.num_accepted} of them fell short"
+    return f"accept doubt up to {one.max_doubt:.3f}: {accepted}, {short}"
 
 
 def _edge_text(fit: "EdgeFit") -> str:

@@ -147,8 +147,7 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> int:
 def training_progress(folders: Sequence[Path]) -> Iterator[Show]:
     """A function that shows each event it is called with on stderr: with bars on a terminal, else in lines.
 
-    Args:
-        folders: of the runs; where there are several, or a run has stages, each line names its run.
+    If there are several runs, which have these `folders`, or a run has stages, each line names its run.
     """
     if not sys.stderr.isatty():
         yield _Shown(folders)

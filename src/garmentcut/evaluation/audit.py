@@ -242,8 +242,8 @@ def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manife
     except LockTakenError as error:
         raise DatasetError(f"{folder}: another garmentcut is at work there; wait for it", code=error.code) from error
     except OSError as error:
-        reason = f"{error.filename or folder}: {error.strerror or error}"
-        raise DatasetError(f"{reason}; fix that and run the same command again") from error
+        where = error.filename or folder
+        raise DatasetError(f"{where}: {error.strerror}; fix that and run the same command again") from error
 
 
 def _checked(verdict: object, name: str) -> CutoutVerdict:

@@ -94,18 +94,15 @@ def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
 
 def wrong_sentence(totals: Totals) -> str:
     """A sentence that says how many of the cutouts are marked wrong."""
-    return (
-        f"{totals.num_wrong} of {totals.num_measured} cutouts are marked wrong; they are in all figures but the last."
-    )
+    marked = f"{totals.num_wrong} of {totals.num_measured} cutouts are marked wrong"
+    return f"{marked}; they are in all figures but the last."
 
 
 def sweep_sentence(convention: str, sweep: Sweep) -> str:
     """A sentence that says which threshold is best and how flat the curve is around it."""
     low, high = sweep.flat
-    return (
-        f"Threshold, {convention}: best {sweep.best:.2f} with mean Dice {max(sweep.mean_dice):.4f},"
-        f" within 0.0005 of it from {low:.2f} to {high:.2f}"
-    )
+    best = f"best {sweep.best:.2f} with mean Dice {max(sweep.mean_dice):.4f}"
+    return f"Threshold, {convention}: {best}, within 0.0005 of it from {low:.2f} to {high:.2f}"
 
 
 def number(value: float, metric: Metric) -> str:

@@ -89,11 +89,9 @@ class Prediction:
         return self._laid_out(stretched.clip(0, 1), self.frame.photo_hw)
 
     def moved_to(self, frame: Frame, window_xyxy: Box) -> "Prediction":
-        """The same prediction for the whole photo, of which this one's photo is a part.
+        """The same prediction for the whole photo, whose frame is `frame`.
 
-        Args:
-            frame: frame of the whole photo.
-            window_xyxy: the part, in fractions of the whole; it may reach beyond.
+        This one's photo is the part `window_xyxy` of it, in fractions of the whole; it may reach beyond.
         """
         (height, width), (part_height, part_width) = frame.photo_hw, self.frame.photo_hw
         left, top = window_xyxy[0] * width, window_xyxy[1] * height
@@ -241,14 +239,8 @@ def enlarged(alpha: _Alpha, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 def refine_edges(network: Predict, rgb: NDArray[np.uint8], alpha: _Alpha, tile_px: int) -> _Alpha:
     """The refine stage: the soft edge, from the crop's own pixels.
 
-    Args:
-        network: the refine stage's.
-        rgb: `(H, W, 3)` uint8 sRGB, the crop.
-        alpha: `(h, w)` float32 in [0, 1], the segment stage's.
-        tile_px: side of the tiles.
-
-    Returns:
-        `(H, W)` float32 in [0, 1]; outside the tiles it is 0 or 1.
+    `rgb` is the crop, `(H, W, 3)` uint8 sRGB, `alpha` the segment stage's, `(h, w)` float32 in [0, 1], `tile_px` the
+    side of the tiles. Returns `(H, W)` float32 in [0, 1]; outside the tiles it is 0 or 1.
     """
     height, width = rgb.shape[:2]
     missing = [(0, max(tile_px - side, 0)) for side in (height, width)]
@@ -276,12 +268,8 @@ def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
     A tile is too small to tell what is garment: on new photos refine mistakes prints for background and background for
     cloth. But it does find straps that segment has lost.
 
-    Args:
-        fine: `(H, W)` float32 in [0, 1], refine's alpha.
-        levels: the same size, uint8, segment's alpha (255 for 1).
-
-    Returns:
-        `(H, W)` float32 in [0, 1], with a smooth transition between the two.
+    `fine`, `(H, W)` float32 in [0, 1], is refine's alpha, and `levels`, of the same size, uint8, segment's (255 for 1).
+    Returns `(H, W)` float32 in [0, 1], with a smooth transition between the two.
     """
     inside, seen = levels >= 128, _STEEPER[levels]
     anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
@@ -396,12 +384,7 @@ class Cutter:
         config: RuntimeConfig | None = None,
         cut: CutConfig | None = None,
     ) -> "Cutter":
-        """Load a model file.
-
-        Args:
-            model: an ONNX file with a garmentcut card; None or `default`: the embedded one.
-            config: backend and threads.
-            cut: effort and choke.
+        """Load an ONNX file with a garmentcut card; None or `default`: the embedded model.
 
         Raises:
             garmentcut.errors.ModelError: the file or the backend cannot be used, or the model has no
@@ -409,7 +392,7 @@ class Cutter:
         """
         check_kind(config, RuntimeConfig)
         check_kind(cut, CutConfig)
-        content, card = read_model(model_path(model))
+        content, card = read_model(model_path(model or "default"))
         cut = cut or CutConfig()
         if card.stages is not None:
             stages = Stages.load(content, card, config, fast=cut.effort == "fast")
@@ -433,14 +416,10 @@ class Cutter:
         raise TypeError("a Cutter stays in its process: load one in each, in a function that they all call")
 
     def __call__(self, photo: PhotoLike) -> Cutout:
-        """Cut the garment out of one photo.
+        """Cut the garment out of one photo, at its own size and depth; the cutout has its doubt, reasons and flags.
 
-        Args:
-            photo: bytes, a path, an open file, a PIL image, an array or a `Photo`; see
-                `garmentcut.prediction.inputs.photo_of`.
-
-        Returns:
-            The cutout, at the photo's own size and depth, with its doubt, reasons and flags.
+        A photo is bytes, a path, an open file, a PIL image, an array or a `Photo`; see
+        `garmentcut.prediction.inputs.photo_of`.
 
         Raises:
             PhotoError: it cannot be read, or no garment was found.
@@ -549,11 +528,7 @@ def _doubt_in(prediction: Prediction, model: DoubtModel) -> float:
     return 1.0 if observation is None else doubt_of(model, observation)
 
 
-def model_path(model: str | os.PathLike[str] | None) -> Path:
-    """Path of a model file; None or `default`: the embedded one."""
-    return default_model() if model is None or os.fspath(model) == "default" else Path(model)
-
-
-def default_model() -> Path:
-    """Path of the embedded model."""
-    return Path(str(resources.files("garmentcut") / "weights" / "default.onnx"))
+def model_path(model: str | os.PathLike[str] = "default") -> Path:
+    """Path of a model file; `default` is the embedded one."""
+    embedded = Path(str(resources.files("garmentcut") / "weights" / "default.onnx"))
+    return embedded if os.fspath(model) == "default" else Path(model)

@@ -13,7 +13,7 @@ import { askBlob, askJson, Refusal } from "./server.js";
 
 const DATABASE = "garmentcut-review";
 const STORES = ["drafts", "outbox"];
-const HANGS_MS = 10_000;
+const HANGS_MS = 5000;
 const TAB_KEY = "garmentcut-tab";
 const TAB_LOCK = "garmentcut-tab-";
 
