@@ -30,7 +30,7 @@ from rich.console import Console
 
 from cluster import draw_photos
 from garmentcut.model.card import read_model, with_card
-from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.cutter import model_path
 from processes import Family, start, watched
 from watch import write_model
 
@@ -41,7 +41,7 @@ _HOP_BY_HOP = ("connection", "keep-alive", "transfer-encoding")
 
 def smaller_model(path: Path) -> Path:
     """The embedded model, changed to work at half of its height."""
-    content, card = read_model(default_model())
+    content, card = read_model(model_path())
     height, width = card.working_size_hw
     path.write_bytes(with_card(content, replace(card, working_size_hw=(height // 2, width // 2))))
     return path

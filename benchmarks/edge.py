@@ -16,14 +16,14 @@ from PIL import Image
 
 from garmentcut import read_photo
 from garmentcut.model.card import alpha_of_logits, read_model
-from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.cutter import model_path
 from garmentcut.prediction.locate import frame_photo
 from garmentcut.prediction.runtime import load_runtime
 
 _BIASES, _GAINS = (0.0, 0.25, 0.5, 0.7, 1.0, 1.5), (1.0, 1.5, 2.0, 2.5)
 
 if __name__ == "__main__":
-    content, card = read_model(Path(sys.argv[3]) if len(sys.argv) > 3 else default_model())
+    content, card = read_model(Path(sys.argv[3]) if len(sys.argv) > 3 else model_path())
     plain = load_runtime(content, replace(card, edge_bias=0.0, edge_gain=1.0))
     dice: dict[float, list[float]] = defaultdict(list)
     edge_error: dict[tuple[float, float], list[float]] = defaultdict(list)

@@ -267,12 +267,7 @@ def counted(number: int, unit: str) -> str:
 
 
 def code_of(error: BaseException, *, os_error: str = "unreadable") -> str:
-    """The code, one of `FAILURES`, for an exception about a photo.
-
-    Args:
-        error: any exception.
-        os_error: code for an error of the file system.
-    """
+    """The code, one of `FAILURES`, for an exception about a photo; `os_error` is that of errors of the file system."""
     if isinstance(error, GarmentcutError):
         return error.code if error.code in FAILURES else "internal"
     if isinstance(error, MemoryError):

@@ -29,6 +29,14 @@ def test_version():
     assert run("--version").stdout.strip() == run("-V").stdout.strip() == garmentcut.__version__
 
 
+def test_the_end_searches_for_no_garbage():
+    """With torch this takes seconds, after all has been said; `gc.freeze` hides everything from the search."""
+    code = "import atexit, gc; atexit.register(lambda: print(gc.get_freeze_count() > 1000))"
+    command = [sys.executable, "-c", f"{code}\nfrom garmentcut.cli import main; main()", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == f"{garmentcut.__version__}\nTrue\n"
+
+
 def test_help_lists_every_command_in_its_group():
     text = run("-h").stdout
     assert text == run("--help").stdout

@@ -10,7 +10,7 @@ from garmentcut.evaluation.audit import keep_verdicts
 from garmentcut.evaluation.edge import Edge, edge_sample
 from garmentcut.evaluation.predict import Outcome, Trial
 from garmentcut.model.card import read_model
-from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.cutter import model_path
 
 
 def run(*args, foreign=0):
@@ -109,9 +109,9 @@ def test_misuse(red_runs, many_garments, args, message):
 
 
 def test_the_embedded_model_is_not_changed(many_garments):
-    from garmentcut.prediction.cutter import default_model
+    from garmentcut.prediction.cutter import model_path
 
-    done = run("default", many_garments, "--out", default_model())
+    done = run("default", many_garments, "--out", model_path())
     assert done.exit_code == 2
     assert "the embedded model cannot be overwritten" in done.stderr
 
@@ -119,7 +119,7 @@ def test_the_embedded_model_is_not_changed(many_garments):
 @pytest.fixture
 def seen(monkeypatch, tmp_path):
     """A studio that cuts 1 px inside of what the model sees; a data set and a model file."""
-    card = read_model(default_model())[1]
+    card = read_model(model_path())[1]
     y, x = np.mgrid[:120, :120]
     found = []
     for garment in range(4):
@@ -148,7 +148,7 @@ def test_the_edge_is_written_into_the_card(seen):
     done = calibrate_edge("--out", seen / "ours.onnx", "--json")
     assert done.exit_code == 0, done.output
     told = json.loads(done.stdout)
-    before, card = read_model(default_model())[1], read_model(seen / "ours.onnx")[1]
+    before, card = read_model(model_path())[1], read_model(seen / "ours.onnx")[1]
     assert told["edge"] == {"edge_bias": card.edge_bias, "edge_gain": card.edge_gain, "choke_px": card.choke_px}
     assert card.edge_bias / 2 + card.choke_px == pytest.approx(1, abs=0.2)
     assert card.sha256 == before.sha256

@@ -22,8 +22,8 @@ from garmentcut.model.card import StageSizes, read_model
 from garmentcut.observe.monitor import LOGGER
 from garmentcut.photo.color import srgb_profile
 from garmentcut.photo.files import write_atomic
-from garmentcut.prediction.cutter import Cutter, Stages, default_model
-from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.cutter import Cutter, Stages, model_path
+from garmentcut.prediction.folder import FolderCutter, read_batch
 from garmentcut.prediction.results import Journal
 from garmentcut.synthetic import draw_studio_photo
 
@@ -67,7 +67,7 @@ def run(*args):
         (["PHOTOS", "--out", "OUT", "--quality", "80"], "neither jpeg nor webp is written; add --format jpeg"),
         (["PHOTOS", "--out", "OUT", "--set", "output.trimm=true"], "did you mean output.trim?"),
         (["PHOTOS", "--out", "OUT", "--set", "runtime.threads"], "section.key=value"),
-        (["PHOTOS", "--out", "OUT", "--model", "none.onnx"], "none.onnx: No such file"),
+        (["PHOTOS", "--out", "OUT", "--model", "none.onnx"], "none.onnx: No such file or directory; name another file"),
     ],
 )
 def test_misuse_exits_2_and_says_what_to_change(tmp_path, args, says):
@@ -170,6 +170,9 @@ def test_the_main_job(tmp_path, monkeypatch):
     assert again.exit_code == 1
     assert "2 done before" in again.stdout
     assert "broken.jpg" in again.stdout
+    for name in ("default", str(model_path())):  # of the same model
+        assert "2 done before" in run(*command, "--model", name).stdout
+    assert {order.model for order in read_batch(tmp_path / "out").orders.values()} == {""}
 
 
 def test_a_risk_needs_a_calibrated_model(red_model, tmp_path):
@@ -203,7 +206,7 @@ def made(monkeypatch):
     """The cutters that were loaded."""
     cutters = []
     sizes = StageSizes((96, 64), segment_reduction=1, margin_px=16, tile_px=64)
-    card = replace(read_model(default_model())[1], working_size_hw=(384, 256), stages=sizes, doubt=None)
+    card = replace(read_model(model_path())[1], working_size_hw=(384, 256), stages=sizes, doubt=None)
 
     def load(*_, cut=None, **__):
         cutters.append(cutter_of(card, cut or CutConfig()))

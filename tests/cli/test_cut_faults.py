@@ -21,6 +21,7 @@ from garmentcut.cli import app
 from garmentcut.cli.shell import HANGUP
 from garmentcut.photo import files
 from garmentcut.photo.files import StagedFile
+from garmentcut.prediction import results
 from garmentcut.prediction.folder import FolderCutter
 
 
@@ -283,7 +284,7 @@ def test_a_damaged_line_of_the_results_is_reported(run, draw, tmp_path):
     results.write_bytes(first.replace(b'"status": "ok"', b'"status": 5') + second)
     done = run()
     assert done.returncode == 0
-    assert "1 damaged line of results.jsonl was set aside in out" in done.stdout.replace(f"{tmp_path}/", "")
+    assert "1 damaged line of results.jsonl set aside in out" in done.stdout.replace(f"{tmp_path}/", "")
     assert "1 cut, 1 done before" in done.stdout
 
 
@@ -292,7 +293,7 @@ def test_a_photo_that_is_replaced_is_counted(run, draw):
     run()
     draw("a.png", 5)
     done = run()
-    assert "1 photo was replaced by a new one of the same name" in done.stdout
+    assert "1 photo replaced by a new one of the same name" in done.stdout
     assert json.loads(run("--json").stdout)["replaced"] == 0
 
 
@@ -318,6 +319,26 @@ def test_a_run_that_stops_half_way_says_how_many_photos_are_left_and_why(run, dr
     assert done.stdout.startswith("3 photos: 0 cut, 2 done before, 1 left")
     assert "run the same command again to cut the photos that are left" in done.stderr
     monkeypatch.undo()
+
+
+def test_a_stopped_run_counts_what_was_in_progress_as_it_ended(run, draw, tmp_path, monkeypatch):
+    for name in ("a.png", "b.png", "c.png"):
+        draw(name)
+    reported, report = [], results.report_row
+
+    def stop_at_first(monitor, row):
+        reported.append(row.input)
+        if len(reported) == 1:
+            raise KeyboardInterrupt
+        report(monitor, row)
+
+    monkeypatch.setattr(results, "report_row", stop_at_first)
+    done = run("--json")
+    content = json.loads(done.stdout)
+    recorded = (tmp_path / "out/results.jsonl").read_text().splitlines()
+    assert done.returncode == 130
+    assert len(recorded) > 0
+    assert (content["cut"], content["cut"] + content["left"]) == (len(recorded), 3)
 
 
 def test_the_photos_folder_as_output_of_a_cluster_is_refused_before_anything_is_written(run, draw):

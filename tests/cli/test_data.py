@@ -164,6 +164,17 @@ def test_a_photo_folder_that_cannot_be_read(studio_dir, without_rights, monkeypa
     assert not (studio_dir / "set").exists()
 
 
+def test_a_folder_that_cannot_be_written_is_told_with_the_fix(studio_dir, without_rights, monkeypatch):
+    (studio_dir / "full").mkdir(mode=0o555)
+    monkeypatch.chdir(studio_dir)
+    with without_rights():
+        ingested = run("in", "cut", "--out", "full/set")
+        drawn = CliRunner().invoke(app, ["studio", "--out", "full/photos", "--height", "96"])
+    assert (ingested.exit_code, drawn.exit_code) == (2, 1)
+    assert "dataset's folder: Permission denied; fix that, or choose another --out" in ingested.stderr
+    assert drawn.stderr == "garmentcut: full/photos: Permission denied; fix that and run the same command again\n"
+
+
 def test_what_operating_systems_leave_is_passed_over_and_counted(studio_dir):
     (studio_dir / "in/@eaDir").mkdir()
     name = next((studio_dir / "in").glob("*.jpg")).name

@@ -13,7 +13,7 @@ from garmentcut.cli import app
 from garmentcut.model.card import read_model, with_card
 from garmentcut.model.checkpoint import NetworkSpec, load_network, save_network
 from garmentcut.model.networks import build_network
-from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.cutter import model_path
 
 
 def run(*args):
@@ -60,8 +60,12 @@ def test_from_a_run_to_a_cutout(trained, studio, tmp_path):
     assert 0 <= told["parity"] < 1e-4
 
 
+def test_the_embedded_model_has_a_name():
+    assert run("card", "default", "--all").stdout == run("card", "--all").stdout
+
+
 def test_an_old_card_is_still_shown(tmp_path):
-    model, card = read_model(default_model())
+    model, card = read_model(model_path())
     (tmp_path / "old.onnx").write_bytes(with_card(model, replace(card, trained_on=(), parity=None)))
     shown = run("card", tmp_path / "old.onnx").stdout
     assert "photos remembered: none" in shown

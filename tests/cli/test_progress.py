@@ -29,6 +29,15 @@ def test_counts_for_machines():
     assert counts["notes"] == [{"input": "/in/a.jpg", "notes": ["CMYK converted to sRGB"]}]
 
 
+def test_a_photo_that_a_watch_cuts_again_counts_once_as_it_is_now():
+    made = summary()
+    made.add(Row(FAILED.input, "b", ("b.png",)))
+    made.add(Row("/in/a.jpg", status="failed", code="empty", reason="empty"))
+    counts = made.as_dict()
+    assert [counts[key] for key in ("photos", "cut", "skipped", "failed")] == [4, 1, 2, 1]
+    assert ([row["reason"] for row in counts["failures"]], counts["notes"]) == (["empty"], [])
+
+
 def test_lines_for_people():
     first, *rest = summary().as_text().splitlines()
     assert first.startswith("4 photos: 1 cut, 2 done before, 1 failed, ")
@@ -88,8 +97,8 @@ def test_no_bar_where_nobody_looks(capsys):
 def test_verdicts_are_counted():
     made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt())
     made.add(Row("/in/0.jpg", verdict="accept"), was_done=True)
-    for verdict in ("accept", "review", "review", ""):
-        made.add(Row("/in/a.jpg", verdict=verdict))
+    for number, verdict in enumerate(("accept", "review", "review", ""), 1):
+        made.add(Row(f"/in/{number}.jpg", verdict=verdict))
     made.add(Row("/in/b.jpg", status="failed", reason="damaged", verdict="review"))
     assert [made.as_dict()[key] for key in ("accepted", "review")] == [2, 2]
     assert "2 accepted, 2 to review" in made.as_text()
@@ -112,10 +121,10 @@ def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
         "doubtful: /in/a.jpg: soft or sheer edge at the hem; doubt 0.25",
         "doubtful: /in/c\\x1b.jpg: doubt 0.01",
         "2 photos of these went with the output folder: cut before, files gone",
-        "1 photo was replaced by a new one of the same name",
+        "1 photo replaced by a new one of the same name",
         "1 file was not looked at: .cr3 1; listed in out/.garmentcut/skipped.jsonl",
         "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped",
-        "1 damaged line of results.jsonl was set aside in out/.garmentcut/damaged.jsonl",
+        "1 damaged line of results.jsonl set aside in out/.garmentcut/damaged.jsonl",
     ]
 
 
@@ -142,4 +151,4 @@ def test_that_a_moved_photos_files_keep_their_names_is_said_whether_or_not_it_wa
     made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt())
     made.add(Row("/in/new.jpg", "old", ("old.tif",), flags=("moved",)), was_done=was_done)
     assert made.as_dict()["moved"] == 1
-    assert "1 photo was moved since it was cut; the files keep their names" in made.as_text()
+    assert "1 photo moved since the cut; the files keep their names" in made.as_text()

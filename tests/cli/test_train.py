@@ -7,6 +7,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ from garmentcut.cli import app
 from garmentcut.cli.train import training_progress
 from garmentcut.synthetic import VIEWS, draw_studio_photo
 from garmentcut.training import loop
-from garmentcut.training.logging import Planned
+from garmentcut.training.logging import MapsDone, Planned
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """
@@ -234,6 +235,18 @@ def test_ctrl_c_saves_and_a_bar_shows_the_way(dataset, recipe, tmp_path, monkeyp
     assert "step 2: validation Dice" in shown
     again = run(*command, "--json")
     assert json.loads(again.stdout)["runs"][0]["ended"] == "all steps"
+
+
+def test_the_progress_of_maps_is_shown_in_ten_lines(capsys, tmp_path):
+    run = SimpleNamespace(folder=tmp_path)
+    with training_progress([tmp_path]) as show_event:
+        for number in range(1, 67):
+            show_event(run, MapsDone(number, 66))
+        show_event(run, MapsDone(1, 1))
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 11
+    assert lines[0] == "maps of 7/66 photos, for refine to learn from"
+    assert [line.split()[2] for line in lines[-2:]] == ["66/66", "1/1"]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,13 @@ def test_all_or_none(red_dataset):
     assert not any(pair.verdict for pair in read_manifest(red_dataset.folder).pairs)
 
 
+def test_a_dataset_that_cannot_be_written_is_told_with_the_fix(red_dataset, without_rights):
+    red_dataset.folder.chmod(0o555)
+    with without_rights(), pytest.raises(DatasetError, match=r"Permission denied; fix that and run the same command"):
+        keep_verdicts(red_dataset.folder, {"g1_Front": "wrong"})
+    red_dataset.folder.chmod(0o755)
+
+
 def test_another_process_at_work_is_waited_for_and_then_told(red_dataset, monkeypatch):
     monkeypatch.setattr(audits, "_PATIENCE_S", 0.01)
     with FolderLock(red_dataset.folder / ".garmentcut.lock"), pytest.raises(DatasetError, match="at work there"):

@@ -60,6 +60,14 @@ def test_many_failures_are_counted_not_listed(failed_score):
     assert text.startswith("25 photos: 0 measured, 25 failed; model")
 
 
+@pytest.mark.parametrize(("num", "has_intervals"), [(4, False), (5, True)])
+def test_a_few_garments_have_no_intervals_and_it_is_said(make_score, num, has_intervals):
+    scores = [make_score(f"g{n}_Front", 0.95 + n / 100) for n in range(num)]
+    text = totals_text(total_scores(scores))
+    assert ("[" in text) is has_intervals
+    assert ("No 95 % intervals: they need photos of at least 5 garments." in text) is not has_intervals
+
+
 def test_cutouts_marked_wrong_have_a_column_without_them(make_score):
     scores = [make_score(f"g{n}_Front", 0.95) for n in range(6)] + [make_score("g9_Front", 0.1, verdict="wrong")]
     text = totals_text(total_scores(scores), scores)

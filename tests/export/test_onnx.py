@@ -10,7 +10,7 @@ from garmentcut.export import onnx as export
 from garmentcut.export.onnx import card_of_network, export_network
 from garmentcut.model.card import card_of, read_model, stage_network_of
 from garmentcut.model.checkpoint import NetworkSpec, default_weights, load_network
-from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.cutter import model_path
 from garmentcut.prediction.runtime import load_runtime
 from garmentcut.recipe import STAGES
 from garmentcut.synthetic import draw_studio_photo
@@ -103,7 +103,7 @@ def test_the_same_network_gives_the_same_file(network, spec, exported):
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_embedded_model_is_what_its_weights_export_to(stage):
     network, spec = load_network(default_weights(stage))
-    model, card = read_model(default_model())
+    model, card = read_model(model_path())
     own = card.stage_card(stage)
     small = NetworkSpec(spec.name, spec.options, (128, 96), spec.target, spec.facts)
     ours = export_network(network, card_of_network(network, small))

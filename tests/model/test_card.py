@@ -21,7 +21,7 @@ from garmentcut.model.card import (
     with_card_text,
     with_stage,
 )
-from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.cutter import model_path
 from garmentcut.prediction.doubt import check_doubt
 
 CARD = ModelCard(
@@ -115,7 +115,7 @@ def test_a_missing_model_is_named(tmp_path):
 
 
 def test_the_embedded_model_is_small_and_says_what_it_is():
-    model, card = read_model(default_model())
+    model, card = read_model(model_path())
     assert len(model) <= 16_000_000
     assert card.scores
     assert "licence" in card.training_data or "licence" in card.licence
@@ -123,12 +123,12 @@ def test_the_embedded_model_is_small_and_says_what_it_is():
 
 
 def test_other_tools_read_the_card():
-    session = onnxruntime.InferenceSession(default_model(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(model_path(), providers=["CPUExecutionProvider"])
     assert "garmentcut.card" in session.get_modelmeta().custom_metadata_map
 
 
 def test_the_embedded_model_doubts_and_accepts():
-    card = read_model(default_model())[1]
+    card = read_model(model_path())[1]
     assert card.doubt is not None
     check_doubt(card)
     assert "had not seen them" in card.doubt.data
@@ -156,8 +156,8 @@ def test_the_embedded_model_doubts_and_accepts():
     ],
 )
 def test_values_that_make_no_sense_are_refused(changes):
-    content = json.loads(split_card(default_model().read_bytes())[0])
-    broken = with_card_text(default_model().read_bytes(), json.dumps({**content, **changes}))
+    content = json.loads(split_card(model_path().read_bytes())[0])
+    broken = with_card_text(model_path().read_bytes(), json.dumps({**content, **changes}))
     with pytest.raises(ModelError, match=f"{next(iter(changes))}"):
         card_of(broken)
 

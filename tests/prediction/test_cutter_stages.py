@@ -10,9 +10,9 @@ from garmentcut.photo.photo import Photo
 from garmentcut.prediction.cutter import (
     Cutter,
     Stages,
-    default_model,
     enlarged,
     firmer_straps,
+    model_path,
     refine_edges,
     segment_crop,
     tiles,
@@ -357,7 +357,7 @@ def test_chokes_of_card_and_user_add_up(load):
 
 
 def test_a_model_of_one_network_has_no_fast(tmp_path):
-    content, card = read_model(default_model())
+    content, card = read_model(model_path())
     single = tmp_path / "single.onnx"
     single.write_bytes(with_card(content, replace(card, stages=None)))
     with pytest.raises(ModelError, match="no stage that `fast` could leave out"):

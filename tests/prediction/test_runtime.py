@@ -11,14 +11,14 @@ from garmentcut.config import RuntimeConfig
 from garmentcut.errors import ModelError, RunError
 from garmentcut.model.card import read_model, stage_network_of
 from garmentcut.prediction import runtime
-from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.cutter import model_path
 from garmentcut.prediction.runtime import load_runtime, runtime_for
 from garmentcut.synthetic import draw_studio_photo
 
 
 @pytest.fixture(scope="module")
 def default():
-    return read_model(default_model())
+    return read_model(model_path())
 
 
 @pytest.fixture(scope="module")
@@ -163,10 +163,10 @@ def test_its_threads_may_run_on_every_core(threads, start_process):
 import os, threading, numpy as np
 from garmentcut.config import RuntimeConfig
 from garmentcut.model.card import read_model
-from garmentcut.prediction.cutter import default_model
+from garmentcut.prediction.cutter import model_path
 from garmentcut.prediction.runtime import load_runtime
 everywhere, rgb = os.sched_getaffinity(0), np.zeros((192, 128, 3), np.uint8)
-runtime = load_runtime(*read_model(default_model()), RuntimeConfig(backend="openvino", threads=threads))
+runtime = load_runtime(*read_model(model_path()), RuntimeConfig(backend="openvino", threads=threads))
 runtime(rgb)  # while it compiles it looks at the cores one by one
 work, pinned, looks = threading.Thread(target=lambda: [runtime(rgb) for _ in range(20)]), set(), 0
 work.start()

@@ -12,6 +12,7 @@ from unittest.mock import Mock
 import numpy as np
 import pytest
 from PIL import Image
+from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
 from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_on, read_decision
@@ -20,6 +21,7 @@ from garmentcut.photo.files import LOCK_NAME
 from garmentcut.prediction.folder import BATCH_NAME
 from garmentcut.prediction.results import Journal
 from garmentcut.prediction.steps import Steps, decision_for, held_for_review
+from garmentcut.review.database import ActionRow, PhotoRow
 
 PAGE = "[canvas]\nwidth_px = 100\nheight_px = 100\n[garment]\nheight = 80\nmax_enlargement = 4.0\n"
 
@@ -375,6 +377,23 @@ def test_a_photo_that_fails_for_a_while_keeps_its_correction(review, cut_batch, 
         assert (item["state"], item["has_alpha"], item["undelivered"]) == ("corrected", True, "")
         for name in ("a_Front.png", "a_Front_mask.png"):
             np.testing.assert_array_equal(alpha_in(folder / name), alpha)
+
+
+def test_a_photo_that_is_back_without_its_decision_is_logged_as_cut_again(review, cut_batch, tmp_path):
+    photo, database = tmp_path / "photos/a_Front.png", review.service.database
+    content = photo.read_bytes()
+    photo.write_bytes(b"no picture")
+    cut_batch()
+    assert item_of(review)["state"] == "failed"
+    with database.write() as session:
+        session.scalars(select(PhotoRow).where(PhotoRow.key == "a_Front")).one().undelivered = "No space left"
+    photo.write_bytes(content)
+    cut_batch()
+    item = item_of(review)
+    assert (item["state"], item["undelivered"]) == ("open", "")
+    with database.write() as session:
+        kinds = session.scalars(select(ActionRow.kind).where(ActionRow.photo_id == item["id"]).order_by(ActionRow.id))
+        assert list(kinds) == ["recut", "recut"]
 
 
 def test_a_full_disk_loses_no_decision(review, gray, png, monkeypatch):

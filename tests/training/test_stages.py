@@ -18,7 +18,7 @@ from garmentcut.export.onnx import export_network
 from garmentcut.model.card import card_of, stage_network_of, with_card
 from garmentcut.recipe import STAGES, load_recipe
 from garmentcut.training.devices import Devices
-from garmentcut.training.logging import Ended, Planned
+from garmentcut.training.logging import Ended, MapsDone, Planned
 from garmentcut.training.run import PLAN_NAME, Run, training_split
 from garmentcut.training.stages import fold_runs, fold_splits, plan_of, stage_runs, train_all
 
@@ -111,6 +111,14 @@ def test_its_end_names_the_network_that_it_came_to(trained, manifest, tmp_path):
     assert (other.summary(end)["stage"], end.reason) == ("folds/0/locate", "time is up")
 
 
+def test_each_map_is_told(trained):
+    run, events = trained
+    told = [event for one, event in events if one is run and isinstance(event, MapsDone)]
+    held = [len(fold["segment"].split.validation) for fold in fold_runs(run, plan_of(run, CPU, None))]
+    numbers = [*held, len(run.split.validation)]
+    assert told == [MapsDone(number, of) for of in numbers for number in range(1, of + 1)]
+
+
 def test_every_photo_is_judged_by_networks_that_have_not_seen_it(trained):
     run, _ = trained
     seen: dict[str, int] = {}
@@ -150,8 +158,8 @@ def test_it_becomes_one_model_file_of_three_networks(trained, monkeypatch):
 
 def test_the_same_command_again_does_nothing(trained):
     run, _ = trained
-    ends = [event for _, event in train_all([run], CPU) if isinstance(event, Ended)]
-    assert all(event.was_finished for event in ends)
+    ends = [event for _, event in train_all([run], CPU)]
+    assert all(isinstance(event, Ended) and event.was_finished for event in ends)  # nor does it say how long it takes
 
 
 def test_stopped_after_any_step_it_ends_with_the_same_weights(trained, manifest, tmp_path):
@@ -164,7 +172,7 @@ def test_stopped_after_any_step_it_ends_with_the_same_weights(trained, manifest,
         events = train_all([other], CPU)
         steps = 0
         for _told, event in events:
-            steps += not isinstance(event, Planned | Ended)
+            steps += not isinstance(event, Planned | Ended | MapsDone)
             if steps == 7:  # as a kill between steps: what was saved last counts
                 events.close()
                 break

@@ -232,12 +232,18 @@ def _cut_once(
     summary.counts.update(damaged_lines=folder.num_damaged, left=len(plan.todo))
     for row in plan.done:
         summary.add(row, was_done=True)
+    journal, rows = folder.journal, folder.cut(plan, monitor=monitor)
+    before = {path: journal.rows.get(path) for path in map(str, plan.todo)}
     try:
-        _follow(folder.cut(plan, monitor=monitor), monitor, summary)
+        _follow(rows, monitor, summary)
     except FolderError:
         summary.counts["gone"] = folder.num_gone()
         raise
     finally:  # also of a run that a full disk or Ctrl-C has stopped
+        rows.close()
+        # Photos that were in progress at the stop are finished, too, or wait for their garment's other views.
+        now = ((journal.rows.get(path), old) for path, old in before.items() if path not in summary.counted_as)
+        _follow((new for new, old in now if new and new is not old and new.status != "pending"), monitor, summary)
         _show(summary, as_json=order.as_json)
     return _code_of(summary, order)
 
@@ -370,23 +376,28 @@ class Summary:
     # photos not finished yet, or that a stopped run did not finish; `moved`: photos whose name now differs from that of
     # their files; `gone`: cutouts deleted with the output folder.
     counts: Counter[str] = field(default_factory=Counter)
+    counted_as: dict[str, tuple[str, ...]] = field(default_factory=dict)  # keys of `counts`, by the photo's input
     named: dict[str, list["Row"]] = field(default_factory=lambda: defaultdict(list))  # likewise
     started: float = field(default_factory=time.perf_counter)
 
     def add(self, row: "Row", *, was_done: bool = False) -> None:
-        """Count one photo; `was_done`: it was cut in an earlier run."""
+        """Count one photo by its newest row; `was_done`: it was cut in an earlier run."""
         from garmentcut.prediction.steps import APPROVED, review_state
 
         verdict, is_doubtful = row.verdict, row.is_doubtful
         if is_doubtful and isinstance(self.out_dir, Path) and review_state(self.out_dir, row) in APPROVED:
             verdict, is_doubtful = verdict and "accept", False
-        self.counts["skipped" if was_done else "cut" if row.ok else "failed"] += 1
-        self.counts["moved"] += "moved" in row.flags
-        self.counts["replaced"] += not was_done and "replaced" in row.flags
-        self.counts["accepted"] += row.ok and verdict == "accept"
-        self.counts["review"] += row.ok and verdict == "review"
-        self.counts["doubtful"] += is_doubtful
-        self.counts["foreign"] += row.ok and row.is_foreign
+        found = {"moved": "moved" in row.flags, "replaced": "replaced" in row.flags and not was_done}
+        if row.ok:
+            found |= {"accepted": verdict == "accept", "review": verdict == "review"}
+            found |= {"doubtful": is_doubtful, "foreign": row.is_foreign}
+        if earlier := self.counted_as.get(row.input):  # a watch cuts some photos again
+            self.counts.subtract(earlier)
+            for rows in self.named.values():
+                rows[:] = [other for other in rows if other.input != row.input]
+        kind = "skipped" if was_done else "cut" if row.ok else "failed"
+        self.counted_as[row.input] = (kind, *(name for name, is_so in found.items() if is_so))
+        self.counts.update(self.counted_as[row.input])
         for why, is_named in (
             ("failures", not (was_done or row.ok)),
             ("notes", row.notes and not was_done),
@@ -447,18 +458,16 @@ class Summary:
         if counts["gone"]:
             yield f"{counted(counts['gone'], 'photo')} of these went with the output folder: cut before, files gone"
         if number := counts["replaced"]:
-            was = "photo was" if number == 1 else "photos were"
-            yield f"{number} {was} replaced by a new one of the same name"
+            yield f"{counted(number, 'photo')} replaced by a new one of the same name"
         if number := counts["moved"]:
-            was = "photo was moved since it was" if number == 1 else "photos were moved since they were"
-            yield f"{number} {was} cut; the files keep their names, unless you remove them and run again"
+            moved = f"{counted(number, 'photo')} moved since the cut"
+            yield f"{moved}; the files keep their names, unless you remove them and run again"
         if text := self.not_looked_at.as_text():
             yield f"{text}; listed in {own}/skipped.jsonl"
         if number := self.not_looked_at.num_junk:
             yield f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped"
         if number := counts["damaged_lines"]:
-            was = "line of results.jsonl was" if number == 1 else "lines of results.jsonl were"
-            yield f"{number} damaged {was} set aside in {own}/damaged.jsonl"
+            yield f"{counted(number, 'damaged line')} of results.jsonl set aside in {own}/damaged.jsonl"
 
 
 def _why_doubtful(row: "Row") -> str:

@@ -134,19 +134,15 @@ def studio(
     MODEL: Model file. The default is the embedded model.
     --all: Show every field, not only what most people ask for.
 """)
-def card(
-    model: Path | None = None,
-    all: bool = False,
-    as_json: bool = False,
-) -> None:
+def card(model: Path | None = None, all: bool = False, as_json: bool = False) -> None:
     """Show a model's card: what it is, what it learned from, how good it is.
 
     Example: garmentcut card
     """
     from garmentcut.model.card import read_model
-    from garmentcut.prediction.cutter import default_model
+    from garmentcut.prediction.cutter import model_path
 
-    found = read_model(model or default_model())[1]
+    found = read_model(model_path(model or "default"))[1]
     words = cli.shown("garmentcut", "card", *([model] if model else []), "--all")
     cli.show(
         asdict(found),

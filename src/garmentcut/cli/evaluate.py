@@ -31,13 +31,7 @@ Found = TypeVar("Found")
 
 _LISTED = 20
 _STOPPED = "stopped; nothing was written"
-
-
-def model_path(text: str | Path) -> Path:
-    """The path of a model named on the command line; `default` is the embedded model."""
-    from garmentcut.prediction.cutter import default_model
-
-    return default_model() if str(text) == "default" else Path(text)
+_NO_FILE = "run the same command with --out FILE to write it to a model file"
 
 
 def _progress(trials: "Sequence[Trial]") -> AbstractContextManager[Callable[[str, str], None]]:
@@ -81,6 +75,7 @@ def evaluate(
     from garmentcut.evaluation.report import NUM_CHANGES, Against, comparison_text, render_report, totals_text
     from garmentcut.evaluation.scores import compare_scores, seen_sentence, total_scores, write_scores
     from garmentcut.photo.files import write_atomic
+    from garmentcut.prediction.cutter import model_path
 
     cli.require_writable(report, out)
     gallery, splits, manifest = Gallery(worst if report else 0), split or [], read_manifest(dataset)
@@ -166,6 +161,7 @@ def audit(
     from garmentcut.evaluation.audit import audit as audit_pairs
     from garmentcut.evaluation.predict import plan_trials
     from garmentcut.photo.files import write_atomic
+    from garmentcut.prediction.cutter import model_path
 
     cli.require_writable(None, out)
     manifest = read_manifest(dataset)
@@ -257,6 +253,7 @@ def calibrate(
     from garmentcut.evaluation.uncertainty import Guarantee
     from garmentcut.model.card import read_model, with_card
     from garmentcut.photo.files import write_atomic
+    from garmentcut.prediction.cutter import model_path
 
     if not (0 < risk < 1 and 0 < confidence < 1 and 0 < quality <= 1):
         cli.fail("--risk and --confidence must lie between 0 and 1, --quality above 0 and at most 1")
@@ -265,21 +262,19 @@ def calibrate(
         receiver = receiver or _single(tried)
         if receiver is None:
             cli.fail(f"{tried} holds several models: name the one that gets the result with --into")
-        if out.resolve() == model_path("default").resolve():
+        if out.resolve() == model_path().resolve():
             cli.fail("the embedded model cannot be overwritten; choose another --out")
     cli.require_writable(out)
     manifest, splits = read_manifest(dataset), split or []
-    if not edge:
-        _check_kind(tried, manifest, receiver)
-    trials = _plan(tried, manifest, splits)
+    trials = _plan(tried, manifest, splits, None if edge else receiver)
     if edge:
         if not seen:
             refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
         fit = fit_edge(_measured(trials, manifest, sample_of), Edge.of(trials[0].card))
         content, text, changes, code = asdict(fit), _edge_text(fit), asdict(fit.edge), cli.OK
     else:
-        about: dict[str, Any] = {"data": ", ".join([manifest.folder.resolve().name, *splits]), "use_seen": seen}
-        about["held_out"] = tried.is_dir() and not splits
+        names, held_out = [manifest.folder.resolve().name, *splits], tried.is_dir() and not splits
+        about: dict[str, Any] = {"data": ", ".join(names), "use_seen": seen, "held_out": held_out}
         found = _calibrate(trials, manifest, Guarantee(risk, quality, confidence), foreign, about)
         code = cli.OK if found.threshold.max_doubt is not None else cli.SOME_FAILED
         content, changes = _calibration_dict(found), {"doubt": found.doubt, "acceptance": found.acceptance}
@@ -288,9 +283,8 @@ def calibrate(
         model_file, card = read_model(receiver)
         write_atomic(out, with_card(model_file, replace(card, **changes)))
     cut = cli.shown("garmentcut", "cut", "photos", "--out", "cutouts", "--model", out)
-    next_step = f"{cut} to cut with it" if out else "run the same command with --out FILE to write it to a model file"
     text += f"\nwritten: {out}" if out else "\nnothing was written: give a file with --out"
-    cli.show(content, lambda: text, as_json=as_json, next_step=next_step)
+    cli.show(content, lambda: text, as_json=as_json, next_step=f"{cut} to cut with it" if out else _NO_FILE)
     return code
 
 
@@ -299,19 +293,6 @@ def _single(tried: Path) -> Path | None:
 
     path = tried / MODEL_NAME if tried.is_dir() else tried
     return path if path.is_file() or path is tried else None
-
-
-def _check_kind(model: Path, manifest: "Manifest", receiver: Path | None) -> None:
-    """Check that thresholds are written to the network that they were found with; elsewhere they guarantee nothing."""
-    from garmentcut.evaluation.predict import plan_trials
-    from garmentcut.evaluation.uncertainty import is_same_kind
-    from garmentcut.model.card import read_model
-
-    if receiver is None or receiver == model:
-        return
-    card = read_model(receiver)[1]
-    if not all(is_same_kind(trial.card, card) for trial in plan_trials(model, manifest)):
-        cli.fail(f"{card.label} is a different network from those of {model}: their errors guarantee nothing for it")
 
 
 def _calibrate(
@@ -330,11 +311,18 @@ def _calibrate(
     return calibrate_on(experiences, guarantee, elsewhere=elsewhere if num_foreign else list, **about)
 
 
-def _plan(model: Path, manifest: "Manifest", splits: list[str]) -> "tuple[Trial, ...]":
-    """Trials without the cutouts that are marked wrong, which are counted on stderr."""
-    from garmentcut.evaluation.predict import plan_trials, without_wrong
+def _plan(model: Path, manifest: "Manifest", splits: list[str], receiver: Path | None) -> "tuple[Trial, ...]":
+    """Trials without the cutouts that are marked wrong, which are counted on stderr.
 
-    trials = plan_trials(model, manifest, splits=splits)
+    Thresholds guarantee nothing for another network than theirs, so a `receiver` of another kind is refused.
+    """
+    from garmentcut.evaluation.predict import plan_trials, without_wrong
+    from garmentcut.evaluation.uncertainty import is_same_kind
+    from garmentcut.model.card import read_model
+
+    trials, card = plan_trials(model, manifest, splits=splits), receiver and read_model(receiver)[1]
+    if card and not all(is_same_kind(trial.card, card) for trial in trials):
+        cli.fail(f"{card.label} is a different network from those of {model}: their errors guarantee nothing for it")
     left = without_wrong(trials)
     if num_wrong := sum(len(trial.pairs) for trial in trials) - sum(len(trial.pairs) for trial in left):
         cli.say(f"garmentcut: left out: {counted(num_wrong, 'cutout')} marked wrong", err=True)
@@ -394,10 +382,9 @@ def _threshold_text(one: "Threshold") -> str:
     if one.max_doubt is None or one.share_accepted is None:
         return one.reason
     share, low, high = (100 * value for value in one.share_accepted)
-    return (
-        f"accept doubt up to {one.max_doubt:.3f}: {share:.0f} % [{low:.0f}, {high:.0f}] of the garments,"
-        f" {one.num_short} of {one.num_accepted} of them fell short"
-    )
+    accepted = f"{share:.0f} % [{low:.0f}, {high:.0f}] of the garments"
+    short = f"{one.num_short} of {one.num_accepted} of them fell short"
+    return f"accept doubt up to {one.max_doubt:.3f}: {accepted}, {short}"
 
 
 def _edge_text(fit: "EdgeFit") -> str:

@@ -24,7 +24,7 @@ _MOST_LISTED = 20
     --database URL: postgresql://user:password@host/name. The default is CUTOUTS/review.sqlite.
     --token TOKEN: Token that clients must send. By default one is generated when needed.
     --open/--no-open: Open the page in the browser.
-    --model FILE: Model file. The default is the one that the folder was cut with.
+    --model FILE: Model file; 'default' is the embedded model. The default is the one that the folder was cut with.
     --photoshop: Instead of starting a server, write CUTOUTS/photoshop.jsx, which opens the doubtful PSDs in Photoshop.
 """)
 def review(

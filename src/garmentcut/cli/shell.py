@@ -1,5 +1,6 @@
 """What all commands share: registration, options, grouped help, error messages with exit codes, progress bars."""
 
+import gc
 import io
 import json
 import logging
@@ -235,7 +236,8 @@ def _failures_reported(stopped: str) -> Iterator[None]:
         _end(f"{package} is not installed; run: pip install 'garmentcut[{extra}]'", MISUSE, "not_installed")
     except (OSError, MemoryError) as error:
         where = f"{name}: " if (name := getattr(error, "filename", None)) else ""
-        _end(f"{where}{getattr(error, 'strerror', 'not enough memory') or error}", SOME_FAILED, code_of(error))
+        reason = getattr(error, "strerror", "not enough memory") or error
+        _end(f"{where}{reason}; fix that and run the same command again", SOME_FAILED, code_of(error))
     except Terminated as error:
         say(f"garmentcut: {stopped}", err=True)
         _show_error(stopped, "stopped")
@@ -391,6 +393,7 @@ def main() -> None:
         runtime = sys.modules.get("garmentcut.prediction.runtime")
         if runtime is not None and runtime.hangs():
             os._exit(end.code if isinstance(end.code, int) else SOME_FAILED)
+        gc.freeze()  # otherwise Python, at its end, looks for garbage in all of torch, for many seconds
         raise
 
 

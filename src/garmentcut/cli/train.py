@@ -16,12 +16,12 @@ if TYPE_CHECKING:
     from garmentcut.study.compare import Results
     from garmentcut.study.plan import Study
     from garmentcut.training.devices import Devices
-    from garmentcut.training.logging import Event, Planned, StepDone
+    from garmentcut.training.logging import Event, MapsDone, Planned, StepDone
     from garmentcut.training.run import Run
 
 Show = Callable[["Run", "Event"], None]
 _STOPPED = "aborted; the same command continues from the last saved state"
-_LINES_A_RUN, _LONG_RUN_STEPS = 20, 200
+_LINES_A_RUN, _LONG_RUN_STEPS, _LINES_OF_MAPS = 20, 200, 10
 _FINISHED = ("all steps", "no gain")
 _ENDS = {
     "all steps": "finished",
@@ -147,8 +147,7 @@ def _try_rates(run: "Run", devices: "Devices", *, as_json: bool) -> int:
 def training_progress(folders: Sequence[Path]) -> Iterator[Show]:
     """A function that shows each event it is called with on stderr: with bars on a terminal, else in lines.
 
-    Args:
-        folders: of the runs; where there are several, or a run has stages, each line names its run.
+    If there are several runs, which have these `folders`, or a run has stages, each line names its run.
     """
     if not sys.stderr.isatty():
         yield _Shown(folders)
@@ -170,7 +169,7 @@ class _Shown:
         self._done = ""  # the line of the last step
 
     def __call__(self, run: "Run", event: "Event") -> None:
-        from garmentcut.training.logging import Evaluated, Planned, StepDone
+        from garmentcut.training.logging import Evaluated, MapsDone, Planned, StepDone
 
         if isinstance(event, StepDone):
             self._show_step(_name(run, self._folders), event)
@@ -182,18 +181,29 @@ class _Shown:
             self._say(f"{where} {dice}, loss {event.loss:.4f}{best}")
         elif isinstance(event, Planned):
             self._say(_planned(event))
+        elif isinstance(event, MapsDone):
+            self._show_maps(_name(run, self._folders), event)
 
     def _show_step(self, name: str, event: "StepDone") -> None:
         numbers = f"loss {event.loss:.4f}, lr {event.lr:.2g}, {event.photos_s:.3g} photos/s"
         self._done = f"{name}step {event.step}/{event.steps}: {numbers}"
         if self._progress:
-            if name not in self._tasks:
-                self._tasks[name] = self._progress.add_task(name, total=event.steps, numbers="")
-                self._progress.reset(self._tasks[name], completed=event.step - 1)  # the rate is this session's
             best = f"best Dice {self._best[name]:.4f}, " if name in self._best else ""
-            self._progress.update(self._tasks[name], completed=event.step, numbers=f"{best}{numbers}")
+            self._advance(name, event.step, event.steps, f"{best}{numbers}")
         elif _LONG_RUN_STEPS <= event.steps > event.step and not event.step % (event.steps // _LINES_A_RUN):
             self._say(self._done)
+
+    def _show_maps(self, name: str, event: "MapsDone") -> None:
+        if self._progress:
+            self._advance(f"{name}maps of {counted(event.of, 'photo')}", event.photos, event.of)
+        elif event.photos * _LINES_OF_MAPS // event.of > (event.photos - 1) * _LINES_OF_MAPS // event.of:
+            self._say(f"{name}maps of {event.photos}/{event.of} photos, for refine to learn from")
+
+    def _advance(self, name: str, done: int, total: int, numbers: str = "") -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=total, numbers="")
+            self._progress.reset(self._tasks[name], completed=done - 1)  # the rate is this session's
+        self._progress.update(self._tasks[name], completed=done, numbers=numbers)
 
     def _say(self, text: str) -> None:
         if self._progress:

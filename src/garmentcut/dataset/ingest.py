@@ -130,7 +130,8 @@ class Ingest:
             message = f"{self.folder}: another run is at work there; wait or choose another --out"
             raise DatasetError(message, code=error.code) from error
         except OSError as error:
-            raise DatasetError(f"{self.folder} cannot be the dataset's folder: {error.strerror}") from error
+            reason = f"{self.folder} cannot be the dataset's folder: {error.strerror}"
+            raise DatasetError(f"{reason}; fix that, or choose another --out") from error
         try:
             if (self.folder / MANIFEST_NAME).exists():
                 self.earlier = read_manifest(self.folder)

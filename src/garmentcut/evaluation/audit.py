@@ -217,7 +217,7 @@ def read_verdicts(path: Path) -> dict[str, CutoutVerdict]:
     except EvaluationError as error:
         raise EvaluationError(f"{path}: {error}") from error
     except OSError as error:
-        raise EvaluationError(f"{path}: {error.strerror}") from error
+        raise EvaluationError(f"{path}: {error.strerror}; name another file") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise EvaluationError(f"{path} is not a file of verdicts that the audit's page saved") from error
 
@@ -242,7 +242,8 @@ def keep_verdicts(folder: Path, verdicts: Mapping[str, CutoutVerdict]) -> Manife
     except LockTakenError as error:
         raise DatasetError(f"{folder}: another garmentcut is at work there; wait for it", code=error.code) from error
     except OSError as error:
-        raise DatasetError(f"{folder}: {error.strerror or error}") from error
+        where = error.filename or folder
+        raise DatasetError(f"{where}: {error.strerror}; fix that and run the same command again") from error
 
 
 def _checked(verdict: object, name: str) -> CutoutVerdict:

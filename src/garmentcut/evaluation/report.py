@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from garmentcut.errors import counted
-from garmentcut.evaluation.intervals import Estimate
+from garmentcut.evaluation.intervals import LEAST_GARMENTS, Estimate
 from garmentcut.evaluation.metrics import METRICS, POOLED_METRICS, Metric
 from garmentcut.evaluation.pictures import EXTRA_RGB, MISSING_RGB, Tile, WorstPhoto
 from garmentcut.evaluation.scores import (
@@ -87,23 +87,22 @@ def totals_text(totals: Totals, scores: Sequence[PhotoScore] = ()) -> str:
         rows = [f"{status}: {printable(row.name)}: {row.reason}" for row in scores if row.status == status]
         more = [f"... and {len(rows) - _SHOWN_FAILURES} more"] if len(rows) > _SHOWN_FAILURES else []
         sections.append(rows[:_SHOWN_FAILURES] + more)
+    if totals.by_view and totals.by_view[0].figures["dice"]["mean"].low is None:
+        sections.append([f"No 95 % intervals: they need photos of at least {LEAST_GARMENTS} garments."])
     return "\n\n".join("\n".join(section) for section in sections if section)
 
 
 def wrong_sentence(totals: Totals) -> str:
     """A sentence that says how many of the cutouts are marked wrong."""
-    return (
-        f"{totals.num_wrong} of {totals.num_measured} cutouts are marked wrong; they are in all figures but the last."
-    )
+    marked = f"{totals.num_wrong} of {totals.num_measured} cutouts are marked wrong"
+    return f"{marked}; they are in all figures but the last."
 
 
 def sweep_sentence(convention: str, sweep: Sweep) -> str:
     """A sentence that says which threshold is best and how flat the curve is around it."""
     low, high = sweep.flat
-    return (
-        f"Threshold, {convention}: best {sweep.best:.2f} with mean Dice {max(sweep.mean_dice):.4f},"
-        f" within 0.0005 of it from {low:.2f} to {high:.2f}"
-    )
+    best = f"best {sweep.best:.2f} with mean Dice {max(sweep.mean_dice):.4f}"
+    return f"Threshold, {convention}: {best}, within 0.0005 of it from {low:.2f} to {high:.2f}"
 
 
 def number(value: float, metric: Metric) -> str:
@@ -164,9 +163,8 @@ def comparison_text(found: Comparison) -> str:
     heading = f"Against {found.other}: {photos} of {garments}, difference of the means"
     text = "\n".join([heading, *aligned(difference_rows(found))])
     gained, lost = (sum(sign * gain_of(*pair) > 0 for pair in found.photos) for sign in (1, -1))
-    return (
-        f"{text}\nDice rose in {counted(gained, 'photo')} and fell in {lost}; luck in training is not in the intervals"
-    )
+    rose = f"Dice rose in {counted(gained, 'photo')} and fell in {lost}"
+    return f"{text}\n{rose}; luck in training is not in the intervals"
 
 
 def difference_rows(found: Comparison) -> Table:

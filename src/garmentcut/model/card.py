@@ -311,7 +311,7 @@ def read_model(path: Path) -> tuple[bytes, ModelCard]:
     try:
         model = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path}: {error.strerror}") from error
+        raise ModelError(f"{path}: {error.strerror}; name another file, or default for the embedded model") from error
     try:
         return model, card_of(model)
     except ModelError as error:

@@ -88,11 +88,9 @@ class Prediction:
         return replace(self, fine=stretched.clip(0, 1)).small_alpha(self.frame.photo_hw)
 
     def moved_to(self, frame: Frame, window_xyxy: Box) -> "Prediction":
-        """The same prediction for the whole photo, of which this one's photo is a part.
+        """The same prediction for the whole photo, whose frame is `frame`.
 
-        Args:
-            frame: frame of the whole photo.
-            window_xyxy: the part, in fractions of the whole; it may reach beyond.
+        This one's photo is the part `window_xyxy` of it, in fractions of the whole; it may reach beyond.
         """
         photo_wh, part_wh = np.array(frame.photo_hw[::-1]), np.array(self.frame.photo_hw[::-1])
         corner = np.multiply(window_xyxy[:2], photo_wh)
@@ -219,14 +217,8 @@ def enlarged(alpha: _Alpha, size_hw: tuple[int, int]) -> NDArray[np.uint8]:
 def refine_edges(network: Predict, rgb: NDArray[np.uint8], alpha: _Alpha, tile_px: int) -> _Alpha:
     """The refine stage: the soft edge, from the crop's own pixels.
 
-    Args:
-        network: the refine stage's.
-        rgb: `(H, W, 3)` uint8 sRGB, the crop.
-        alpha: `(h, w)` float32 in [0, 1], the segment stage's.
-        tile_px: side of the tiles.
-
-    Returns:
-        `(H, W)` float32 in [0, 1]; outside the tiles it is 0 or 1.
+    `rgb` is the crop, `(H, W, 3)` uint8 sRGB, `alpha` the segment stage's, `(h, w)` float32 in [0, 1], `tile_px` the
+    side of the tiles. Returns `(H, W)` float32 in [0, 1]; outside the tiles it is 0 or 1.
     """
     height, width = rgb.shape[:2]
     missing = [(0, max(tile_px - side, 0)) for side in (height, width)]
@@ -256,12 +248,8 @@ def within_reach(fine: _Alpha, levels: NDArray[np.uint8]) -> _Alpha:
     A tile is too small to tell what is garment: on new photos refine mistakes prints for background and background for
     cloth. But it does find straps that segment has lost.
 
-    Args:
-        fine: `(H, W)` float32 in [0, 1], refine's alpha.
-        levels: the same size, uint8, segment's alpha (255 for 1).
-
-    Returns:
-        `(H, W)` float32 in [0, 1], with a smooth transition between the two.
+    `fine`, `(H, W)` float32 in [0, 1], is refine's alpha, and `levels`, of the same size, uint8, segment's (255 for 1).
+    Returns `(H, W)` float32 in [0, 1], with a smooth transition between the two.
     """
     inside, seen = levels >= 128, _STEEPER[levels]
     anchor = np.where(inside, np.maximum(fine, seen), np.minimum(fine, seen))
@@ -365,12 +353,7 @@ class Cutter:
         config: RuntimeConfig | None = None,
         cut: CutConfig | None = None,
     ) -> "Cutter":
-        """Load a model file.
-
-        Args:
-            model: an ONNX file with a garmentcut card; None: the embedded default.
-            config: backend and threads.
-            cut: effort and choke.
+        """Load an ONNX file with a garmentcut card; None or `default`: the embedded model.
 
         Raises:
             garmentcut.errors.ModelError: the file or the backend cannot be used, or the model has no
@@ -378,7 +361,7 @@ class Cutter:
         """
         check_kind(config, RuntimeConfig)
         check_kind(cut, CutConfig)
-        content, card = read_model(Path(model) if model is not None else default_model())
+        content, card = read_model(model_path(model or "default"))
         cut = cut or CutConfig()
         if card.stages is not None:
             stages = Stages.load(content, card, config, fast=cut.effort == "fast")
@@ -391,19 +374,21 @@ class Cutter:
         """The model and what runs it, without the rest of the card."""
         return f"<Cutter {self.card.label}, {self.runtime.name}>"
 
+    def __deepcopy__(self, _memo: object = None) -> "Cutter":
+        """Itself, because it never changes."""
+        return self
+
+    __copy__ = __deepcopy__
+
     def __reduce__(self) -> NoReturn:
-        """Refuse to be pickled or copied: what runs the networks belongs to one process."""
+        """Refuse to be pickled: what runs the networks belongs to one process."""
         raise TypeError("a Cutter stays in its process: load one in each, in a function that they all call")
 
     def __call__(self, photo: PhotoLike) -> Cutout:
-        """Cut the garment out of one photo.
+        """Cut the garment out of one photo, at its own size and depth; the cutout has its doubt, reasons and flags.
 
-        Args:
-            photo: bytes, a path, an open file, a PIL image, an array or a `Photo`; see
-                `garmentcut.prediction.inputs.photo_of`.
-
-        Returns:
-            The cutout, at the photo's own size and depth, with its doubt, reasons and flags.
+        A photo is bytes, a path, an open file, a PIL image, an array or a `Photo`; see
+        `garmentcut.prediction.inputs.photo_of`.
 
         Raises:
             PhotoError: it cannot be read, or no garment was found.
@@ -495,6 +480,7 @@ def _doubt_in(found: Prediction | NoGarmentError, model: DoubtModel) -> float:
     return 1.0 if observation is None else doubt_of(model, observation)
 
 
-def default_model() -> Path:
-    """Path of the embedded model."""
-    return Path(str(resources.files("garmentcut") / "weights" / "default.onnx"))
+def model_path(model: str | os.PathLike[str] = "default") -> Path:
+    """Path of a model file; `default` is the embedded one."""
+    embedded = Path(str(resources.files("garmentcut") / "weights" / "default.onnx"))
+    return embedded if os.fspath(model) == "default" else Path(model)

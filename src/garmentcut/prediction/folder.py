@@ -21,7 +21,7 @@ from garmentcut.photo import files
 from garmentcut.photo.files import LOCK_NAME, FolderLock
 from garmentcut.photo.spec import Specification, shared_scales
 from garmentcut.prediction import results
-from garmentcut.prediction.cutter import Cutter
+from garmentcut.prediction.cutter import Cutter, model_path
 from garmentcut.prediction.results import RESULTS_NAME, Journal, Row
 from garmentcut.prediction.sources import (
     Named,
@@ -157,15 +157,11 @@ class FolderCutter:
         specification: Specification | None = None,
         model: str | os.PathLike[str] | None = None,
     ) -> None:
-        """Prepare a run; nothing is written before the context is entered.
+        """Prepare a run; nothing is written before the context is entered, which also makes a missing `out_dir`.
 
-        Args:
-            cutter: a loaded model.
-            out_dir: created if it is missing.
-            config: limits, output options, threads.
-            overwrite: replace files that garmentcut did not write, or that were changed since it wrote them.
-            specification: a customer's, which then decides the files instead of `config.output`.
-            model: the cutter's file, for the record; None: the embedded one.
+        With `overwrite`, files that garmentcut did not write, or that were changed since, are replaced. A customer's
+        `specification` decides the files instead of `config.output`. `model` is the cutter's file, for the record; None
+        or `default`: the embedded one.
 
         Raises:
             garmentcut.errors.ConfigError: the model cannot guarantee `folder.accept_risk`; the message says why.
@@ -188,7 +184,8 @@ class FolderCutter:
         if card.doubt is not None:  # another doubt model gives other verdicts
             self.options = results.fingerprint(self.options, asdict(card.doubt))
         self.judge = Judge.of(card, self.config.folder.accept_risk, cut=cutter.config)
-        named = str(Path(model).resolve()) if model else ""
+        path = model_path(model or "default").resolve()
+        named = "" if path == model_path().resolve() else str(path)
         self.order = Order(named, self.config.read, self.config.output, specification, cutter.config)
         self.owner = results.fingerprint(str(self.out_dir))
         self._lock = FolderLock(self.out_dir / LOCK_NAME)
@@ -373,14 +370,11 @@ class FolderCutter:
         monitor: Monitor | None = None,
         is_stopping: Callable[[], bool] = lambda: False,
         hold_back: Callable[[Row], bool] = lambda _row: False,
-    ) -> Iterator[Row]:
+    ) -> Generator[Row, None, None]:
         """Cut the photos of a plan; yields each photo's row once its files are written.
 
-        Args:
-            plan: what to do.
-            monitor: records how long each step takes.
-            is_stopping: once it returns true, no further photo is begun; those in progress are finished.
-            hold_back: called with each row that says `failed`; if it returns true, the row is yielded but not recorded.
+        Once `is_stopping` returns true, no further photo is begun; those in progress are finished. `hold_back` is
+        called with each row that says `failed`; if it returns true, the row is yielded but not recorded.
 
         Raises:
             garmentcut.errors.FolderError: the disk is full, or the output folder was taken away.

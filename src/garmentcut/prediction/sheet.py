@@ -115,7 +115,7 @@ def find_cells(folder: Path, *, doubt_over: float) -> list[Cell]:
         else:
             cells = _cells_of_files(folder)
     except OSError as error:
-        raise SourceError(f"{error.filename or folder}: {error.strerror or error}") from error
+        raise SourceError(f"{error.filename or folder}: {error.strerror or error}; make it readable") from error
     if not cells:
         raise SourceError(f"{folder}: no cutouts{' yet' if has_results else ''}; name a folder that holds some")
     return sorted(cells, key=lambda cell: cell.order)

@@ -56,7 +56,8 @@ def take_rows(session: Session, batch: BatchRow, rows: Iterable[Row], folder: Pa
             session.add(known[key])
             _restore(session, known[key], folder)
         elif photo.changed_at is None and photo.undelivered and photo.row == text_of(row):
-            if not _restore(session, photo, folder):
+            before = photo.undelivered
+            if not _restore(session, photo, folder) and photo.undelivered == before:
                 continue
         elif photo.row != text_of(row):
             _take_again(session, photo, row, folder)
@@ -130,18 +131,18 @@ def _key_of(row: Row, known: dict[str, PhotoRow]) -> str:
 
 
 def _restore(session: Session, photo: PhotoRow, folder: Path) -> bool:
-    """Apply the decision's file to a photo that nobody has decided on; False: nothing has changed.
+    """Apply the decision's file to a photo that nobody has decided on, and log it; False: there is none that fits.
 
-    Without a file the photo stays open. If the file cannot be read, the photo stays open too, with a message.
+    Then the photo stays open. If the file cannot be read, the photo stays open too, with a message.
     """
-    row, stem, before = row_of(photo), subject_of_photo(photo).stem, photo.undelivered
+    row, stem = row_of(photo), subject_of_photo(photo).stem
     try:
         decision, photo.undelivered = read_decision(folder, stem), ""
     except PhotoError as error:
         photo.undelivered = printable(str(error))
-        return photo.undelivered != before
+        return False
     if decision is None or not decision.at or not row.ok or decision.input_sha256 != row.input_sha256:
-        return bool(before)
+        return False
     has_alpha = bool(decision.alpha_sha256) and (folder / decision.alpha).is_file()
     is_judged = decision.model in ("", row.model)  # otherwise another cutout was judged
     if (decision.state == "corrected" and has_alpha) or (decision.state in ("accepted", "rejected") and is_judged):

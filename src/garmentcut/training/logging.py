@@ -79,7 +79,15 @@ class Planned:
     hours: float | None = None  # requested duration
 
 
-Event = StepDone | Evaluated | Ended | Planned
+@dataclass(frozen=True)
+class MapsDone:
+    """Some of the photos have the maps that the refine stage learns from."""
+
+    photos: int  # with maps, of those that the same networks make
+    of: int  # number of these photos
+
+
+Event = StepDone | Evaluated | Ended | Planned | MapsDone
 
 
 class TrainingJournal:

@@ -34,9 +34,9 @@ from garmentcut.prediction.cutter import segment_crop
 from garmentcut.prediction.locate import Frame, crop_of, find_garment
 from garmentcut.recipe import STAGES, Recipe, stage_recipe
 from garmentcut.training.devices import Devices, has_bfloat16, is_first_process, launched, uses_cuda
-from garmentcut.training.logging import Ended, Event, Planned
+from garmentcut.training.logging import Ended, Event, MapsDone, Planned
 from garmentcut.training.loop import seconds_a_step, train_runs
-from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, Split
+from garmentcut.training.run import DRAWN_NAME, FOLDS_NAME, PLAN_NAME, Run, Split, load_state
 
 _OTHER_SCALE = 0.84  # scale of the photo for its second, mirrored map
 _LEAST_STEPS = 20
@@ -83,7 +83,8 @@ def train_all(
                 run.check_resumable()
                 stack.enter_context(run.held())
             plan = plan_of(run, devices, hours)
-            yield run, Planned(plan.seconds(run.recipe), dict(plan.steps), plan.hours)
+            if not load_state(stage_runs(run, plan)[STAGES[-1]].state_path, {}).ended:
+                yield run, Planned(plan.seconds(run.recipe), dict(plan.steps), plan.hours)
             if (yield from _stopped_in(run, plan, devices, until)):
                 return
 
@@ -91,7 +92,11 @@ def train_all(
 def _stopped_in(run: Run, plan: StagePlan, devices: Devices, until: float | None) -> Generator[_Told, None, bool]:
     end, seconds = None, 0.0
     for stage in _stages(run, plan):
+        if isinstance(stage, MapsDone):
+            yield run, stage
+            continue
         left = None if until is None else max((until - time.monotonic()) / 60, 0.0)
+        trained = stage
         for event in train_runs([stage], devices, minutes=left):
             yield event
             if isinstance(event[1], Ended):
@@ -99,7 +104,7 @@ def _stopped_in(run: Run, plan: StagePlan, devices: Devices, until: float | None
         if end is not None and not end.finished:
             break
     if end is not None:
-        name, steps = stage.folder.relative_to(run.folder).as_posix(), stage.recipe.training.steps
+        name, steps = trained.folder.relative_to(run.folder).as_posix(), trained.recipe.training.steps
         yield run, replace(end, stage=name, steps=steps, seconds=seconds)
     return end is not None and not end.finished
 
@@ -214,13 +219,16 @@ def _unseen_start(start: str, manifest: Manifest, split: Split, otherwise: str) 
     return otherwise if is_known else start
 
 
-def _stages(run: Run, plan: StagePlan) -> Iterator[Run]:
-    """Yield the networks of all stages in order; the caller must finish training each before it asks for the next."""
+def _stages(run: Run, plan: StagePlan) -> Iterator[Run | MapsDone]:
+    """Yield the networks of all stages in order, and the maps that are made between them.
+
+    The caller must finish training each network before it asks for the next.
+    """
     folds = fold_runs(run, plan)
     for fold in folds:
         yield fold["locate"]
         yield fold["segment"]
-        write_maps(run, fold, fold["segment"].split.validation)
+        yield from write_maps(run, fold, fold["segment"].split.validation)
     for fold in folds:  # learns from the maps that the other folds made
         yield fold["refine"]
     final = stage_runs(run, plan)
@@ -229,17 +237,16 @@ def _stages(run: Run, plan: StagePlan) -> Iterator[Run]:
     made = final["refine"].drawn
     for fold in folds:  # maps of composites come from the fold that has not seen the garment
         held = {pair.group for pair in fold["segment"].split.validation}
-        write_maps(run, fold, [pair for pair in made if pair.group in held])
-    write_maps(run, folds[0], made)
-    others = [pair for pair in final["refine"].split.validation if not _has_maps(run, pair)]
-    write_maps(run, final, others)
+        yield from write_maps(run, fold, [pair for pair in made if pair.group in held])
+    yield from write_maps(run, folds[0], made)
+    yield from write_maps(run, final, final["refine"].split.validation)
     yield final["refine"]
 
 
-def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> None:
+def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> Iterator[MapsDone]:
     """Write the maps of photos that a fold's networks, finished runs of `locate` and `segment`, have not seen.
 
-    Photos that already have maps are skipped. `run` is the run of the whole model.
+    Photos that already have maps are skipped. `run` is the run of the whole model. Yields after each photo.
 
     Raises:
         PhotoError: a photo cannot be read; the message names the file.
@@ -249,7 +256,7 @@ def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> Non
         return
     locate, segment = (TorchPredict(networks[name].best_path) for name in STAGES[:2])
     recipe = stage_recipe(run.recipe, "refine")
-    for pair in pairs:
+    for number, pair in enumerate(pairs, 1):
         rgb, _ = framed(*read_pair(run.manifest, pair), recipe.data.frame_height)
         height, width = (-(-side // MAP_REDUCTION) for side in rgb.shape[:2])
         small_wh = round(rgb.shape[1] * _OTHER_SCALE), round(rgb.shape[0] * _OTHER_SCALE)
@@ -259,6 +266,7 @@ def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> Non
         other = np.asarray(cv2.resize(other, (width, height), interpolation=cv2.INTER_LINEAR), np.float32)
         write_map(mirrored, np.ascontiguousarray(other[:, ::-1]))
         write_map(as_used, map_of(locate, segment, rgb, pair))
+        yield MapsDone(number, len(pairs))
 
 
 def map_of(

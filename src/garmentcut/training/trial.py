@@ -91,7 +91,7 @@ def draw_augmentations(run: Run, path: Path) -> None:
         Image.fromarray(page).save(content, kind, quality=_JPEG_QUALITY)
         write_atomic(path, content.getvalue())
     except OSError as error:
-        raise TrainingError(f"{path}: {error.strerror or error}") from error
+        raise TrainingError(f"{path}: {error.strerror or error}; fix that, or choose another file") from error
 
 
 def _single(run: Run) -> Run:

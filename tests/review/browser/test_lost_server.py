@@ -139,6 +139,30 @@ def test_a_browser_whose_store_hangs_asks_and_lets_the_page_go(edit, own_site):
     assert asked == ["beforeunload"]
 
 
+HANGS = "IDBDatabase.prototype.transaction = () => ({ objectStore: () => ({ put() {}, get() {}, getAll() {} }) })"
+REFUSES = "IDBFactory.prototype.open = () => { throw new Error('refused'); }"
+
+
+@pytest.mark.parametrize("fault", [HANGS, REFUSES], ids=["hangs", "refuses"])
+def test_a_browser_that_cannot_store_still_sends(edit, own_site, open_tab, fault):
+    """Before, a store that hung was waited for without end, and one that refused ended the sending of all decisions."""
+    editor = edit(own_site, 2)
+    if fault == HANGS:  # while a photo is open
+        editor.tab.evaluate(fault)
+    else:
+        editor.tab.add_init_script(fault)
+        editor.open(2)
+    editor.stroke((40, 300), (80, 300))
+    editor.keys.press("a")
+    editor.wait(3)
+    expect(editor.tab.locator("#saving")).to_be_hidden()
+    assert editor.item(2)["state"] == "corrected"
+    queue = open_tab()
+    queue.add_init_script(fault)
+    queue.goto(own_site)
+    expect(queue.locator(".card[data-id='2']")).to_contain_text("Corrected")
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(edit, site):
     editor = edit(site, 4)
     told = editor.tab.evaluate(

@@ -241,6 +241,6 @@ pointer.addEventListener("place", showPlace);
 stage.onview = showView;
 desk.clock.watch();
 showTool();
-await outbox.resume().catch(() => undefined);
+await outbox.resume();
 await desk.open(first.id, entry);
 watchChanges(first.revision, ({ items }) => items.length && desk.hear(items));

@@ -13,6 +13,7 @@ import { askBlob, askJson, Refusal } from "./server.js";
 
 const DATABASE = "garmentcut-review";
 const STORES = ["drafts", "outbox"];
+const HANGS_MS = 5000;
 const TAB_KEY = "garmentcut-tab";
 const TAB_LOCK = "garmentcut-tab-";
 
@@ -21,8 +22,13 @@ let opening = null;
 /** @type {Promise<string> | null} */
 let naming = null;
 
-/** The result of a request to a store, after its transaction is committed. @param {StoreName} name @param {(store: IDBObjectStore) => IDBRequest} work @param {IDBTransactionMode} [mode] */
+/** The result of a request to a store, after its transaction is committed. A database that hangs is an error. @param {StoreName} name @param {(store: IDBObjectStore) => IDBRequest} work @param {IDBTransactionMode} [mode] */
 async function run(name, work, mode = "readwrite") {
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Error("the browser's storage hangs")), HANGS_MS));
+  return Promise.race([late, request(name, work, mode)]);
+}
+
+async function request(name, work, mode) {
   opening ??= new Promise((resolve, reject) => {
     const request = indexedDB.open(DATABASE, 1);
     request.onupgradeneeded = () => STORES.forEach((store) => request.result.createObjectStore(store));
@@ -96,16 +102,16 @@ export async function keepDraft({ item: { id, version }, alpha, saved }, seconds
   return run("drafts", (store) => store.put(draft, keyOf(id, tab)));
 }
 
-/** @param {number} id @param {string} [tab] by default this tab */
+/** Drop a draft; one that cannot be dropped is dropped by a later page, because it changes nothing. @param {number} id @param {string} [tab] by default this tab */
 export async function dropDraft(id, tab) {
   const key = keyOf(id, tab ?? (await tabName()));
-  return run("drafts", (store) => store.delete(key));
+  return run("drafts", (store) => store.delete(key)).catch(() => undefined);
 }
 
 /** Drop this tab's draft of a closed photo if it is not newer than what the server received. @param {number} id @param {number} posted_ms */
 export async function dropSentDraft(id, posted_ms) {
   const own = await tabName();
-  for (const draft of await getAll("drafts", id)) if (draft.tab === own && draft.kept_ms <= posted_ms) await dropDraft(id);
+  for (const draft of await getAll("drafts", id).catch(() => [])) if (draft.tab === own && draft.kept_ms <= posted_ms) await dropDraft(id);
 }
 
 /** The draft of a photo, from this tab or from a closed one. @param {import("../editor/photo.js").OpenPhoto} photo @returns {Promise<Draft | null>} */
@@ -160,7 +166,7 @@ export class Outbox extends EventTarget {
 
   /** Send what an earlier page could not send. */
   async resume() {
-    for (const letter of await getAll("outbox")) this.#enqueue({ ...letter, isKept: true, isResent: true });
+    for (const letter of await getAll("outbox").catch(() => [])) this.#enqueue({ ...letter, isKept: true, isResent: true });
   }
 
   /** Store and send a letter. @param {Promise<Blob>} [png] the alpha, while it is still being encoded @returns {Promise<any>} `kept` */
@@ -204,7 +210,7 @@ export class Outbox extends EventTarget {
 
   /** @param {Letter} letter */
   async #deliver(letter) {
-    if (letter.isKept && !(await run("outbox", (store) => store.get(letter.key), "readonly"))) return; // another tab has sent it
+    if (letter.isKept && !(await run("outbox", (store) => store.get(letter.key), "readonly").catch(() => true))) return; // another tab has sent it
     const { kind, ...news } = await send(letter);
     if (kind === "sent") for (const later of this.waiting) if (later.id === letter.id) later.version = news.item.version; // the new version is this page's own change
     await run("outbox", (store) => store.delete(letter.key)).catch(() => undefined);
