@@ -35,7 +35,7 @@ from garmentcut.observe.monitor import printable
 from garmentcut.photo.files import LOCK_NAME, FolderLock, NotLookedAt, map_in_order, remove_staged
 from garmentcut.photo.truth import read_cutout
 
-_VERSION = 1  # of the checks; after a change every pair is read again
+_VERSION = 2  # of the checks, and of reading cutouts; after a change every pair is read again
 _MAX_WORKERS = 16
 _TRIED = 3  # first pairs, by which swapped folders of photos and cutouts are recognised
 _WHOLE = 0.99  # an image with a larger mean alpha is not a cutout
