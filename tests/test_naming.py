@@ -28,6 +28,8 @@ from garmentcut.synthetic import VIEWS as STUDIO_VIEWS
         ("*-<garment>_<view>", "2026-11-12_Front.psd", Key("11-12", "Front")),
         ("<garment>/<view>", "day/12/Back.jpg", Key("12", "Back")),
         ("<garment>/<view>", "Back.jpg", None),
+        ("<garment>/*/<garment>_cutout", "all/Job0/raw/IMG_1_cutout.psd", Key("Job0_IMG_1")),
+        ("<garment>/<garment>_<view>", "job 1/12_back.jpg", Key("job 1_12", "Back")),
         ("(<garment>)[<view>]", "(1.5)[back].jpg", Key("1.5", "Back")),
         ("<garment>_<view>", "cafe\u0301_Front.jpg", Key("caf\u00e9", "Front")),
     ],

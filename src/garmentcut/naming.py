@@ -127,7 +127,8 @@ class NamePattern:
     """A pattern of file names.
 
     `<garment>` and `<view>` match these parts, `*` as little as possible of anything, all else itself, in any case. A
-    pattern with `/` also matches that many folders above the file. The suffix is not part of it.
+    pattern with `/` also matches that many folders above the file, each of which may have a `<garment>`; what these
+    match is joined. The suffix is not part of it.
 
     >>> NamePattern("<garment>_<view>").read(PurePosixPath("a/12_34_frontright.png"))
     Key(garment='12_34', view='FrontRight')
@@ -141,8 +142,10 @@ class NamePattern:
         """
         self.text = text
         fields = _FIELD.findall(text)
-        if fields.count("<garment>") != 1 or fields.count("<view>") > 1 or set(fields) - {"<garment>", "<view>", "*"}:
-            raise DatasetError(f"pattern {text!r}: needs <garment> once, <view> at most once, and no other field")
+        is_twice = fields.count("<view>") > 1 or any(part.count("<garment>") > 1 for part in text.split("/"))
+        if "<garment>" not in fields or is_twice or set(fields) - {"<garment>", "<view>", "*"}:
+            fault = "needs <garment> once (or once per folder), <view> at most once, and no other field"
+            raise DatasetError(f"pattern {text!r}: {fault}")
         self.has_view = "<view>" in fields
         self._num_parts = text.count("/") + 1
         # Known views take precedence: a_front_right is a's FrontRight, not a view "right" of a_front.
@@ -155,13 +158,14 @@ class NamePattern:
         for expression in self._expressions:
             if found := expression.fullmatch(stem):
                 fields = found.groupdict()
-                squeezed = re.sub(_GAP, "", view := fields.get("view", "")).casefold()
-                return Key(fields["garment"], next((one for one in VIEWS if one.casefold() == squeezed), view))
+                squeezed = re.sub(_GAP, "", view := fields.pop("view", "")).casefold()
+                return Key("_".join(fields.values()), next((one for one in VIEWS if one.casefold() == squeezed), view))
         return None
 
     def _compiled(self, view: str) -> re.Pattern[str]:
-        kinds = {"<garment>": "(?P<garment>[^/]+)", "<view>": f"(?P<view>{view})", "*": "[^/]*?"}
-        parts = (kinds.get(part, re.escape(part)) for part in _FIELD.split(self.text))
+        kinds = {"<garment>": "(?P<garment{}>[^/]+)", "<view>": f"(?P<view>{view})", "*": "[^/]*?"}
+        fields = enumerate(_FIELD.split(self.text))
+        parts = (kinds[part].replace("{}", str(n)) if part in kinds else re.escape(part) for n, part in fields)
         return re.compile("".join(parts), re.IGNORECASE)
 
 

@@ -183,7 +183,7 @@ def test_what_operating_systems_leave_is_passed_over_and_counted(studio_dir):
     result = run(studio_dir / "in", studio_dir / "cut", "--out", studio_dir / "set", "--folds", 3)
     assert result.exit_code == 0, result.output
     assert "9 pairs: 9 usable, 0 refused" in result.stdout
-    assert "3 left by operating systems (Thumbs.db, ._x.jpg and the like): skipped" in result.stdout
+    assert "3 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped" in result.stdout
 
 
 def test_folders_in_the_wrong_order_are_noticed_before_anything_is_read(studio_dir):

@@ -9,8 +9,9 @@ import pytest
 from garmentcut.cli.cut import Summary
 from garmentcut.cli.shell import progress_bar
 from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
+from garmentcut.photo.files import NotLookedAt
 from garmentcut.prediction.results import Row, foreign_warning
-from garmentcut.prediction.sources import NotLookedAt, Skipped
+from garmentcut.prediction.sources import Skipped
 
 OK, FAILED = Row("/in/a.jpg", "a", ("a.png",), notes=("CMYK converted to sRGB",)), Row("/in/b\n.jpg", "b")
 
@@ -126,6 +127,14 @@ def test_the_doubtful_are_named_and_what_happened_to_the_folders_is_said():
         "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped",
         "1 damaged line of results.jsonl set aside in out/.garmentcut/damaged.jsonl",
     ]
+
+
+def test_photos_whose_share_is_gone_are_explained_once():
+    made = Summary(Path("out"), Path("out/results.jsonl"), NotLookedAt())
+    for name in "ab":
+        assert "no longer there" not in made.as_text()
+        made.add(Row(f"/in/{name}.jpg", status="failed", reason="no such file", code="missing"))
+    assert made.as_text().splitlines()[-1].startswith("2 photos are no longer there; if their disk or share is gone, ")
 
 
 def test_what_somebody_accepted_or_corrected_in_the_review_is_doubtful_no_longer(tmp_path):

@@ -107,8 +107,11 @@ def test_all_folds(dataset, recipe, tmp_path):
     assert [row["held_out"] for row in told] == [["fold0"], ["fold1"]]
     assert sorted(path.name for path in (tmp_path / "run").iterdir()) == ["fold0", "fold1"]
     assert "fold1: step 2/4" in done.stderr
-    as_text = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--fold", "all").stdout
-    assert "mean of the best of 2 runs: Dice 0." in as_text
+    as_text = run("train", recipe, "--data", dataset, "--out", tmp_path / "run", "--fold", "all")
+    assert "mean of the best of 2 runs: Dice 0." in as_text.stdout
+    first = tmp_path / "run" / "fold0"
+    exported = f"next: garmentcut export {first} --out {first / 'model.onnx'}, and so on for each run; then garmentcut "
+    assert f"{exported}evaluate {tmp_path / 'run'}" in as_text.stderr
 
 
 def test_learning_from_everything_is_said(dataset, recipe, tmp_path):

@@ -225,7 +225,7 @@ def test_a_bare_mask_cannot_be_compared(drawn):
     rgb, alpha = drawn
     checked = check_pair(Photo(rgb), CutoutFile(alpha, None, "mask image"))
     assert codes(checked) == ["unchecked"]
-    assert "from a mask image: no colours" in checked[0][0].text
+    assert "alpha from: mask image; no colours" in checked[0][0].text
     assert checked[1] is alpha
 
 

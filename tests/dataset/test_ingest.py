@@ -119,6 +119,8 @@ def test_rows_of_removed_files_are_removed_with_a_note(shop):
     assert [pair.name for pair in outcome.manifest.pairs if pair.refused] == ["b_Front"]
     left = {path.stem for path in (shop.out / "alpha").iterdir()}
     assert left == {"a_Back", "a_Front", "d_FrontRight", "mine"}
+    (shop.originals / "b_Front.png").unlink()
+    assert shop.ingest().gone == ()  # the pair was refused before, so nobody misses it
 
 
 def test_garments_keep_their_split_when_others_come(shop):
@@ -386,7 +388,19 @@ def test_a_flood_is_cut_short(small_dataset):
     assert "... and 80 more, listed in manifest.jsonl" in text
 
 
+def test_what_was_passed_over_is_said(small_dataset):
+    skipped = ("/in/a.CR2", "suffix"), ("/in/b.bmp", "suffix"), ("/in/done", "cutouts"), ("/in/Thumbs.db", "junk")
+    summary = replace(summary_of(small_dataset), skipped=skipped)
+    assert summary.as_text().splitlines()[1:4] == [
+        "2 files were not looked at: .bmp 1, .cr2 1",
+        "not searched, because garmentcut cut writes to it: /in/done; name it itself",
+        "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped",
+    ]
+    counts = summary.as_dict()
+    assert (counts["not_looked_at"], counts["not_looked_at_kinds"], counts["junk"]) == (2, {".bmp": 1, ".cr2": 1}, 1)
+
+
 def test_a_run_that_could_not_split(small_dataset):
-    summary = IngestSummary(small_dataset.folder, 3, small_dataset.pairs)
+    summary = IngestSummary(small_dataset.folder, 3, rows=small_dataset.pairs)
     assert "no manifest written" in summary.as_text()
     assert summary.as_dict()["splits"] == {}

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from garmentcut.dataset.pairing import find_candidates, sides_of
@@ -53,6 +55,36 @@ def test_every_file_that_cannot_be_paired_is_refused_with_a_reason(pair):
     assert "2 photos of one name: b_Front.jpg, b_Front.tif; keep one" in texts["b_Front"]
     assert "--cutout-pattern" in texts["a_Front"]
     assert all(c.refused for c in found)
+
+
+def test_names_that_a_camera_used_again_are_told_apart_by_their_folders(pair):
+    names = [f"{job}/IMG_1{place}" for job in ("a", "b") for place in ("", "_cut")]
+    photos, cutouts = [f"{name}.jpg" for name in names[::2]], [f"{name}.png" for name in names[1::2]]
+    (found,) = pair(photos, cutouts, patterns=("<garment>", "<garment>_cut"))
+    fixes = "--pattern '<garment>/<garment>'", "--cutout-pattern '<garment>/<garment>_cut'"
+    for fault, fix in zip(found.faults, fixes, strict=True):
+        assert f"tell them apart by their folder: {fix}" in fault.text
+    found = pair(photos, cutouts, patterns=("<garment>/<garment>", "<garment>/<garment>_cut"))
+    assert codes(found) == {"a_IMG_1_unknown": [], "b_IMG_1_unknown": []}
+
+
+def test_what_is_passed_over_is_listed(pair, tmp_path):
+    pair(["a_Front.jpg", "b_Front.CR2", "Thumbs.db", "b_Front.psd"], ["a_Front.png", "b_Front.bmp", "done/c_Front.png"])
+    (tmp_path / "cutouts/done/.garmentcut.lock").touch()
+    passed_over = []
+    sides = sides_of(tmp_path / "originals", tmp_path / "cutouts", (DEFAULT_PATTERN, DEFAULT_PATTERN))
+    find_candidates(*sides, out_dir=tmp_path, skipped=passed_over)
+    assert {path.removeprefix(f"{tmp_path}/"): code for path, code in passed_over} == {
+        "originals/b_Front.CR2": "suffix",
+        "originals/b_Front.psd": "suffix",
+        "originals/Thumbs.db": "junk",
+        "cutouts/b_Front.bmp": "suffix",
+        "cutouts/done": "cutouts",
+    }
+    passed_over = []
+    sides = sides_of(tmp_path / "originals", None, (DEFAULT_PATTERN, DEFAULT_PATTERN))
+    find_candidates(*sides, out_dir=tmp_path, skipped=passed_over)
+    assert [Path(path).name for path, _ in passed_over] == ["Thumbs.db", "b_Front.CR2"]
 
 
 def test_one_folder_of_documents_with_what_lies_beside_them(pair, tmp_path):

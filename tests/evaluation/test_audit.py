@@ -158,7 +158,11 @@ def test_the_cutout_that_lies_off_is_the_first_suspect(trials, red_dataset):
     assert found.suspects[0].score > 3 * max(found.suspects[1].score, 0.1)
     assert {suspect.name for suspect in found.suspects} == {pair.name for pair in red_dataset.usable}
     assert not found.uses_doubt  # six garments teach nothing
-    assert (len(told), found.failures) == (12, {})
+    assert (len(told), found.failures, found.warning) == (12, {}, "")
+    blind = [replace(one, evidence=replace(one.evidence, dice=0.0)) for one in found.suspects]
+    weak = replace(found, suspects=tuple(blind))
+    assert weak.warning.startswith("the model agrees with these cutouts at a median Dice of 0.00 only: do not trust")
+    assert weak.warning in render_page(weak, {}, dataset=red_dataset.folder, models="red")
 
 
 def test_cutouts_that_the_model_has_learned_are_not_audited(tmp_path, red_model, red_dataset):

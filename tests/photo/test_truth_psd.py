@@ -381,14 +381,81 @@ def test_a_part_of_one_colour_below_the_cutout_is_garment(read, level):
 
 def test_over_a_backdrop_the_topmost_cut_layer_counts(read):
     document = over_photo()
-    add_layer(document, np.full((*SIZE, 3), 255, np.uint8), "White")
-    add_layer(document, cut(disc(center=(30, 15))), "Shadow")
+    add_layer(document, cut(disc(center=(30, 15))), "Cleaned wall")
     add_layer(document, cut(), "Garment")
-    notes = (
-        "the opaque layers 'White', 'Background' left out",
-        "layer 'Shadow' left out: the topmost cut layer counts",
-    )
+    notes = (BELOW, "layer 'Cleaned wall' left out: the topmost cut layer counts")
     check(read(document), disc(), "transparency", notes)
+
+
+def union(*alphas):
+    """The alpha of layers laid over each other."""
+    return 1 - np.prod([1 - alpha / 255 for alpha in alphas], axis=0)
+
+
+def add_fill(document):
+    """A solid colour, as Photoshop's fill layers store it: without pixels, under an empty white mask."""
+    layer = add_layer(document, cut()[:1, :1], "Color Fill 1", mask=np.full((1, 1), 255, np.uint8))
+    layer._record.tagged_blocks[Tag.SOLID_COLOR_SHEET_SETTING] = TaggedBlock(
+        key=Tag.SOLID_COLOR_SHEET_SETTING, data=b""
+    )
+    layer._record.top = layer._record.left = layer._record.bottom = layer._record.right = 0
+    layer._record.mask_data.background_color = 255
+
+
+def add_white(document):
+    add_layer(document, np.full((*SIZE, 3), 255, np.uint8), "White")
+
+
+@pytest.mark.parametrize("add_backdrop", [add_white, add_fill])
+def test_over_a_plain_backdrop_every_part_of_the_garment_counts(read, add_backdrop):
+    """The inside of a collar, from another photo, below the front of the garment."""
+    document = over_photo()
+    add_layer(document, cut(disc(center=(10, 20))), "Old cutout, hidden by the backdrop")
+    add_backdrop(document)
+    soft, paint = disc(center=(30, 15)) // 3, np.full((*SIZE, 3), 250, np.uint8)
+    add_layer(document, np.dstack([colors(), soft]), "Soft shadow")
+    add_layer(document, np.dstack([paint, disc(center=(33, 15), radius=4)]), "Painted over")
+    collar = disc(center=(8, 15), radius=4)
+    add_layer(document, cut(collar), "Collar")
+    add_layer(document, cut(), "Front")
+    cutout = read(document)
+    np.testing.assert_allclose(cutout.alpha, union(disc(), collar), atol=1e-6)
+    left_out = "layers 'Painted over', 'Soft shadow', 'Old cutout, hidden by the backdrop' left out"
+    assert cutout.notes[-2] == f"{left_out}: shadow or retouching"
+
+
+@pytest.mark.parametrize("is_plain", [False, True])
+def test_a_retouched_part_on_top_is_not_the_cutout(read, is_plain):
+    """A sleeve whose colour was corrected under a mask of its own, over the garment under its mask."""
+    document = over_photo()
+    if is_plain:
+        add_white(document)
+    add_layer(document, colors(), "Garment", mask=disc())
+    add_layer(document, colors(), "Sleeve", mask=disc(radius=5, center=(22, 15)))
+    add_layer(document, colors(), "Spot", mask=disc(radius=2, center=(15, 15)))
+    cutout = read(document)
+    np.testing.assert_allclose(
+        cutout.alpha, union(disc(), disc(radius=5, center=(22, 15)), disc(radius=2, center=(15, 15))), atol=1e-6
+    )
+    assert cutout.source == "layer mask"
+
+
+def test_a_tighter_copy_on_top_is_the_cutout(read):
+    document = over_photo()
+    add_layer(document, cut(), "First try")
+    add_layer(document, cut(disc(radius=9.8)), "Garment")
+    np.testing.assert_array_equal(read(document).alpha, disc(radius=9.8) / np.float32(255))
+
+
+def test_a_layer_that_is_left_out_does_not_change_the_group_above_it(read):
+    """Before, whatever lay below it within its box was added to its alpha, although the notes said that it was not."""
+    document = over_photo()
+    add_layer(document, cut(disc(radius=6, center=(14, 15))), "Cleaned wall")
+    group = document.create_group(name="Garment")
+    parts = [disc(radius=radius, center=(24, 15)) for radius in (9, 6)]
+    for part in parts:
+        group.append(add_layer(document, cut(part)))
+    np.testing.assert_allclose(read(document).alpha, union(*parts), atol=1e-6)
 
 
 def test_groups_are_units_with_masks_and_opacity(read):

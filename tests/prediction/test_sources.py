@@ -6,10 +6,10 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from garmentcut.errors import ConfigError, SourceError
+from garmentcut.photo.files import NotLookedAt
 from garmentcut.photo.spec import Subject, read_specification
 from garmentcut.prediction.sources import (
     SKIPPED_NAME,
-    NotLookedAt,
     Source,
     by_garment,
     find_sources,

@@ -6,9 +6,10 @@ import pytest
 
 from garmentcut.config import load_config
 from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
+from garmentcut.photo.files import NotLookedAt
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sources import NotLookedAt, find_sidecars, find_sources
+from garmentcut.prediction.sources import find_sidecars, find_sources
 from garmentcut.prediction.steps import review_state
 from garmentcut.prediction.verdict import move_outputs
 

@@ -336,13 +336,26 @@ def test_a_runs_folds_judge_every_photo_once_by_networks_that_have_not_seen_it(
         assert not {pair.photo_sha256[:12] for pair in trial.pairs} & set(trial.card.trained_on)
 
 
-def test_a_start_that_is_out_of_reach_is_told_before_anything_is_trained(manifest, tmp_path, monkeypatch):
+@pytest.mark.parametrize("is_of_folds", [False, True])
+def test_a_start_that_is_out_of_reach_is_told_before_a_step_is_timed(
+    trained, manifest, tmp_path, monkeypatch, is_of_folds
+):
     def no_hub(*_args, **_options):
         raise OSError("no route to the hub")
 
     monkeypatch.setattr("garmentcut.model.layers.Encoder.load", no_hub)
-    recipe = replace(RECIPE, network=replace(RECIPE.network, start="imagenet"))
+    monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", lambda *_: pytest.fail("timed"))
+    start = str(trained[0].folder / "segment" / "best.safetensors") if is_of_folds else "imagenet"  # it has seen them
+    segment = {**RECIPE.stages.segment, "network": {"start": start}}
+    recipe = replace(RECIPE, stages=replace(RECIPE.stages, segment=segment, fold_start="imagenet"))
     run = run_of(manifest, tmp_path / "run", recipe)
     with pytest.raises(ModelError, match="hub"):
         next(train_all([run], CPU))
     assert not (run.folder / "plan.json").exists()
+
+
+def test_too_many_folds_are_told_before_a_step_is_timed(manifest, tmp_path, monkeypatch):
+    monkeypatch.setattr("garmentcut.training.stages.seconds_a_step", lambda *_: pytest.fail("timed"))
+    recipe = replace(RECIPE, stages=replace(RECIPE.stages, folds=10))
+    with pytest.raises(TrainingError, match="too few for 10 folds"):
+        plan_of(run_of(manifest, tmp_path / "run", recipe), CPU, None)

@@ -31,10 +31,10 @@ from garmentcut.observe.monitor import (
 
 if TYPE_CHECKING:
     from garmentcut.config import Config, RuntimeConfig
+    from garmentcut.photo.files import NotLookedAt
     from garmentcut.photo.spec import Specification
     from garmentcut.prediction.folder import FolderCutter
     from garmentcut.prediction.results import Row
-    from garmentcut.prediction.sources import NotLookedAt
 
 _MANY = 1000  # number of photos that a watch is tuned for
 _SHOWN = 20  # most failures, doubtful cutouts and notes, of each kind, in the summary
@@ -193,8 +193,9 @@ def _specification(path: Path | None, config: "Config", options: dict[str, tuple
 
 
 def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) -> int:
+    from garmentcut.photo.files import NotLookedAt
     from garmentcut.prediction.runtime import runtime_for
-    from garmentcut.prediction.sources import NotLookedAt, Skipped, find_sources
+    from garmentcut.prediction.sources import Skipped, find_sources
     from garmentcut.prediction.watch import watched_folders
 
     config = order.config
@@ -270,8 +271,8 @@ def _code_of(summary: "Summary", order: _Order) -> int:
 
 def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_json: bool) -> int:
     """Cut photos that appear in the folders until SIGTERM or Ctrl-C; return the exit code."""
+    from garmentcut.photo.files import NotLookedAt
     from garmentcut.prediction.results import report_row
-    from garmentcut.prediction.sources import NotLookedAt
     from garmentcut.prediction.watch import Watch
 
     summary = Summary(folder.out_dir, folder.journal.path, NotLookedAt(), most_named=_MOST_NAMED, has_pace=False)
@@ -299,7 +300,7 @@ def _cut_on_cluster(photos: list[str], out: str, order: _Order, *, address: str)
         import_module(package)
 
     from garmentcut.cluster.run import ClusterCutter, connected
-    from garmentcut.prediction.sources import NotLookedAt
+    from garmentcut.photo.files import NotLookedAt
 
     run = ClusterCutter(_folder_cutter(order, Path(), order.config.runtime), out)
     summary = Summary(run.target.folder or run.target.url, run.results, NotLookedAt())
@@ -388,6 +389,7 @@ class Summary:
         if is_doubtful and isinstance(self.out_dir, Path) and review_state(self.out_dir, row) in APPROVED:
             verdict, is_doubtful = verdict and "accept", False
         found = {"moved": "moved" in row.flags, "replaced": "replaced" in row.flags and not was_done}
+        found["missing"] = not row.ok and row.code == "missing"
         if row.ok:
             found |= {"accepted": verdict == "accept", "review": verdict == "review"}
             found |= {"doubtful": is_doubtful, "foreign": row.is_foreign}
@@ -457,6 +459,8 @@ class Summary:
         own, counts = f"{self.out_dir}/.garmentcut", self.counts
         if counts["gone"]:
             yield f"{counted(counts['gone'], 'photo')} of these went with the output folder: cut before, files gone"
+        if (number := counts["missing"]) > 1:
+            yield f"{number} photos are no longer there; if their disk or share is gone, run again once it is back"
         if number := counts["replaced"]:
             yield f"{counted(number, 'photo')} replaced by a new one of the same name"
         if number := counts["moved"]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     CUTOUTS: Folder of the retouchers' cutouts. The default is the PSD files in the first folder.
     --from-review FOLDER: Take the corrections made in this folder with garmentcut review. May be given several times.
     --with-accepted: With --from-review: also take accepted cutouts.
-    --pattern PATTERN: How files are named; * stands for anything, / for a folder.
+    --pattern PATTERN: How files are named; * stands for anything, / for a folder, <garment>/<garment> for both names.
     --cutout-pattern PATTERN: How cutouts are named, if not like the photos.
     --resample: Resample cutouts that have the photo's proportions, but not its size.
     --accept-unchanged: Also use PSD files that garmentcut wrote and nobody changed.
@@ -81,7 +81,7 @@ def ingest(
     options = IngestOptions(pattern, cutout_pattern, scheme, seed, *flags, review, workers, read)
     with Ingest(photos, cutouts, Path(out), options) as work:
         plan = work.plan()
-        summary = IngestSummary(work.folder, num_read=len(plan.todo), num_junk=len(plan.junk))
+        summary = IngestSummary(work.folder, num_read=len(plan.todo), skipped=plan.skipped)
         with cli.progress_bar(len(plan.todo), "pairs") as advance:
             for entry in work.examine(plan):
                 advance(entry.pair.name, next((f.text for f in entry.pair.faults if entry.pair.refused), ""))

@@ -178,7 +178,7 @@ def audit(
         keep = cli.shown("garmentcut", "audit", dataset)
         next_step = f"open {out / PAGE_NAME}; {keep} --verdicts FILE stores verdicts"
     rows = [row_of(suspect, found.pairs[suspect.name]) for suspect in found.suspects]
-    content = {"suspects": rows, "failed": found.failures, "uses_doubt": found.uses_doubt}
+    content = {"suspects": rows, "failed": found.failures, "uses_doubt": found.uses_doubt, "warning": found.warning}
     cli.show(content, lambda: _audit_text(found, out), as_json=as_json, next_step=next_step)
     return cli.SOME_FAILED if found.failures else cli.OK
 
@@ -197,7 +197,7 @@ def _store(dataset: Path, marks: list[str], path: Path | None, *, as_json: bool)
 
 
 def _audit_text(found: "Audit", out: Path | None) -> str:
-    lines = [f"{counted(len(found.suspects), 'cutout')}, most suspect first"]
+    lines = [f"{counted(len(found.suspects), 'cutout')}, most suspect first", *filter(None, [found.warning])]
     for place, suspect in enumerate(found.suspects[:_LISTED], 1):
         verdict = found.pairs[suspect.name].verdict
         clue = suspect.clues[0].text if suspect.clues else "nothing"

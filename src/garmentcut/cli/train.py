@@ -101,6 +101,7 @@ def train(
 def _train(
     runs: "list[Run]", devices: "Devices", data: Path, *, limits: tuple[float | None, float | None], as_json: bool
 ) -> int:
+    from garmentcut.evaluation.predict import MODEL_NAME
     from garmentcut.training.logging import Ended
     from garmentcut.training.stages import train_all
 
@@ -118,7 +119,8 @@ def _train(
         next_step = "run the same command again to continue"
     elif len(runs) > 1:
         measure = cli.shown("garmentcut", "evaluate", folder.parent, data)
-        next_step = f"{measure} to measure them on photos they had not seen"
+        export = cli.shown("garmentcut", "export", folder, "--out", folder / MODEL_NAME)
+        next_step = f"{export}, and so on for each run; then {measure} to measure them on photos they had not seen"
     else:
         next_step = f"{cli.shown('garmentcut', 'export', folder, '--out', 'model.onnx')} to make a model file"
     cli.show({"runs": rows}, lambda: summary_text(rows), as_json=as_json, next_step=next_step)

@@ -210,7 +210,7 @@ def check_alpha(alpha: _Floats) -> tuple[Fault, ...]:
 def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Fault, ...]:
     """Check that the cutout, where its alpha `(H, W)` at the photo's size is opaque, has the photo's colours there."""
     if cutout.rgb is None:
-        return (fault_of("unchecked", f"from a {cutout.source}: no colours to compare with the photo's"),)
+        return (fault_of("unchecked", f"alpha from: {cutout.source}; no colours to compare with the photo's"),)
     opaque, mask = alpha >= _OPAQUE, alpha >= 0.5
     inside = opaque if opaque.sum() > mask.sum() / 2 else mask  # of a sheer garment few pixels are opaque
     area = _box_of(inside)

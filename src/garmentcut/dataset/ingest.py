@@ -32,10 +32,10 @@ from garmentcut.dataset.split import Scheme, assign_splits, choose_scheme, mark_
 from garmentcut.errors import DatasetError, LockTakenError, PhotoError, counted
 from garmentcut.naming import DEFAULT_PATTERN, NamePattern
 from garmentcut.observe.monitor import printable
-from garmentcut.photo.files import LOCK_NAME, FolderLock, map_in_order, remove_staged
+from garmentcut.photo.files import LOCK_NAME, FolderLock, NotLookedAt, map_in_order, remove_staged
 from garmentcut.photo.truth import read_cutout
 
-_VERSION = 1  # of the checks; after a change every pair is read again
+_VERSION = 2  # of the checks, and of reading cutouts; after a change every pair is read again
 _MAX_WORKERS = 16
 _TRIED = 3  # first pairs, by which swapped folders of photos and cutouts are recognised
 _WHOLE = 0.99  # an image with a larger mean alpha is not a cutout
@@ -65,7 +65,7 @@ class IngestPlan:
 
     candidates: tuple[Candidate, ...]  # all, sorted by name
     todo: tuple[Candidate, ...]  # those that must be read
-    junk: tuple[str, ...] = ()  # paths of files that operating systems left in the folders; skipped
+    skipped: tuple[tuple[str, str], ...] = ()  # files and folders that were passed over, and why: see `walk_files`
 
 
 @dataclass(frozen=True)
@@ -163,8 +163,8 @@ class Ingest:
         Raises:
             DatasetError: one of the two folders cannot be read, or holds no file of a known format.
         """
-        junk: list[str] = []
-        found = find_candidates(*self._sides, out_dir=self.folder, on_junk=junk.append) if self._sides else ()
+        skipped: list[tuple[str, str]] = []
+        found = find_candidates(*self._sides, out_dir=self.folder, skipped=skipped) if self._sides else ()
         candidates = joined(found, find_reviewed(self.options.review, NamePattern(self.options.pattern)))
         # Unreadable pairs are tried again: a network share that was not mounted may be back.
         retry = {"unreadable", "size" if self.options.resample else "resampled"}
@@ -182,7 +182,7 @@ class Ingest:
         if todo and is_all and all(map(self._is_swapped, todo[:_TRIED])):
             first, second = (side.root for side in self._sides)
             raise DatasetError(f"{first} holds cutouts and {second} their photos: name the photos' folder first")
-        return IngestPlan(tuple(candidates), tuple(todo), tuple(junk))
+        return IngestPlan(tuple(candidates), tuple(todo), tuple(skipped))
 
     def _is_swapped(self, candidate: Candidate) -> bool:
         """True if the photo's file is a cutout and the cutout's file is not."""
@@ -282,7 +282,7 @@ class Ingest:
             self._remove_unneeded(names)
             self.ledger.keep(names)
         now = {pair.name: pair.split for pair in pairs}
-        gone = sorted(pair.name for pair in self.earlier.pairs if pair.name not in now)
+        gone = sorted(pair.name for pair in self.earlier.usable if pair.name not in now)
         moved = sorted(old.name for old in self.earlier.usable if now.get(old.name, "") not in (old.split, ""))
         return IngestResult(manifest, tuple(gone), tuple(moved))
 
@@ -302,7 +302,7 @@ class IngestSummary:
 
     folder: Path  # the dataset's folder
     num_read: int  # pairs that were read; the others were known from earlier runs
-    num_junk: int = 0  # files and folders that operating systems left; skipped
+    skipped: tuple[tuple[str, str], ...] = ()  # as in `IngestPlan`
     rows: tuple[Pair, ...] = ()  # all pairs, once they are examined
     outcome: IngestResult | None = None  # None until the manifest is written
     started: float = field(default_factory=time.perf_counter)
@@ -322,6 +322,10 @@ class IngestSummary:
         """Rows that are used in spite of a fault; one entry for each fault."""
         return [(row, fault) for row in self.rows if not row.refused for fault in row.faults]
 
+    @property
+    def _passed_over(self) -> NotLookedAt:
+        return NotLookedAt(self.skipped)
+
     def as_dict(self) -> dict[str, Any]:
         """The summary for machines: counts, splits by view, names of the pairs with each fault."""
         outcome = self.outcome or IngestResult(Manifest(self.folder, ()))
@@ -331,7 +335,9 @@ class IngestSummary:
             "refused": _counts(self.refused),
             "suspect": _counts(self.suspect),
             "read": self.num_read,
-            "junk": self.num_junk,
+            "not_looked_at": self._passed_over.num_files,
+            "not_looked_at_kinds": self._passed_over.kinds,
+            "junk": self._passed_over.num_junk,
             "seconds": round(time.perf_counter() - self.started, 3),
             "scheme": outcome.manifest.scheme,
             "seed": outcome.manifest.seed,
@@ -349,8 +355,11 @@ class IngestSummary:
         where = f"rows in {counts['manifest']}" if self.outcome else "no manifest written"
         lines = [f"{counted(counts['pairs'], 'pair')}: {counts['usable']} usable, {len(self.refused)} refused; "]
         lines[0] += f"{self.num_read} read in {counts['seconds']:.1f} s; {where}"
-        if self.num_junk:
-            lines.append(f"{self.num_junk} left by operating systems (Thumbs.db, ._x.jpg and the like): skipped")
+        lines += filter(None, [self._passed_over.as_text()])
+        batches = [path for path, code in self.skipped if code == "cutouts"]
+        lines += [f"not searched, because garmentcut cut writes to it: {path}; name it itself" for path in batches]
+        if number := counts["junk"]:
+            lines.append(f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped")
         lines += [f"refused {number}: {REFUSING[code]}" for code, number in counts["refused"].items()]
         lines += [f"suspect {number}: {SUSPECT[code]}" for code, number in counts["suspect"].items()]
         lines += [f"{split}: {_line(views)}" for split, views in counts["splits"].items()]

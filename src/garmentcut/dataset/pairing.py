@@ -6,7 +6,6 @@ A layered document may contain its photo or lie in the same folder as it. In bot
 import re
 import stat
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -73,6 +72,7 @@ class _Files(NamedTuple):
     side: Side
     keyed: dict[_Folded, list[tuple[Key, Path]]]
     nameless: list[Candidate]
+    skipped: dict[str, str]  # why a path was passed over; see `walk_files`
 
 
 def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -> tuple[Side, Side]:
@@ -107,23 +107,23 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
 
 
 def find_candidates(
-    photos: Side, cutouts: Side, *, out_dir: Path, on_junk: Callable[[str], None] | None = None
+    photos: Side, cutouts: Side, *, out_dir: Path, skipped: list[tuple[str, str]] | None = None
 ) -> list[Candidate]:
     """Candidates sorted by name; each photo, each cutout and each unreadable folder is in exactly one of them.
 
     If both sides share one folder, each layered document gets a candidate, and other images count only if a document
     has the same name, because the folder may hold cutouts in other formats too. Hidden files, `out_dir`, and one side's
-    folder inside the other's are skipped. `on_junk` gets the path of each file that an operating system left behind.
+    folder inside the other's are passed over. `skipped` gets what else is: paths, and why (see `walk_files`).
 
     Raises:
         DatasetError: one of the two folders cannot be read, or holds no file of a known format.
     """
     passed = {out_dir.resolve(), photos.root, cutouts.root}
     is_one_folder = photos.root == cutouts.root
-    both = (
-        _read_names(photos, passed, None if is_one_folder else on_junk, may_be_empty=is_one_folder),
-        _read_names(cutouts, passed, on_junk),
-    )
+    both = _read_names(photos, passed, may_be_empty=is_one_folder), _read_names(cutouts, passed)
+    if skipped is not None:  # of a shared folder, what neither side reads
+        first, second = (files.skipped.items() for files in both)
+        skipped += sorted(first & second) if is_one_folder else (*first, *second)
     spelt: dict[str, str] = {}  # each garment's name as its first photo spells it
     for files in both:
         for (garment, _), entries in sorted(files.keyed.items()):
@@ -135,16 +135,9 @@ def find_candidates(
     return sorted(candidates, key=lambda candidate: candidate.name)
 
 
-def _read_names(
-    side: Side, passed: set[Path], on_junk: Callable[[str], None] | None, *, may_be_empty: bool = False
-) -> _Files:
-    files, errors, found = _Files(side, defaultdict(list), []), list[OSError](), False
-    suffixes = tuple(sorted(side.suffixes))
-
-    def skip(path: str, code: str) -> None:
-        if on_junk is not None and code == "junk":
-            on_junk(path)
-
+def _read_names(side: Side, passed: set[Path], *, may_be_empty: bool = False) -> _Files:
+    files, errors, found = _Files(side, defaultdict(list), [], {}), list[OSError](), False
+    suffixes, skip = tuple(sorted(side.suffixes)), files.skipped.__setitem__
     for path in map(Path, walk_files(side.root, suffixes, passed=passed, on_error=errors.append, on_skip=skip)):
         found = True
         key = side.pattern.read(PurePosixPath(path.relative_to(side.root).as_posix()))
@@ -186,10 +179,14 @@ def _partner_faults(name: str, found: list[tuple[Key, Path]], files: _Files) -> 
     side = files.side
     if len(found) > 1:
         where = ", ".join(str(path.relative_to(side.root)) for _, path in found)
-        return (fault_of("ambiguous", f"{len(found)} {side.kind}s of one name: {where}; keep one"),)
+        fix = "keep one"
+        if len({path.parent for _, path in found}) > 1:
+            fix += f", or, if they are different photos, tell them apart by their folder: {side.option} '<garment>/"
+            fix += f"{side.pattern.text}'"
+        return (fault_of("ambiguous", f"{len(found)} {side.kind}s of one name: {where}; {fix}"),)
     if found:
         return ()
-    fix = f"add it, or say with {side.option} how {side.kind}s are named"
+    fix = "add it, or say with --pattern and --cutout-pattern how photos and cutouts are named"
     return (fault_of(f"no_{side.kind}", f"no {side.kind} of {name} in {side.root}; {fix}"),)
 
 

@@ -39,6 +39,7 @@ _LEAST_QUALITY = 1e-3  # added before the logarithm is taken
 _USUAL_PX = 100.0  # disputed pixels that every cutout has; differences below this mean nothing
 _MOST = 40.0
 _OTHER_DICE = 0.6  # below this, if the model is confident, the cutout is one of another photo
+_JUDGE_DICE = 0.9  # median below which the predictions themselves are wrong
 _TURNED = 0.5  # cosine of the angle up to which two shifts confirm each other
 
 
@@ -70,6 +71,13 @@ class Audit:
     pairs: dict[str, Pair]  # the pair of each, by name
     failures: dict[str, str]  # reasons of the others, by name
     uses_doubt: bool  # whether the doubt of the predictions is known; False: there were too few garments to fit it
+
+    @property
+    def warning(self) -> str:
+        """That the model is too weak a judge, as it agrees with too few of the cutouts; empty: it is not."""
+        dice = float(np.median([one.evidence.dice for one in self.suspects])) if self.suspects else 1.0
+        text = f"the model agrees with these cutouts at a median Dice of {dice:.2f} only: do not trust this list"
+        return "" if dice >= _JUDGE_DICE else f"{text}; train the model longer, or give a better one"
 
 
 class Examined(NamedTuple):

@@ -10,11 +10,11 @@ import stat
 import sys
 import threading
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import suppress
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
 from garmentcut.config import ReadConfig
@@ -156,6 +156,32 @@ def skip_code(name: str) -> str:
     if name.startswith("._") or name.casefold() in _JUNK:  # ._x.jpg: what macOS keeps about x.jpg (AppleDouble)
         return "junk"
     return "hidden" if name.startswith(".") else ""
+
+
+class NotLookedAt:
+    """Counts what was skipped, for a summary.
+
+    Attributes:
+        num_files: number of skipped files that may matter: not junk, hidden files, sidecar files and cutouts.
+        kinds: their number by suffix; `links to folders` is one kind.
+        num_junk: number of junk and hidden files and folders.
+    """
+
+    def __init__(self, skipped: Iterable[tuple[str, str]] = ()) -> None:
+        """Count paths, each with the code that it was skipped for."""
+        skipped = list(skipped)
+        listed = [one for one in skipped if one[1] not in ("junk", "hidden", "cutouts", "sidecar")]
+        self.num_files = len(listed)
+        kinds = ("links to folders" if code == "link" else PurePath(path).suffix.lower() for path, code in listed)
+        self.kinds = dict(sorted(Counter(kind or "without suffix" for kind in kinds).items()))
+        self.num_junk = sum(code in ("junk", "hidden") for _, code in skipped)
+
+    def as_text(self) -> str:
+        """The summary in one line; empty: nothing was skipped that may matter."""
+        if not self.num_files:
+            return ""
+        number = "1 file was" if self.num_files == 1 else f"{self.num_files} files were"
+        return f"{number} not looked at: {', '.join(f'{kind} {count}' for kind, count in self.kinds.items())}"
 
 
 class StagedFile:

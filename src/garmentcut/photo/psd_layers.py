@@ -1,8 +1,9 @@
 """Finds what is cut out in a retoucher's PSD, for `truth`: the alpha of its layers and of their masks.
 
 A document of cut layers alone is transparent, and its alpha is that of its layers, laid over each other. Mostly,
-though, the retoucher keeps the photo, or a white fill, at the bottom. Then the document as a whole is opaque, and the
-cutout is the topmost layer or group that is not: what lies between it and the backdrop is shadow or retouching.
+though, the retoucher keeps the photo, or a plain colour, at the bottom. Then the document as a whole is opaque. Over a
+photo, the cutout is the topmost layer or group that is not, with those of which it only retouches a part: what else
+lies above the photo is shadow, or retouching of the background. Over a plain colour, all firm layers are garment.
 """
 
 from collections.abc import Iterable, Sequence
@@ -24,12 +25,14 @@ _INVERTED, _DISABLED = 1, 4  # flags of a vector mask
 _MOST_FEATHER_PX, _WIDE_PX = 1000, 16  # Photoshop's maximum; beyond the second, box filters are quicker
 _SWITCHED_OFF = "a switched-off layer mask left out"
 
-NO_PIXELS = (b"SoCo", b"GdFl", b"PtFl", b"TySh", b"tySh")
+_FILLS = (b"SoCo", b"GdFl", b"PtFl")
+NO_PIXELS = (*_FILLS, b"TySh", b"tySh")
 """Blocks of layers without pixels of their own: fills, shapes and text."""
 
 _NORMAL = (b"norm", b"pass", b"diss")  # blend modes that cover, not tint
 _BACKDROP_SHARE = 0.99  # no garment covers the whole frame
 _FIRM = 0.8  # a layer's mean alpha where it is visible: a shadow's is lower, even if its middle is opaque
+_PART_SHARE, _STRAY_SHARE = 0.9, 0.05  # a retouched part: most of a cutout's area; how much of it may lie outside
 _DAB_SHARE = 0.01  # over a backdrop, an unmasked layer that covers less is a retouched spot
 
 
@@ -178,10 +181,12 @@ def draw_layers(document: Document) -> tuple[LayerAlpha | None, tuple[str, ...]]
 
 @dataclass(eq=False)
 class _Siblings:
-    """The layers of one group, sorted while they are drawn from the top down, so that at most four planes are held."""
+    """The layers of one group, sorted while they are drawn from the top down, so that at most five planes are held."""
 
     frame: Box
     topmost: LayerAlpha | None = None
+    firm: LayerAlpha | None = None  # the topmost, and the firm layers below it
+    is_plain: bool = False  # the uppermost backdrop is of one colour
     cut: LayerAlpha | None = None
     tint: LayerAlpha | None = None
     backdrop: LayerAlpha | None = None
@@ -192,12 +197,17 @@ class _Siblings:
         share = float(drawn.alpha.sum(dtype=np.float64)) / (height * width)
         is_even = drawn.alpha.min() == drawn.alpha.max() if drawn.box == self.frame else not share
         if share >= _BACKDROP_SHARE:
+            if self.backdrop is None and self.topmost:
+                self.is_plain = _is_plain(document, drawn)
             self.backdrop = _over(self.backdrop, drawn)
         elif blend_mode not in _NORMAL or is_even or (self.topmost and _is_shadow(document, drawn)):
             self.tint = _over(self.tint, drawn) if share else self.tint
         else:
             if self.topmost is None and (drawn.is_mask or share >= _DAB_SHARE):
-                self.topmost = drawn
+                self.topmost = self.firm = drawn = replace(drawn, is_sum=False)  # these and `cut` share its alpha
+            elif self.topmost and self.backdrop is None and _is_firm(drawn) and not _has_one_color(document, drawn):
+                self.topmost = _over(self.topmost, drawn) if _is_part(self.topmost, drawn) else self.topmost
+                self.firm = _over(self.firm, drawn)
             self.cut = _over(self.cut, drawn)
 
     def all(self) -> LayerAlpha | None:
@@ -219,9 +229,11 @@ class _Siblings:
             guess = self.cut or self.tint
             return replace(guess, is_guess=True, notes=(*guess.notes, below)) if guess else None
         assert self.cut is not None  # the topmost is one of them
-        others = [leaf for leaf in self.cut.leaves if leaf not in self.topmost.leaves]
-        notes = [f"{_named(others)} left out: the topmost cut layer counts"] if others else []
-        return replace(self.topmost, notes=(*self.topmost.notes, below, *notes))
+        found = self.firm if self.is_plain and self.firm else self.topmost
+        others = [leaf for leaf in self.cut.leaves if leaf not in found.leaves]
+        why = "shadow or retouching" if self.is_plain else "the topmost cut layer counts"
+        notes = [f"{_named(others)} left out: {why}"] if others else []
+        return replace(found, notes=(*found.notes, below, *notes))
 
     def seen(self) -> LayerAlpha | None:
         """What the group shows to its parent: the cutout if that is sure, else the opaque backdrop."""
@@ -246,7 +258,7 @@ def _draw_layer(document: Document, layer: Layer, notes: dict[str, None]) -> Lay
         notes["layers clipped to others left out"] = None
         return None
     if any(kind in layer.record.tagged_blocks for kind in NO_PIXELS):
-        return None
+        return _draw_fill(document, layer)
     if layer.children is not None:
         siblings = _draw_siblings(document, layer.children, notes)
         mask, mask_notes = draw_mask(document, layer)
@@ -257,6 +269,21 @@ def _draw_layer(document: Document, layer: Layer, notes: dict[str, None]) -> Lay
         mask, mask_notes = draw_mask(document, layer, drawn.box) if drawn else (None, ())
     notes.update(dict.fromkeys(mask_notes))
     return _with_mask(drawn, mask, layer.opacity, document.frame) if drawn else None
+
+
+def _draw_fill(document: Document, layer: Layer) -> LayerAlpha | None:
+    """A fill that covers the whole picture, and is a backdrop; None: a shape, or a fill of a part, does not count."""
+    if not _is_fill(layer) or 0 not in layer.box.size_hw or _vector_mask_of(layer) is not None or layer.opacity != 1:
+        return None
+    document.spend(4 * document.size_hw[0] * document.size_hw[1])
+    mask, _ = draw_mask(document, layer)
+    mask = np.ones(document.size_hw, np.float32) if mask is None else mask
+    is_whole = layer.record.blend_mode.value in _NORMAL and mask.min() == 1
+    return LayerAlpha(mask, (layer,), document.frame) if is_whole else None
+
+
+def _is_fill(layer: Layer) -> bool:
+    return any(kind in layer.record.tagged_blocks for kind in _FILLS)
 
 
 def _with_mask(drawn: LayerAlpha, mask: Alpha | None, opacity: float, frame: Box) -> LayerAlpha:
@@ -281,10 +308,21 @@ def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
     return LayerAlpha(to_alpha(_part(plane, inside, box)), (layer,), inside)
 
 
+def _is_firm(drawn: LayerAlpha) -> bool:
+    return bool(drawn.alpha.sum(dtype=np.float64) >= _FIRM * np.count_nonzero(drawn.alpha))
+
+
 def _is_shadow(document: Document, drawn: LayerAlpha) -> bool:
     """True if a layer is faint and of one colour, which photos never are; a belt of one colour is opaque."""
-    if drawn.alpha.sum(dtype=np.float64) >= _FIRM * np.count_nonzero(drawn.alpha):
-        return False
+    return not _is_firm(drawn) and _has_one_color(document, drawn)
+
+
+def _is_plain(document: Document, backdrop: LayerAlpha) -> bool:
+    """True if a backdrop is a fill or of one colour, so that whatever lies on it is part of the product."""
+    return _is_fill(backdrop.leaves[0]) or _has_one_color(document, replace(backdrop, leaves=backdrop.leaves[:1]))
+
+
+def _has_one_color(document: Document, drawn: LayerAlpha) -> bool:
     for channel in range(document.num_colors):
         levels = set[int]()
         for layer in drawn.leaves:
@@ -294,6 +332,16 @@ def _is_shadow(document: Document, drawn: LayerAlpha) -> bool:
         if len(levels) > 1:
             return False
     return True
+
+
+def _is_part(upper: LayerAlpha, lower: LayerAlpha) -> bool:
+    """True if a layer lies on a part of a lower one, as the retouched sleeve of a garment does."""
+    area, inside = upper.alpha.sum(dtype=np.float64), upper.box.within(lower.box)
+    if 0 in inside.size_hw:
+        return False
+    covered = np.minimum(_part(upper.alpha, inside, upper.box), _part(lower.alpha, inside, lower.box))
+    is_smaller = area < _PART_SHARE * lower.alpha.sum(dtype=np.float64)
+    return bool(is_smaller and covered.sum(dtype=np.float64) >= (1 - _STRAY_SHARE) * area)
 
 
 def _part(plane: NDArray[Sample], inside: Box, box: Box) -> NDArray[Sample]:

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from garmentcut.config import Format, OutputConfig
 from garmentcut.errors import SKIPPED, ConfigError, SourceError
 from garmentcut.naming import DEFAULT_PATTERN, FORMATS, VIEWS, NamePattern
-from garmentcut.photo.files import walk_files, write_atomic
+from garmentcut.photo.files import NotLookedAt, walk_files, write_atomic
 from garmentcut.photo.read import PHOTO_SUFFIXES
 from garmentcut.photo.spec import FilledPattern, Output, Specification, Subject, fill_pattern
 
@@ -83,31 +83,6 @@ class Folder(NamedTuple):
         """The source for an unreadable folder in it, so that it gets a row; its place cannot be a photo's."""
         found = Path(path)
         return Source(found, self.prefix / found.relative_to(self.root).parent / f"{found.name} (folder)")
-
-
-class NotLookedAt:
-    """Counts what was skipped, for a summary.
-
-    Attributes:
-        num_files: number of skipped files that may matter: not junk, hidden files, sidecar files and cutouts.
-        kinds: their number by suffix; `links to folders` is one kind.
-        num_junk: number of junk and hidden files and folders.
-    """
-
-    def __init__(self, skipped: Iterable[Skipped] = ()) -> None:
-        skipped = list(skipped)
-        listed = [one for one in skipped if one.code not in ("junk", "hidden", "cutouts", "sidecar")]
-        self.num_files = len(listed)
-        kinds = ("links to folders" if code == "link" else PurePath(path).suffix.lower() for path, code in listed)
-        self.kinds = dict(sorted(Counter(kind or "without suffix" for kind in kinds).items()))
-        self.num_junk = sum(one.code in ("junk", "hidden") for one in skipped)
-
-    def as_text(self) -> str:
-        """The summary in one line; empty: nothing was skipped that may matter."""
-        if not self.num_files:
-            return ""
-        number = "1 file was" if self.num_files == 1 else f"{self.num_files} files were"
-        return f"{number} not looked at: {', '.join(f'{kind} {count}' for kind, count in self.kinds.items())}"
 
 
 def find_sources(

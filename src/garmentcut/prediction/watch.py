@@ -13,11 +13,11 @@ from typing import NamedTuple
 from garmentcut.errors import ConfigError, FolderError, SourceError
 from garmentcut.naming import VIEWS
 from garmentcut.observe.monitor import Monitor, log_event
-from garmentcut.photo.files import read_photo_bytes
+from garmentcut.photo.files import NotLookedAt, read_photo_bytes
 from garmentcut.photo.read import decode_photo
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Row
-from garmentcut.prediction.sources import Folder, NotLookedAt, Skipped, Source, garment_of, subject_of
+from garmentcut.prediction.sources import Folder, Skipped, Source, garment_of, subject_of
 
 _MOST_AT_ONCE = 32  # photos between two scans, so that new ones do not wait long
 _SCAN_SHARE = 10  # scans take at most a tenth of the time, however slow the share

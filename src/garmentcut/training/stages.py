@@ -28,7 +28,8 @@ from garmentcut.dataset.split import Scheme, assign_splits, find_met
 from garmentcut.dataset.windows import MAP_REDUCTION, map_paths, write_map
 from garmentcut.errors import NoGarmentError, TrainingError
 from garmentcut.model.card import UNKNOWN, StageSizes
-from garmentcut.model.checkpoint import load_network, origin_of
+from garmentcut.model.checkpoint import load_network, origin_of, start_network
+from garmentcut.model.networks import build_network
 from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.prediction.cutter import segment_crop
 from garmentcut.prediction.locate import Frame, crop_of, find_garment
@@ -130,6 +131,7 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
             was = "the recipe's steps, without --hours" if known.hours is None else f"--hours {known.hours:g}"
             fix = "leave --hours out to continue it (--minutes stops it earlier), or choose another --out"
             raise TrainingError(f"{run.folder} was planned for {was}; {fix}")
+    _check_starts(run)
     steps, precisions, measured = {}, {}, {}
     for name in STAGES:
         recipe = stage_recipe(run.recipe, name)
@@ -142,6 +144,19 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
     run.write({"planned_seconds": round(plan.seconds(run.recipe))})
     write_atomic(path, (json.dumps(asdict(plan), indent=1) + "\n").encode())
     return plan
+
+
+def _check_starts(run: Run) -> None:
+    """Load the weights that all networks start from, those of folds too: before minutes are spent on timing steps.
+
+    Raises:
+        ModelError: weights cannot be read or fetched, or do not fit.
+        TrainingError: too few garments for the folds.
+    """
+    plan = StagePlan(dict.fromkeys(STAGES, _LEAST_STEPS), {})
+    runs = [one for stages in (stage_runs(run, plan), *fold_runs(run, plan)) for one in stages.values()]
+    for network in {str(one.recipe.network): one.recipe.network for one in runs}.values():
+        start_network(build_network(network.name, **network.options), network.name, network.start)
 
 
 def _probed(recipe: Recipe, devices: Devices) -> tuple[str, float]:
