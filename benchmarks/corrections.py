@@ -5,9 +5,9 @@
     python benchmarks/corrections.py DATASET RUN
 
 Cuts each fold's held-out photos without any correction, with `grab_cut` alone, with `agree_with_colors`, then also with
-`grab_cut`, and at last also with `firmer_straps`, as `garmentcut cut` does. Prints for each fold and way Dice
-(`alpha >= 128`) and surface Dice at 2 px, both also as differences from no correction with 95 % intervals by garment,
-thin parts kept and right, and the processor time of the corrections of a photo.
+`grab_cut`, `firmer_straps` and `correct_small_parts`, one after the other; all together are what `garmentcut cut` does.
+Prints for each fold and way Dice (`alpha >= 128`) and surface Dice at 2 px, both also as differences from no correction
+with 95 % intervals by garment, thin parts kept and right, and the processor time of the corrections of a photo.
 
 Decision 8 shows a run that was trained with `--set stages.locate.training.steps=480`,
 `--set stages.segment.training.steps=1600` and `--set stages.refine.training.steps=1800`, of which fold networks take
@@ -29,7 +29,7 @@ from garmentcut.dataset.manifest import read_manifest
 from garmentcut.evaluation.intervals import Bootstrap, mean
 from garmentcut.evaluation.metrics import measure
 from garmentcut.evaluation.predict import plan_trials, predict
-from garmentcut.prediction import cutter
+from garmentcut.prediction import cutter, locate
 
 Correct = Callable[..., NDArray[np.float32]]
 
@@ -51,13 +51,14 @@ def timed(correct: Correct, seconds: list[float]) -> Correct:
     return corrected
 
 
-STEPS = ("agree_with_colors", "grab_cut", "firmer_straps")
+STEPS = {"agree_with_colors": cutter, "grab_cut": cutter, "firmer_straps": cutter, "correct_small_parts": locate}
 WAYS = {
     "no correction": (),
     "grab_cut": ("grab_cut",),
     "agree_with_colors": ("agree_with_colors",),
     "agree_with_colors, grab_cut": ("agree_with_colors", "grab_cut"),
-    "agree_with_colors, grab_cut, firmer_straps": STEPS,
+    "agree_with_colors, grab_cut, firmer_straps": ("agree_with_colors", "grab_cut", "firmer_straps"),
+    "all": tuple(STEPS),
 }
 
 if __name__ == "__main__":
@@ -67,9 +68,9 @@ if __name__ == "__main__":
         for name, used in WAYS.items():
             seconds: list[float] = []
             with ExitStack() as stack:
-                for step in STEPS:
-                    correct = getattr(cutter, step) if step in used else uncorrected
-                    stack.enter_context(patch.object(cutter, step, timed(correct, seconds)))
+                for step, module in STEPS.items():
+                    correct = getattr(module, step) if step in used else uncorrected
+                    stack.enter_context(patch.object(module, step, timed(correct, seconds)))
                 outcomes = list(predict([trial], manifest, lambda cut: measure(cut.alpha, cut.target)))
             found: list[Any] = [one.found for one in outcomes]
             before = before or found
