@@ -163,6 +163,23 @@ def test_a_browser_that_cannot_store_still_sends(edit, own_site, open_tab, fault
     expect(queue.locator(".card[data-id='2']")).to_contain_text("Corrected")
 
 
+COVERED = """() => { const banner = document.getElementById("connection");
+    banner.hidden = false;
+    const { left, right, top, bottom } = banner.getBoundingClientRect();
+    const isUnder = (box) => box.left < right && box.right > left && box.top < bottom && box.bottom > top;
+    const others = [...document.querySelectorAll("button, input, select, textarea, progress, h1, h2, p")];
+    const shown = others.filter((one) => one.checkVisibility() && !banner.contains(one));
+    return shown.filter((one) => isUnder(one.getBoundingClientRect())).map((one) => one.outerHTML); }"""
+
+
+def test_the_banner_covers_no_control_and_no_line(open_tab, site):
+    tab = open_tab(viewport=(1440, 900))
+    for page in ("", "/photos/2"):
+        tab.goto(f"{site}{page}")
+        expect(tab.locator("#canvas[data-photo='2']" if page else ".card[data-id='2']")).to_be_visible()
+        assert tab.evaluate(COVERED) == []
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again(edit, site):
     editor = edit(site, 4)
     told = editor.tab.evaluate(

@@ -24,24 +24,19 @@ let naming = null;
 
 /** The result of a request to a store, after its transaction is committed. A database that hangs is an error. @param {StoreName} name @param {(store: IDBObjectStore) => IDBRequest} work @param {IDBTransactionMode} [mode] */
 async function run(name, work, mode = "readwrite") {
-  const late = new Promise((_, reject) => setTimeout(() => reject(new Error("the browser's storage hangs")), HANGS_MS));
-  return Promise.race([late, request(name, work, mode)]);
-}
-
-async function request(name, work, mode) {
   opening ??= new Promise((resolve, reject) => {
     const request = indexedDB.open(DATABASE, 1);
     request.onupgradeneeded = () => STORES.forEach((store) => request.result.createObjectStore(store));
     request.onsuccess = () => resolve(request.result);
     request.onerror = () => reject(request.error);
   });
-  const database = await opening;
-  return new Promise((resolve, reject) => {
+  const done = opening.then((database) => new Promise((resolve, reject) => {
     const transaction = database.transaction(name, mode, { durability: "strict" });
     const request = work(transaction.objectStore(name));
     transaction.oncomplete = () => resolve(request.result);
     transaction.onabort = () => reject(transaction.error);
-  });
+  }));
+  return Promise.race([done, new Promise((_, reject) => setTimeout(reject, HANGS_MS, new Error("the browser's storage hangs")))]);
 }
 
 /** The key of something in this batch. @param {...(string | number)} parts */
