@@ -135,17 +135,12 @@ class NamePattern:
     """
 
     def __init__(self, text: str) -> None:
-        """Compile a pattern.
-
-        Raises:
-            DatasetError: a field is unknown or given twice, or `<garment>` is missing.
-        """
+        """Compile a pattern; DatasetError: a field is unknown or given twice, or `<garment>` is missing."""
         self.text = text
         fields = _FIELD.findall(text)
         is_twice = fields.count("<view>") > 1 or any(part.count("<garment>") > 1 for part in text.split("/"))
         if "<garment>" not in fields or is_twice or set(fields) - {"<garment>", "<view>", "*"}:
-            fault = "needs <garment> once (or once per folder), <view> at most once, and no other field"
-            raise DatasetError(f"pattern {text!r}: {fault}")
+            raise DatasetError(f"pattern {text!r}: needs <garment> once, or once per folder, and <view> at most once")
         self.has_view = "<view>" in fields
         self._num_parts = text.count("/") + 1
         # Known views take precedence: a_front_right is a's FrontRight, not a view "right" of a_front.

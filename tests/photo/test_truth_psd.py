@@ -418,6 +418,7 @@ def test_over_a_plain_backdrop_every_part_of_the_garment_counts(read, add_backdr
     collar = disc(center=(8, 15), radius=4)
     add_layer(document, cut(collar), "Collar")
     add_layer(document, cut(), "Front")
+    add_layer(document, np.full((*SIZE, 3), 128, np.uint8), "Dodge").blend_mode = BlendMode.SOFT_LIGHT
     cutout = read(document)
     np.testing.assert_allclose(cutout.alpha, union(disc(), collar), atol=1e-6)
     left_out = "layers 'Painted over', 'Soft shadow', 'Old cutout, hidden by the backdrop' left out"

@@ -431,9 +431,7 @@ class Summary:
                 {"input": row.input, "doubt": row.doubt, "flags": list(row.flags), "reasons": list(row.reasons)}
                 for row in named["doubts"]
             ],
-            "not_looked_at": self.not_looked_at.num_files,
-            "not_looked_at_kinds": self.not_looked_at.kinds,
-            "junk": self.not_looked_at.num_junk,
+            **self.not_looked_at.as_dict(),
         }
 
     def as_text(self) -> str:
@@ -466,10 +464,7 @@ class Summary:
         if number := counts["moved"]:
             moved = f"{counted(number, 'photo')} moved since the cut"
             yield f"{moved}; the files keep their names, unless you remove them and run again"
-        if text := self.not_looked_at.as_text():
-            yield f"{text}; listed in {own}/skipped.jsonl"
-        if number := self.not_looked_at.num_junk:
-            yield f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped"
+        yield from self.not_looked_at.lines(f"{own}/skipped.jsonl")
         if number := counts["damaged_lines"]:
             yield f"{counted(number, 'damaged line')} of results.jsonl set aside in {own}/damaged.jsonl"
 

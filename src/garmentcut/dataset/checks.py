@@ -225,8 +225,7 @@ def check_colors(photo: Photo, cutout: CutoutFile, alpha: _Floats) -> tuple[Faul
     if _gain(found.unshifted, found.likeness) > _SHIFT_GAIN and found.shift_xy != (0, 0):
         named = zip(found.shift_xy, (("right", "left"), ("down", "up")), strict=True)
         shifts = ", ".join(f"{abs(shift)} px {names[shift < 0]}" for shift, names in named if shift)
-        text = f"the cutout is shifted by {shifts} against the photo; move it back"
-        return (fault_of("shifted", text),)
+        return (fault_of("shifted", f"the cutout is shifted by {shifts} against the photo; move it back"),)
     if (mean := _patch_difference(differences, inside[area])) > _GRADED_LEVELS:
         return (fault_of("colors", f"the colours inside differ by {mean:.0f} of 255 levels on average"),)
     return ()

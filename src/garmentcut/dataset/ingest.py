@@ -322,10 +322,6 @@ class IngestSummary:
         """Rows that are used in spite of a fault; one entry for each fault."""
         return [(row, fault) for row in self.rows if not row.refused for fault in row.faults]
 
-    @property
-    def _passed_over(self) -> NotLookedAt:
-        return NotLookedAt(self.skipped)
-
     def as_dict(self) -> dict[str, Any]:
         """The summary for machines: counts, splits by view, names of the pairs with each fault."""
         outcome = self.outcome or IngestResult(Manifest(self.folder, ()))
@@ -335,9 +331,7 @@ class IngestSummary:
             "refused": _counts(self.refused),
             "suspect": _counts(self.suspect),
             "read": self.num_read,
-            "not_looked_at": self._passed_over.num_files,
-            "not_looked_at_kinds": self._passed_over.kinds,
-            "junk": self._passed_over.num_junk,
+            **NotLookedAt(self.skipped).as_dict(),
             "seconds": round(time.perf_counter() - self.started, 3),
             "scheme": outcome.manifest.scheme,
             "seed": outcome.manifest.seed,
@@ -355,11 +349,9 @@ class IngestSummary:
         where = f"rows in {counts['manifest']}" if self.outcome else "no manifest written"
         lines = [f"{counted(counts['pairs'], 'pair')}: {counts['usable']} usable, {len(self.refused)} refused; "]
         lines[0] += f"{self.num_read} read in {counts['seconds']:.1f} s; {where}"
-        lines += filter(None, [self._passed_over.as_text()])
+        lines += NotLookedAt(self.skipped).lines()
         batches = [path for path, code in self.skipped if code == "cutouts"]
         lines += [f"not searched, because garmentcut cut writes to it: {path}; name it itself" for path in batches]
-        if number := counts["junk"]:
-            lines.append(f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped")
         lines += [f"refused {number}: {REFUSING[code]}" for code, number in counts["refused"].items()]
         lines += [f"suspect {number}: {SUSPECT[code]}" for code, number in counts["suspect"].items()]
         lines += [f"{split}: {_line(views)}" for split, views in counts["splits"].items()]

@@ -145,11 +145,7 @@ def draw_suspects(
 
 
 def write_suspects(audited: Audit, folder: Path) -> None:
-    """Write `suspects.jsonl`, one row per cutout, most suspect first.
-
-    Raises:
-        OSError: the folder cannot be written to.
-    """
+    """Write `suspects.jsonl`, one row per cutout, most suspect first."""
     rows = (json.dumps(row_of(suspect, audited.pairs[suspect.name])) + "\n" for suspect in audited.suspects)
     write_atomic(folder / SUSPECTS_NAME, "".join(rows).encode())
 
@@ -202,11 +198,7 @@ def rank_suspects(examined: Sequence[Examined], doubts: NDArray[np.float64] | No
 
 
 def parse_mark(text: str) -> tuple[str, CutoutVerdict]:
-    """Parse `NAME=wrong`, or `NAME=` to withdraw a verdict.
-
-    Raises:
-        EvaluationError: the text is neither.
-    """
+    """Parse `NAME=wrong`, or `NAME=` to withdraw a verdict; any other text raises EvaluationError."""
     name, equals, verdict = text.rpartition("=")
     if not equals or not name:
         raise EvaluationError(f"{text!r} is not of the form NAME=wrong")
@@ -214,11 +206,7 @@ def parse_mark(text: str) -> tuple[str, CutoutVerdict]:
 
 
 def read_verdicts(path: Path) -> dict[str, CutoutVerdict]:
-    """Read a file that the audit's page saved: `{"verdicts": {name: verdict}}`.
-
-    Raises:
-        EvaluationError: it cannot be read, or is not such a file.
-    """
+    """Read a file that the page saved, `{"verdicts": {name: verdict}}`; EvaluationError if it is unreadable."""
     try:
         content = json_of(path.read_text(encoding="utf-8-sig"))["verdicts"]
         return {str(name): _checked(verdict, str(name)) for name, verdict in content.items()}

@@ -36,11 +36,7 @@ _STAGED = ".garmentcut-{owner}-{token}.part"
 
 
 def read_photo_bytes(path: Path, limits: ReadConfig) -> bytes:
-    """Content of a regular file within `limits.max_mb`.
-
-    Raises:
-        PhotoError: missing, unreadable, not a regular file, empty or too large.
-    """
+    """Content of a regular file; PhotoError: missing, unreadable, no regular file, empty or over `limits.max_mb`."""
     try:
         with open(path, "rb", opener=open_regular) as file:
             num_bytes = os.fstat(file.fileno()).st_size
@@ -64,11 +60,7 @@ def check_size(num_bytes: int, limits: ReadConfig) -> None:
 
 
 def open_regular(path: str, flags: int) -> int:
-    """Open a regular file, for `open`'s `opener`.
-
-    Raises:
-        OSError: it cannot be opened, or is a pipe, a device or a folder.
-    """
+    """Open a regular file, for `open`'s `opener`; a pipe, a device or a folder raises OSError too."""
     # O_NONBLOCK: opening a named pipe must not wait for a writer. The type is checked on the opened file, so it cannot
     # be exchanged in between.
     descriptor = os.open(path, flags | getattr(os, "O_NONBLOCK", 0), 0o666)
@@ -79,21 +71,13 @@ def open_regular(path: str, flags: int) -> int:
 
 
 def read_regular_file(path: Path) -> bytes:
-    """Read one of garmentcut's own files, in a folder where others may write too.
-
-    Raises:
-        OSError: it cannot be read, or is a pipe or device, which may have no end.
-    """
+    """Read one of garmentcut's own files, where others may write too; OSError also for an endless pipe or device."""
     with open(path, "rb", opener=open_regular) as file:
         return file.read()
 
 
 def json_of(data: bytes | str) -> Any:
-    """Parse the content of a JSON file.
-
-    Raises:
-        ValueError: it is not JSON, or nested very deeply.
-    """
+    """Parse the content of a JSON file; ValueError also if it is nested very deeply."""
     try:
         return json.loads(data)
     except RecursionError as error:
@@ -101,11 +85,7 @@ def json_of(data: bytes | str) -> Any:
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal.
-
-    Raises:
-        OSError: it cannot be read, or is a pipe or device, which may have no end.
-    """
+    """SHA-256 of a file's content, in hexadecimal; OSError also for a pipe or device, which may have no end."""
     with open(path, "rb", opener=open_regular) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -159,29 +139,32 @@ def skip_code(name: str) -> str:
 
 
 class NotLookedAt:
-    """Counts what was skipped, for a summary.
-
-    Attributes:
-        num_files: number of skipped files that may matter: not junk, hidden files, sidecar files and cutouts.
-        kinds: their number by suffix; `links to folders` is one kind.
-        num_junk: number of junk and hidden files and folders.
-    """
+    """Counts what was skipped, for a summary; junk, hidden files, sidecar files and cutouts do not matter."""
 
     def __init__(self, skipped: Iterable[tuple[str, str]] = ()) -> None:
-        """Count paths, each with the code that it was skipped for."""
+        """Count paths, each with the code that it was skipped for; `kinds` are by suffix, or `links to folders`."""
         skipped = list(skipped)
         listed = [one for one in skipped if one[1] not in ("junk", "hidden", "cutouts", "sidecar")]
-        self.num_files = len(listed)
         kinds = ("links to folders" if code == "link" else PurePath(path).suffix.lower() for path, code in listed)
         self.kinds = dict(sorted(Counter(kind or "without suffix" for kind in kinds).items()))
-        self.num_junk = sum(code in ("junk", "hidden") for _, code in skipped)
+        self.num_files, self.num_junk = len(listed), sum(code in ("junk", "hidden") for _, code in skipped)
 
     def as_text(self) -> str:
-        """The summary in one line; empty: nothing was skipped that may matter."""
-        if not self.num_files:
-            return ""
+        """What may matter, in one line; empty: nothing."""
         number = "1 file was" if self.num_files == 1 else f"{self.num_files} files were"
-        return f"{number} not looked at: {', '.join(f'{kind} {count}' for kind, count in self.kinds.items())}"
+        kinds = ", ".join(f"{kind} {count}" for kind, count in self.kinds.items())
+        return f"{number} not looked at: {kinds}" if kinds else ""
+
+    def lines(self, listed_in: str = "") -> Iterator[str]:
+        """Lines of a summary; `listed_in` says where the files are listed, if they are."""
+        if text := self.as_text():
+            yield f"{text}{listed_in and f'; listed in {listed_in}'}"
+        if number := self.num_junk:
+            yield f"{number} hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped"
+
+    def as_dict(self) -> dict[str, Any]:
+        """The counts for machines."""
+        return {"not_looked_at": self.num_files, "not_looked_at_kinds": self.kinds, "junk": self.num_junk}
 
 
 class StagedFile:
@@ -208,9 +191,7 @@ class StagedFile:
                 file.flush()
                 os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
         except BaseException as error:
-            self.discard()
-            if isinstance(error, OSError):
-                error.filename = str(path)  # the hidden name means nothing to users
+            self._blame(error)
             raise
 
     def commit(self) -> None:
@@ -218,10 +199,13 @@ class StagedFile:
         try:
             self._part.replace(self.path)
         except BaseException as error:
-            self.discard()
-            if isinstance(error, OSError):
-                error.filename, error.filename2 = str(self.path), None
+            self._blame(error)
             raise
+
+    def _blame(self, error: BaseException) -> None:
+        self.discard()
+        if isinstance(error, OSError):  # the hidden name means nothing to users
+            error.filename, error.filename2 = str(self.path), None
 
     def discard(self) -> None:
         """Remove the staged bytes; `path` stays as it was."""
@@ -229,11 +213,7 @@ class StagedFile:
 
 
 def write_atomic(path: Path, data: bytes, *, root: Path | None = None) -> None:
-    """Write a file atomically, so that nobody ever sees half of it; creates missing folders, but not `root` itself.
-
-    Raises:
-        OSError: nothing was changed.
-    """
+    """Write a file atomically: all of it or, after an OSError, nothing. Creates missing folders, but not `root`."""
     StagedFile(path, data, root=root).commit()
 
 

@@ -194,18 +194,19 @@ class _Siblings:
     def add(self, document: Document, drawn: LayerAlpha, blend_mode: bytes) -> None:
         """Sort in the next lower layer; one without any alpha is dropped."""
         height, width = self.frame.size_hw
-        share = float(drawn.alpha.sum(dtype=np.float64)) / (height * width)
+        area = float(drawn.alpha.sum(dtype=np.float64))
+        share, is_firm = area / (height * width), area >= _FIRM * np.count_nonzero(drawn.alpha)
         is_even = drawn.alpha.min() == drawn.alpha.max() if drawn.box == self.frame else not share
-        if share >= _BACKDROP_SHARE:
+        if share >= _BACKDROP_SHARE and blend_mode in _NORMAL:
             if self.backdrop is None and self.topmost:
-                self.is_plain = _is_plain(document, drawn)
+                self.is_plain = _has_one_color(document, replace(drawn, leaves=drawn.leaves[:1]))
             self.backdrop = _over(self.backdrop, drawn)
-        elif blend_mode not in _NORMAL or is_even or (self.topmost and _is_shadow(document, drawn)):
+        elif blend_mode not in _NORMAL or is_even or (self.topmost and not is_firm and _has_one_color(document, drawn)):
             self.tint = _over(self.tint, drawn) if share else self.tint
         else:
             if self.topmost is None and (drawn.is_mask or share >= _DAB_SHARE):
                 self.topmost = self.firm = drawn = replace(drawn, is_sum=False)  # these and `cut` share its alpha
-            elif self.topmost and self.backdrop is None and _is_firm(drawn) and not _has_one_color(document, drawn):
+            elif self.topmost and self.backdrop is None and is_firm and not _has_one_color(document, drawn):
                 self.topmost = _over(self.topmost, drawn) if _is_part(self.topmost, drawn) else self.topmost
                 self.firm = _over(self.firm, drawn)
             self.cut = _over(self.cut, drawn)
@@ -272,18 +273,14 @@ def _draw_layer(document: Document, layer: Layer, notes: dict[str, None]) -> Lay
 
 
 def _draw_fill(document: Document, layer: Layer) -> LayerAlpha | None:
-    """A fill that covers the whole picture, and is a backdrop; None: a shape, or a fill of a part, does not count."""
-    if not _is_fill(layer) or 0 not in layer.box.size_hw or _vector_mask_of(layer) is not None or layer.opacity != 1:
+    """A fill that covers the whole picture, as a backdrop does; None: shapes and text do not count."""
+    is_fill = any(kind in layer.record.tagged_blocks for kind in _FILLS) and 0 in layer.box.size_hw
+    if not is_fill or _vector_mask_of(layer) or layer.opacity != 1 or layer.record.blend_mode.value not in _NORMAL:
         return None
     document.spend(4 * document.size_hw[0] * document.size_hw[1])
     mask, _ = draw_mask(document, layer)
-    mask = np.ones(document.size_hw, np.float32) if mask is None else mask
-    is_whole = layer.record.blend_mode.value in _NORMAL and mask.min() == 1
-    return LayerAlpha(mask, (layer,), document.frame) if is_whole else None
-
-
-def _is_fill(layer: Layer) -> bool:
-    return any(kind in layer.record.tagged_blocks for kind in _FILLS)
+    drawn = LayerAlpha(np.ones(document.size_hw, np.float32), (layer,), document.frame)
+    return drawn if mask is None or mask.min() == 1 else None
 
 
 def _with_mask(drawn: LayerAlpha, mask: Alpha | None, opacity: float, frame: Box) -> LayerAlpha:
@@ -308,27 +305,15 @@ def _draw_pixels(document: Document, layer: Layer) -> LayerAlpha | None:
     return LayerAlpha(to_alpha(_part(plane, inside, box)), (layer,), inside)
 
 
-def _is_firm(drawn: LayerAlpha) -> bool:
-    return bool(drawn.alpha.sum(dtype=np.float64) >= _FIRM * np.count_nonzero(drawn.alpha))
-
-
-def _is_shadow(document: Document, drawn: LayerAlpha) -> bool:
-    """True if a layer is faint and of one colour, which photos never are; a belt of one colour is opaque."""
-    return not _is_firm(drawn) and _has_one_color(document, drawn)
-
-
-def _is_plain(document: Document, backdrop: LayerAlpha) -> bool:
-    """True if a backdrop is a fill or of one colour, so that whatever lies on it is part of the product."""
-    return _is_fill(backdrop.leaves[0]) or _has_one_color(document, replace(backdrop, leaves=backdrop.leaves[:1]))
-
-
 def _has_one_color(document: Document, drawn: LayerAlpha) -> bool:
+    """True of painted shadows and backdrops and of fills, never of photos."""
     for channel in range(document.num_colors):
         levels = set[int]()
         for layer in drawn.leaves:
             inside, plane = layer.box.within(document.frame), document.layer_plane(layer, channel, layer.box)
-            visible = _part(drawn.alpha, inside, drawn.box) > 0
-            levels |= {-1, -2} if plane is None else set(np.unique(_part(plane, inside, layer.box)[visible]).tolist())
+            if plane is not None:
+                visible = _part(drawn.alpha, inside, drawn.box) > 0
+                levels.update(np.unique(_part(plane, inside, layer.box)[visible]).tolist())
         if len(levels) > 1:
             return False
     return True
@@ -337,11 +322,10 @@ def _has_one_color(document: Document, drawn: LayerAlpha) -> bool:
 def _is_part(upper: LayerAlpha, lower: LayerAlpha) -> bool:
     """True if a layer lies on a part of a lower one, as the retouched sleeve of a garment does."""
     area, inside = upper.alpha.sum(dtype=np.float64), upper.box.within(lower.box)
-    if 0 in inside.size_hw:
+    if 0 in inside.size_hw or area >= _PART_SHARE * lower.alpha.sum(dtype=np.float64):
         return False
     covered = np.minimum(_part(upper.alpha, inside, upper.box), _part(lower.alpha, inside, lower.box))
-    is_smaller = area < _PART_SHARE * lower.alpha.sum(dtype=np.float64)
-    return bool(is_smaller and covered.sum(dtype=np.float64) >= (1 - _STRAY_SHARE) * area)
+    return bool(covered.sum(dtype=np.float64) >= (1 - _STRAY_SHARE) * area)
 
 
 def _part(plane: NDArray[Sample], inside: Box, box: Box) -> NDArray[Sample]:

@@ -129,11 +129,7 @@ def nothing_found(inputs: Iterable[Path | str], skipped: Iterable[Skipped]) -> S
 
 
 def write_skipped(out_dir: Path, skipped: Iterable[Skipped]) -> None:
-    """Write what a run skipped; if nothing, remove the file of an earlier run.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write what a run skipped; if nothing, remove the file of an earlier run."""
     if lines := skipped_lines(skipped):
         write_atomic(out_dir / SKIPPED_NAME, lines, root=out_dir)
     else:

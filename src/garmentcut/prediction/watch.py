@@ -36,11 +36,7 @@ class FoundFile(NamedTuple):
 
 
 def watched_folders(inputs: Iterable[Path], out_dir: Path) -> list[Folder]:
-    """The folders to watch.
-
-    Raises:
-        SourceError: one does not exist, is not a folder, or is the output folder.
-    """
+    """The folders to watch; SourceError: one does not exist, is not a folder, or is the output folder."""
     roots = list(dict.fromkeys(Path(os.path.realpath(path)) for path in inputs))
     for root in roots:
         if not os.path.isdir(root):  # noqa: PTH112 - never raises

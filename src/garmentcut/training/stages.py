@@ -147,12 +147,7 @@ def plan_of(run: Run, devices: Devices, hours: float | None) -> StagePlan:
 
 
 def _check_starts(run: Run) -> None:
-    """Load the weights that all networks start from, those of folds too: before minutes are spent on timing steps.
-
-    Raises:
-        ModelError: weights cannot be read or fetched, or do not fit.
-        TrainingError: too few garments for the folds.
-    """
+    """Load the weights that all networks start from, those of folds too: before minutes are spent on timing steps."""
     plan = StagePlan(dict.fromkeys(STAGES, _LEAST_STEPS), {})
     runs = [one for stages in (stage_runs(run, plan), *fold_runs(run, plan)) for one in stages.values()]
     for network in {str(one.recipe.network): one.recipe.network for one in runs}.values():
@@ -183,11 +178,7 @@ def stage_runs(run: Run, plan: StagePlan) -> dict[str, Run]:
 
 
 def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
-    """The runs of each fold, by stage. A fold makes the maps of the photos that it holds out, and is measured on them.
-
-    Raises:
-        TrainingError: there are fewer groups of garments than folds.
-    """
+    """The runs of each fold, by stage. It makes the maps of the photos that it holds out, and is measured on them."""
     splits, folds = fold_splits(run.split, run.recipe.stages.folds, run.recipe.training.seed), run.folder / FOLDS_NAME
     return [
         {name: _stage_run(run, plan, name, folds / str(number) / name, split) for name in STAGES}
@@ -309,11 +300,7 @@ def map_of(
 
 
 class TorchPredict:
-    """A trained network on the CPU, called like a `garmentcut.prediction.runtime.Runtime`.
-
-    Raises:
-        ModelError: the file cannot be read.
-    """
+    """A trained network on the CPU, called like a `garmentcut.prediction.runtime.Runtime`."""
 
     def __init__(self, path: Path) -> None:
         network, spec = load_network(path)
