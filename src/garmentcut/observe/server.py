@@ -1,4 +1,4 @@
-"""A small HTTP server beside a run or a watch (`--metrics-port`): `/metrics`, `/healthz` and `/readyz`."""
+"""A small HTTP server beside `garmentcut cut`, with or without `--watch`: `/metrics`, `/healthz` and `/readyz`."""
 
 import json
 import socket

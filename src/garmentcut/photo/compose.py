@@ -1,4 +1,4 @@
-"""Prepares a cut photo for the writers: moves its edge, cleans its colours, trims it, lays it on a ground, shrinks it.
+"""Finishes a cut photo: moves its edge for `Cutter`; cleans, trims, shrinks it and lays it on a ground for the writers.
 
 Edge colours are estimated by blur fusion, in two passes (M. Forte, "Approximate Fast Foreground Colour Estimation",
 ICIP 2021). Only edge pixels change, so only they are computed: first with a wide window on a coarse grid, then with a

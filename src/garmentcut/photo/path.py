@@ -1,4 +1,4 @@
-"""Photoshop's clipping paths: finds them in a file's resources, draws them as an alpha, and encodes them.
+"""Clipping paths, for `truth` and `compose`: finds them in a file's resources, draws them as an alpha, encodes them.
 
 By Adobe's Photoshop File Formats Specification, image resources 2000 to 2998 are the saved paths, and 2999 names the
 one that clips the picture. It does not say how subpaths are combined; psd-tools found out by comparing with Photoshop's

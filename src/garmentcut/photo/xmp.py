@@ -1,4 +1,4 @@
-"""Reads XMP packets, and edits statements in them that are no longer true of the pixels.
+"""XMP, for readers and writers of photos: parses packets, edits statements no longer true of the pixels.
 
 Packets (Adobe, XMP Specification, parts 1 and 3) come from anywhere, so expat parses them, without entities; a regular
 expression sees only attributes that expat has found. Damage costs a note, never the photo.

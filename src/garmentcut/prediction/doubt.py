@@ -1,4 +1,4 @@
-"""Estimates doubt, 1 - expected surface Dice at 2 px, from a cutout's features; for `verdict` and calibration."""
+"""Estimates doubt, 1 - expected surface Dice at 2 px, from features: for `cutter`, `verdict` and calibration."""
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""POST /cut, also in the forms that clients of remove.bg and rembg use: all of `garmentcut serve`, part of `review`."""
+"""POST /cut, also as clients of remove.bg and rembg send it, and health: all of `serve`, a part of `review`."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Reads a batch for the review's routes, stores decisions with versions and a log, and updates the batch's files."""
+"""Reads a batch for the review's routes, stores decisions with versions and a log, and rewrites the cut pictures."""
 
 import hashlib
 import threading
