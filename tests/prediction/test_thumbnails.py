@@ -99,7 +99,7 @@ def test_results_that_cannot_be_read_are_named(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied", str(folder / "results.jsonl"))
 
     monkeypatch.setattr("garmentcut.prediction.sheet.Journal", refuse)
-    with pytest.raises(SourceError, match=f"^{tmp_path}/results.jsonl: Permission denied$"):
+    with pytest.raises(SourceError, match=f"^{tmp_path}/results.jsonl: Permission denied; make it readable$"):
         find(tmp_path)
 
 
