@@ -139,7 +139,8 @@ def test_a_browser_whose_store_hangs_asks_and_lets_the_page_go(edit, own_site):
     assert asked == ["beforeunload"]
 
 
-HANGS = "IDBDatabase.prototype.transaction = () => ({ objectStore: () => ({ put() {}, get() {}, getAll() {} }) })"
+HANGS = """IDBDatabase.prototype.transaction = () => ({ objectStore: () => ({ put() {}, get() {}, getAll() {} }) });
+    const real = setTimeout; window.setTimeout = (work, ms, ...more) => real(work, Math.min(ms, 1000), ...more)"""
 REFUSES = "IDBFactory.prototype.open = () => { throw new Error('refused'); }"
 
 
@@ -148,7 +149,7 @@ def test_a_browser_that_cannot_store_still_sends(edit, own_site, open_tab, fault
     """Before, a store that hung was waited for without end, and one that refused ended the sending of all decisions."""
     editor = edit(own_site, 2)
     if fault == HANGS:  # while a photo is open
-        editor.tab.evaluate(fault)
+        editor.tab.evaluate(f"() => {{ {fault} }}")
     else:
         editor.tab.add_init_script(fault)
         editor.open(2)

@@ -13,7 +13,7 @@ import { askBlob, askJson, Refusal } from "./server.js";
 
 const DATABASE = "garmentcut-review";
 const STORES = ["drafts", "outbox"];
-const HANGS_MS = 5000;
+const HANGS_MS = 20_000; // a slow disk takes seconds, and what it holds must not be given up
 const TAB_KEY = "garmentcut-tab";
 const TAB_LOCK = "garmentcut-tab-";
 
