@@ -394,7 +394,7 @@ def test_what_was_passed_over_is_said(small_dataset):
     assert summary.as_text().splitlines()[1:4] == [
         "2 files were not looked at: .bmp 1, .cr2 1",
         "1 hidden or left by operating systems (Thumbs.db, ._x.jpg and the like): skipped",
-        "not searched, because garmentcut cut writes to it: /in/done; name it itself",
+        "note: not searched, as garmentcut writes there; to use such a folder, name it itself: /in/done",
     ]
     counts = summary.as_dict()
     assert (counts["not_looked_at"], counts["not_looked_at_kinds"], counts["junk"]) == (2, {".bmp": 1, ".cr2": 1}, 1)

@@ -48,6 +48,29 @@ def test_without_file_locks_it_holds_all_the_same(path):
 
 
 @pytest.mark.usefixtures("without_locks")
+def test_a_file_that_only_looks_like_a_claim_is_none(path):
+    for name in (".lock.000009 (copy)", ".lock.000009-PC", ".lock.9~"):  # as a share's client may leave
+        (path.parent / name).touch()
+    with FolderLock(path, timeout_s=0) as held:
+        assert ".lock.000001" in held.note
+        assert not held.problem()
+
+
+@pytest.mark.usefixtures("without_locks")
+def test_a_folder_that_cannot_be_listed_for_a_moment_is_not_lost(path, monkeypatch):
+    with FolderLock(path, renewed_every_s=0.05) as held:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "scandir", unlistable)
+            patch.setattr(os, "listdir", unlistable)
+            held._over.wait(0.3)
+        assert not held.problem()
+
+
+def unlistable(*_):
+    raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+
+@pytest.mark.usefixtures("without_locks")
 class TestDeadHolders:
     def test_whose_process_is_gone(self, path):
         code = "import os, sys, fcntl, errno, pathlib\nfrom garmentcut.photo.files import FolderLock\n"

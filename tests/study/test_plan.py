@@ -1,7 +1,9 @@
+import math
 import os
 import signal
 import traceback
 import warnings
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 
 import pytest
@@ -271,6 +273,33 @@ def test_an_interrupted_job_goes_on(registry):
     registry.take("runs/job").close("interrupted", "time is up")
     assert registry.record("runs/job").outcome == "interrupted"
     assert registry.take("runs/job") is not None
+
+
+def test_a_check_keeps_nobody_from_taking_the_job(tmp_path, monkeypatch):
+    """A process that found the job of a killed one locked by another's check would take it for under way, and end."""
+    checking, other = Registry(tmp_path), Registry(tmp_path)
+    checking.take("runs/job").lock.release()
+    acquire, taking = checking._acquired, []
+    with ThreadPoolExecutor() as pool:
+
+        def acquire_slowly(name):
+            lock = acquire(name)
+            taking.append(pool.submit(other.take, name))
+            wait(taking, timeout=0.3)
+            return lock
+
+        monkeypatch.setattr(checking, "_acquired", acquire_slowly)
+        checking.record("runs/job")
+        assert taking[0].result() is not None
+
+
+def test_a_record_keeps_what_json_and_unicode_have_no_signs_for(registry):
+    claim = registry.take("runs/job")
+    claim.save(setting={"optimizer.clip": math.inf}, curve=((1, 0.5), (2, math.nan)))
+    claim.close("failed", "photos/b\udce8ret.png: damaged")
+    record = registry.record("runs/job")
+    assert (record.reason, record.setting) == ("photos/b\udce8ret.png: damaged", {"optimizer.clip": math.inf})
+    assert math.isnan(record.curve[1][1])
 
 
 def test_two_processes_share_the_jobs(forked):

@@ -152,6 +152,20 @@ def test_what_another_process_holds_is_waited_for(make_study, tmp_path, registry
     assert names(fake_training)[-1] == "slow/seed1-fold1"  # left behind, so taken up
 
 
+def test_what_another_process_has_just_begun_is_waited_for(make_study, tmp_path, registry, fake_training, monkeypatch):
+    """It was free when this process looked whether others are at work, and taken when this one wanted it."""
+    take, others = registry.take, []
+
+    def take_too_late(name, **options):
+        if name == "runs/slow/seed1-fold1" and not others:
+            others.append(Registry(tmp_path / "out").take(name))
+        return take(name, **options)
+
+    monkeypatch.setattr(registry, "take", take_too_late)
+    work(make_study(), registry, wait=lambda: others[0].close("interrupted", "its user went home"))
+    assert names(fake_training)[-1] == "slow/seed1-fold1"
+
+
 def test_a_variant_is_tuned_before_it_is_run(make_study, registry, fake_training):
     fake_training.dice = lambda run: 0.9 - (run.recipe.optimizer.lr - 0.2) ** 2
     study = make_study(TUNED)

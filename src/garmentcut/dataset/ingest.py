@@ -350,8 +350,8 @@ class IngestSummary:
         lines = [f"{counted(counts['pairs'], 'pair')}: {counts['usable']} usable, {len(self.refused)} refused; "]
         lines[0] += f"{self.num_read} read in {counts['seconds']:.1f} s; {where}"
         lines += NotLookedAt(self.skipped).lines()
-        batches = [path for path, code in self.skipped if code == "cutouts"]
-        lines += [f"not searched, because garmentcut cut writes to it: {path}; name it itself" for path in batches]
+        own = [path for path, code in self.skipped if code == "cutouts"]
+        lines += _named(own, "not searched, as garmentcut writes there; to use such a folder, name it itself")
         lines += [f"refused {number}: {REFUSING[code]}" for code, number in counts["refused"].items()]
         lines += [f"suspect {number}: {SUSPECT[code]}" for code, number in counts["suspect"].items()]
         lines += [f"{split}: {_line(views)}" for split, views in counts["splits"].items()]

@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import re
 import secrets
 import socket
 import stat
@@ -378,7 +379,8 @@ class FolderLock:
 
     def _claims(self) -> list[Path]:
         """The numbered files beside the lock file, the last one's at the end."""
-        return sorted(self.path.parent.glob(f"{self.path.name}.[0-9]*"))
+        name = re.compile(rf"{re.escape(self.path.name)}\.\d{{6}}")  # a share's own copies of them have longer names
+        return sorted(path for path in self.path.parent.iterdir() if name.fullmatch(path.name))
 
     def _is_live(self, claim: Path) -> bool:
         try:

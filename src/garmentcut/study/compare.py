@@ -195,12 +195,8 @@ def gather(study: Study, registry: Registry) -> Results:
 
 
 def _read(study: Study, key: RunKey, registry: Registry, failure: str) -> RunResult:
-    folder, record, scores, facts = (
-        study.run_folder(key),
-        registry.record(key.job),
-        list[PhotoScore](),
-        dict[str, Any](),
-    )
+    folder, record = study.run_folder(key), registry.record(key.job)
+    scores, facts = list[PhotoScore](), dict[str, Any]()
     outcome, reason = (record.outcome, record.reason) if record.outcome else ("not run", failure)
     curve: tuple[tuple[int, float], ...] = ()
     try:

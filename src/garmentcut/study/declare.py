@@ -104,7 +104,7 @@ class VariantTable(RecipeSettings):
     def _can_be_tuned(self) -> "VariantTable":
         if self.range_test and self.tune.by_key:
             raise ValueError("range_test and tune exclude each other; choose one")
-        words = list(map(words_of, self.listed or ()))
+        words = [folder_name(words_of(setting)) for setting in self.listed or ()]  # as their jobs are named
         if doubled := next((text for text in words if words.count(text) > 1), ""):
             raise ValueError(f"tune: two settings read {doubled!r} and cannot be told apart; choose other values")
         return self

@@ -10,7 +10,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from statistics import median
@@ -24,15 +24,7 @@ from pydantic import TypeAdapter, ValidationError
 from garmentcut.dataset.manifest import Manifest
 from garmentcut.errors import LockTakenError, TrainingError, counted
 from garmentcut.photo.files import FolderLock, json_of, write_atomic
-from garmentcut.study.declare import (
-    Setting,
-    StudyError,
-    StudyFile,
-    Variant,
-    drawn,
-    read_study_file,
-    variants_of,
-)
+from garmentcut.study.declare import Setting, StudyError, StudyFile, Variant, drawn, read_study_file, variants_of
 from garmentcut.training.run import Run, Split, training_split
 
 _STARTUP_TRIALS = 5  # trials that are drawn at random and never pruned
@@ -234,7 +226,8 @@ class JobClaim:
     def save(self, **changes: Any) -> None:
         """Write its record with these changes."""
         self.record = replace(self.record, **changes)
-        write_atomic(self.path, _RECORD.dump_json(self.record))
+        # Not by pydantic: a file's name in the reason may be no valid Unicode, and infinity would become null.
+        write_atomic(self.path, json.dumps(asdict(self.record)).encode())
 
     def close(self, outcome: str, reason: str = "") -> None:
         """Record how the job ended, and release its lock."""
@@ -254,12 +247,13 @@ class Registry:
         Raises:
             StudyError: its record cannot be read.
         """
-        record = self._recorded(name)
-        if record.outcome == "running" and (lock := self._acquired(name)) is not None:
-            lock.release()
-            record = self._recorded(name)  # it may have ended meanwhile
-            if record.outcome == "running":
-                return replace(record, outcome="interrupted", reason="its process was killed")
+        if (record := self._recorded(name)).outcome == "running":
+            with self._turn():
+                if (lock := self._acquired(name)) is not None:
+                    lock.release()
+                    record = self._recorded(name)  # it may have ended meanwhile
+                    if record.outcome == "running":
+                        return replace(record, outcome="interrupted", reason="its process was killed")
         return record
 
     def take(
@@ -270,8 +264,9 @@ class Registry:
         A job that failed before this process began is tried once more if `tries_again`. `is_kept` returns False if the
         job's results are gone, so that it must be done again.
         """
-        if (lock := self._acquired(name)) is None:
-            return None
+        with self._turn():
+            if (lock := self._acquired(name)) is None:
+                return None
         before = self._recorded(name)
         has_failed = before.outcome == "failed" and (not tries_again or before.ended > self._began)
         if has_failed or (before.outcome in ("done", "pruned") and is_kept()):
@@ -284,9 +279,14 @@ class Registry:
     def _recorded(self, name: str) -> JobRecord:
         path = self._folder / f"{name}.json"
         try:
-            return _RECORD.validate_json(path.read_bytes()) if path.exists() else JobRecord()
+            return _RECORD.validate_python(json_of(path.read_bytes())) if path.exists() else JobRecord()
         except (OSError, ValueError) as error:
             raise StudyError(f"{path} cannot be read ({str(error).splitlines()[0]}); delete it") from error
+
+    def _turn(self) -> FolderLock:
+        """To be held while a job's lock is tried, so that no process that wants the job finds it locked by a check."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        return FolderLock(self._folder / "turn.lock")
 
     def _acquired(self, name: str) -> FolderLock | None:
         lock = FolderLock(self._folder / f"{name}.lock")

@@ -80,7 +80,7 @@ class StudySession:
             if job := self._next_job():
                 has_said_so = False
                 yield from job
-            elif not is_shared:
+            elif not (is_shared or self._others_at_work()):  # others may have begun what was free a moment ago
                 return
             else:
                 if not has_said_so:
