@@ -162,6 +162,7 @@ def test_a_browser_that_cannot_store_still_sends(edit, own_site, open_tab, fault
     queue.add_init_script(fault)
     queue.goto(own_site)
     expect(queue.locator(".card[data-id='2']")).to_contain_text("Corrected")
+    editor.tab.close()  # other tests would use it, with the script
 
 
 COVERED = """() => { const banner = document.getElementById("connection");
