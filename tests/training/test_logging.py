@@ -1,6 +1,7 @@
 import json
 import math
 import sys
+import time
 from types import ModuleType, SimpleNamespace
 
 import pytest
@@ -58,6 +59,7 @@ def test_no_step_stands_in_it_twice_after_a_resume(tmp_path):
 
 def test_nor_in_tensorboard(tmp_path):
     write(tmp_path, range(1, 8), last_step=0)
+    time.sleep(1.1)  # TensorBoard sorts its files by name: by the second, then 10 before 9 of those of one process
     write(tmp_path, range(5, 10), last_step=4)
     board = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
     assert [event.step for event in board.Scalars("step/loss")] == list(range(1, 10))
