@@ -48,6 +48,19 @@ optimizer.lr = 1e-9
 """
 
 
+@pytest.fixture
+def study_head():
+    """The head of a study's file, without variants."""
+    return """
+title = "t"
+question = "q"
+recipe = "base.toml"
+reference = "one"
+seeds = [0]
+folds = [0]
+"""
+
+
 @pytest.fixture(autouse=True)
 def _one_thread():
     before = torch.get_num_threads()

@@ -111,20 +111,10 @@ def test_a_file_that_is_not_there(tmp_path):
         read_study_file(tmp_path / "none.toml")
 
 
-HEAD = """
-title = "t"
-question = "q"
-recipe = "base.toml"
-reference = "one"
-seeds = [0]
-folds = [0]
-"""
-
-
 @pytest.fixture
-def variants(study_file):
+def variants(study_file, study_head):
     def make(text, **options):
-        path = study_file(HEAD + text)
+        path = study_file(study_head + text)
         return {variant.name: variant for variant in variants_of(read_study_file(path), path, **options)}
 
     return make
@@ -159,17 +149,18 @@ def test_what_lies_over_what(variants, tmp_path):
     assert list(found["two"].attempts.values()) == [{"optimizer.weight_decay": value} for value in (0.0, 0.1)]
 
 
-def test_sections_set_back_to_defaults(study_file):
+def test_sections_set_back_to_defaults(study_file, study_head):
     path = study_file(
-        HEAD + 'defaults = ["optimizer"]\n[variants.one]\n[variants.two]\noptimizer.lr = 0.3\n',
+        study_head + 'defaults = ["optimizer"]\n[variants.one]\n[variants.two]\noptimizer.lr = 0.3\n',
     )
     one, two = variants_of(read_study_file(path), path)
     assert one.recipe(0).optimizer.lr == 2e-3
     assert two.recipe(0).optimizer.lr == 0.3
 
 
-def test_a_grid_makes_variants(study_file):
-    text = HEAD.replace('"one"', '"dice 2, lr 0.1"') + "[grid]\noptimizer.lr = [0.01, 0.1]\nloss.dice = [1.0, 2.0]\n"
+def test_a_grid_makes_variants(study_file, study_head):
+    head = study_head.replace('"one"', '"dice 2, lr 0.1"')
+    text = head + "[grid]\noptimizer.lr = [0.01, 0.1]\nloss.dice = [1.0, 2.0]\n"
     path = study_file(text)
     found = variants_of(read_study_file(path), path)
     assert [variant.name for variant in found] == [

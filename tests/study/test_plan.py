@@ -17,7 +17,7 @@ from garmentcut.study.plan import (
     Chosen,
     JobRecord,
     Registry,
-    is_hopeless,
+    should_prune,
     open_study,
     take_attempt,
 )
@@ -324,12 +324,6 @@ def test_a_killed_processs_job_is_taken_over(forked):
 
 
 SEARCH = """
-title = "t"
-question = "q"
-recipe = "base.toml"
-reference = "one"
-seeds = [0]
-folds = [0]
 [tune]
 seeds = [5]
 folds = [1]
@@ -340,8 +334,8 @@ tune.loss.dice = [1.0, 2.0]
 """
 
 
-def test_a_search_draws_so_many_and_goes_on_with_what_was_left(make_study, registry):
-    (variant,) = make_study(SEARCH).variants
+def test_a_search_draws_so_many_and_goes_on_with_what_was_left(make_study, study_head, registry):
+    (variant,) = make_study(study_head + SEARCH).variants
     first, second = (take_attempt(registry, variant) for _ in range(2))
     assert 0.1 <= first.record.setting["optimizer.lr"] <= 1
     assert first.record.setting["loss.dice"] in (1.0, 2.0)
@@ -359,15 +353,15 @@ def test_a_search_draws_so_many_and_goes_on_with_what_was_left(make_study, regis
     assert take_attempt(registry, variant) is None
 
 
-def test_what_is_below_the_median_is_hopeless():
-    others = [JobRecord("done", curve=((10, 0.8 + number / 100), (20, 0.9))) for number in range(6)]
-    assert not is_hopeless(((10, 0.83),), others, steps=30)
-    assert is_hopeless(((10, 0.81),), others, steps=30)
-    assert not is_hopeless(((5, 0.85), (10, 0.7)), others, steps=30)  # it was better
-    assert not is_hopeless(((10, 0.1),), others, steps=31)  # too early
-    assert not is_hopeless(((11, 0.1),), others, steps=30)  # nothing to compare with
-    assert not is_hopeless(((10, 0.1),), others[:4], steps=30)
-    assert not is_hopeless(((10, 0.1),), [replace(one, outcome="pruned") for one in others], steps=30)
+def test_what_is_below_the_median_should_prune():
+    others = [JobRecord("done", dice=0.9, curve=((10, 0.8 + number / 100), (20, 0.9))) for number in range(6)]
+    assert not should_prune(((10, 0.83),), others, steps=30)
+    assert should_prune(((10, 0.81),), others, steps=30)
+    assert not should_prune(((5, 0.85), (10, 0.7)), others, steps=30)  # it was better
+    assert not should_prune(((10, 0.1),), others, steps=31)  # too early
+    assert not should_prune(((11, 0.1),), others, steps=30)  # nothing to compare with
+    assert not should_prune(((10, 0.1),), others[:4], steps=30)
+    assert not should_prune(((10, 0.1),), [replace(one, outcome="pruned") for one in others], steps=30)
 
 
 def test_a_record_that_is_none(tmp_path):

@@ -1,4 +1,4 @@
-"""Finishes a cut photo: moves its edge for `Cutter`; cleans, trims, shrinks it and lays it on a ground for the writers.
+"""Finishes a cut photo: moves its edge for `Cutter`; cleans, trims, shrinks it and lays it on a background.
 
 Edge colours are estimated by blur fusion, in two passes (M. Forte, "Approximate Fast Foreground Colour Estimation",
 ICIP 2021). Only edge pixels change, so only they are computed: first with a wide window on a coarse grid, then with a

@@ -49,7 +49,7 @@ _DEEP_PX = 13  # about three pixels of the locate stage; this deep within fully 
 _HALF_SEEN = 0.3, 0.5  # the last stage's alpha; below the first it is a gap
 _LARGEST_HOLE = 2.5e-3  # of the garment: a brass button, a buckle; a larger one is a gap
 _LARGEST_PART = 0.02  # of the garment: a bit of background taken for a strap, or of cloth taken for a gap
-_CLEARLY = 0.2  # a larger hole than a buckle is filled only if its colours are this much rarer in the background
+_CLEARLY_RARER = 0.2  # at most this: frequency in the background over that in the cloth, of a larger hole's colours
 LARGEST_SPECK = 5e-3  # of the garment: a larger separate part is not a speck
 _LARGEST_FALSE_POSITIVE = 0.05  # of the garment, in a foreign photo: a patch of a patterned floor or wall
 _LEAST_COMPACT = 0.25  # of the square around it; a strap, too thin for the locate stage, fills less
@@ -291,7 +291,7 @@ def correct_small_parts(fine: NDArray[np.float32], rgb: NDArray[np.uint8]) -> ND
         hole = gaps.labels[area] == number + 1
         in_cloth, in_ground = frequencies(area, hole)
         is_small = gaps.areas[number] <= _LARGEST_HOLE * garment_px
-        if in_ground < (max(in_cloth, RARE_COLOR) if is_small else _CLEARLY * in_cloth):
+        if in_ground < (max(in_cloth, RARE_COLOR) if is_small else _CLEARLY_RARER * in_cloth):
             corrected[area][dilate(hole) & (fine[area] < 1 - _SOFT_LEVEL)] = 1
     for number in np.flatnonzero(is_stray):
         area = slices_of(parts.boxes_xyxy[number])

@@ -7,17 +7,18 @@ recorded as running and not locked was left by a killed process, and the next pr
 
 import hashlib
 import json
+import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 import optuna
 from optuna.distributions import CategoricalDistribution
+from optuna.pruners import MedianPruner
 from optuna.trial import TrialState, create_trial
 from pydantic import TypeAdapter, ValidationError
 
@@ -27,6 +28,7 @@ from garmentcut.photo.files import FolderLock, json_of, write_atomic
 from garmentcut.study.declare import Setting, StudyError, StudyFile, Variant, drawn, read_study_file, variants_of
 from garmentcut.training.run import Run, Split, training_split
 
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 _STARTUP_TRIALS = 5  # trials that are drawn at random and never pruned
 _UNPRUNED_SHARE = 1 / 3  # of a tuning run's steps; before, all variants look bad
 
@@ -320,7 +322,6 @@ def take_attempt(registry: Registry, variant: Variant) -> JobClaim | None:
 
 def _draw(registry: Registry, variant: Variant, seed: int) -> Setting:
     """A setting drawn by Optuna's TPE in view of those whose attempts have ended."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
     sampler = optuna.samplers.TPESampler(seed=seed, n_startup_trials=_STARTUP_TRIALS)
     search, kinds = optuna.create_study(direction="maximize", sampler=sampler), dict(variant.table.tuned)
     states = {"done": TrialState.COMPLETE, "pruned": TrialState.PRUNED}
@@ -338,15 +339,19 @@ def attempts_at(registry: Registry, variant: Variant) -> list[JobRecord]:
     return [registry.record(variant.job_of(attempt)) for attempt in variant.attempts]
 
 
-def is_hopeless(curve: Sequence[tuple[int, float]], others: Iterable[JobRecord], *, steps: int) -> bool:
-    """True if a setting has never been better than the median of the finished attempts has been at its last step.
+def should_prune(curve: Sequence[tuple[int, float]], others: Iterable[JobRecord], *, steps: int) -> bool:
+    """Whether a setting's best Dice so far is below the median of the finished attempts' at its last step.
 
-    Nothing is hopeless in the first third of a run's `steps`, or before five attempts are finished.
+    Nothing is pruned in the first third of a run's `steps`, or before five attempts are finished.
     """
-    last = curve[-1][0]
-    known = [dict(record.curve)[last] for record in others if record.outcome == "done" and last in dict(record.curve)]
-    is_early = last < _UNPRUNED_SHARE * steps or len(known) < _STARTUP_TRIALS
-    return not is_early and max(dice for _, dice in curve) < median(known)
+    search = optuna.create_study(direction="maximize")
+    for record in others:
+        if record.outcome == "done":
+            search.add_trial(create_trial(value=record.dice, intermediate_values=dict(record.curve)))
+    trial = create_trial(state=TrialState.RUNNING, intermediate_values=dict(curve))
+    warmup_steps = math.ceil(_UNPRUNED_SHARE * steps)
+    pruner = MedianPruner(_STARTUP_TRIALS, warmup_steps, n_min_trials=_STARTUP_TRIALS)
+    return pruner.prune(search, trial)
 
 
 def choices_of(study: Study, registry: Registry) -> tuple[dict[str, Chosen], dict[str, str]]:

@@ -37,7 +37,7 @@ from garmentcut.photo.files import write_atomic
 from garmentcut.photo.photo import to_8_bit
 from garmentcut.photo.write import png_bytes
 from garmentcut.study.declare import RANGE_TEST_KEY, RATE, FirstPass, Setting, Variant, words_of
-from garmentcut.study.plan import JobClaim, Registry, RunKey, Study, attempts_at, choices_of, is_hopeless, take_attempt
+from garmentcut.study.plan import JobClaim, Registry, RunKey, Study, attempts_at, choices_of, should_prune, take_attempt
 from garmentcut.training.devices import Devices, launched
 from garmentcut.training.logging import JOURNAL_NAME, Ended, Evaluated, read_journal
 from garmentcut.training.loop import train_runs
@@ -158,11 +158,11 @@ class StudySession:
         claim.save(dice=fmean(finals))
 
     def _judge(self, variant: Variant, claim: JobClaim, finals: Sequence[float], steps: int, event: Evaluated) -> None:
-        """Add an evaluation to a setting's curve; a search gives the setting up if it is hopeless."""
+        """Add an evaluation to a setting's curve; a search prunes a setting that does badly."""
         point = len(finals) * steps + event.step, fmean([*finals, event.mean_dice])
         claim.save(curve=(*claim.record.curve, point))
         others = attempts_at(self.registry, variant) if variant.table.listed is None else ()
-        if is_hopeless(claim.record.curve, others, steps=steps):
+        if should_prune(claim.record.curve, others, steps=steps):
             raise Stopped("pruned", "")
 
     def _train(self, run: Run, judge: Callable[[Evaluated], None] = lambda _: None) -> Said:
