@@ -17,8 +17,8 @@ from garmentcut.study.plan import (
     Chosen,
     JobRecord,
     Registry,
-    should_prune,
     open_study,
+    should_prune,
     take_attempt,
 )
 
