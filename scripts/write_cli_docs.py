@@ -1,6 +1,7 @@
 """Write docs/cli.md, recipe.md and specification.md from the commands' help and the settings; a test compares them."""
 
 import inspect
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -28,9 +29,10 @@ options, which are not repeated below:
 
 {common}
 
-Exit codes: 0 all fine, 1 some photos, pairs or runs failed (counted and named), 2 misuse, 3 a `--fail-on` condition was
-met, 130 stopped by Ctrl-C; a command's help says what else they mean. Results go to stdout; progress, errors and the
-usual next step go to stderr. If nobody can read these (a closed pipe, a full disk), the work is done all the same.
+Exit codes: 0 all fine, 1 some photos, pairs or runs failed (counted and named), or the command could not finish, 2
+misuse, 3 a `--fail-on` condition was met, 130 stopped by Ctrl-C; a command's help says what else they mean. Results go
+to stdout; progress, errors and the usual next step go to stderr. If nobody can read these (a closed pipe, a full disk),
+the work is done all the same.
 
 With `--json` a command prints one JSON object: its result or, if there is none, the error, with the same exit code and
 the same sentence on stderr: `{{"error": {{"code": "dataset", "message": "a sentence"}}}}`. A code keeps its meaning, a
@@ -54,8 +56,9 @@ _RECIPE_HEAD = """# Recipes
 Written by `python scripts/write_cli_docs.py` from the code; do not edit. How to use them: [training](training.md).
 
 A recipe is a TOML file with any of these keys; keys that it leaves out have their defaults. `--set section.key=value`
-overrides the file. The complete recipe as used is written to `RUN/recipe.toml`. An augmentation is applied with
-probability `p`; by default all are off.
+overrides the file. The complete recipe as used is written to `RUN/recipe.toml`. An augmentation is a table such as
+`{ p = 0.5, amount = 0.06 }`, applied with probability `p`; by default all are off. With three stages, a section such as
+`[stages.segment.training]` overrides `[training]` for one of them.
 """
 
 _SPECIFICATION_HEAD = """# A customer's specification
@@ -65,6 +68,20 @@ Written by `python scripts/write_cli_docs.py` from the code; do not edit.
 `garmentcut cut PHOTOS --out OUT --spec customer.toml` writes exactly what one customer wants. The repository has three
 examples in `examples/specs/`: for a marketplace, a web shop and a print agency. The specification and the names that it
 gives are checked before the first photo; a garment that does not fit becomes a failed row without files.
+
+```toml
+[canvas]
+width_px = 2000
+height_px = 2000
+background = "#ffffff"
+
+[garment]
+height = "85 %"
+
+[file]
+name = "{garment}_{counter:02}"
+formats = ["jpeg"]
+```
 
 - **Several files per photo**: one `[[output]]` table each, with any of the sections below (`[output.canvas]`, or
   `canvas.width_px = 500` within it). Sections outside these tables apply to all.
@@ -134,22 +151,22 @@ def _setting_rows(kind: type[Any] = Config) -> list[str]:
     for dotted in known_keys(kind):
         section, key = dotted.split(".")
         reference = schema["properties"][section].get("$ref") or schema["properties"][section]["allOf"][0]["$ref"]
-        about = schema["$defs"][reference.rpartition("/")[2]]["properties"][key]["description"]
-        default = _default(getattr(getattr(kind(), section), key))
-        shown = f" = `{default}`" if default is not None and default != _OFF else ""
+        of_key = schema["$defs"][reference.rpartition("/")[2]]["properties"][key]
+        about, default = " ".join(of_key["description"].split()), getattr(getattr(kind(), section), key)
+        shown = "" if default is None or isinstance(default, Strength) else f" = `{json.dumps(default)}`"
+        shown += _others(of_key.get("enum", []), default, about)
         if not rows or not rows[-1].startswith(f"- `{section}."):
             rows.append("" if kind is Config else f"\n## {section}\n")
-        rows.append(f"- `{dotted}`{shown}: {' '.join(about.split())}")
+        rows.append(f"- `{dotted}`{shown}: {about}")
     return [row for row in rows if row]
 
 
-_OFF = "{ p = 0, amount = 0 }"
-
-
-def _default(value: Any) -> Any:
-    if isinstance(value, Strength):
-        return f"{{ p = {value.p:g}, amount = {value.amount:g} }}"
-    return list(value) if isinstance(value, tuple) else value
+def _others(choices: list[Any], default: Any, about: str) -> str:
+    """The choices besides the default; empty if the description explains each of them."""
+    others = [choice for choice in choices if choice != default]
+    if all(f"`{choice}`" in about for choice in others):
+        return ""
+    return f" (or {', '.join(f'`{json.dumps(choice)}`' for choice in others)})"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from pathlib import Path
 
@@ -13,11 +14,15 @@ import numpy as np
 import pytest
 import yaml
 from PIL import Image
+from pydantic import TypeAdapter
 from typer.main import get_command
 
 import garmentcut
 from garmentcut.cli import app
+from garmentcut.config import Config
+from garmentcut.photo.spec import Sections
 from garmentcut.prediction.results import Row
+from garmentcut.recipe import Recipe
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -38,6 +43,20 @@ def test_the_generated_pages_are_fresh():
     spec.loader.exec_module(script)
     assert (ROOT / "docs/cli.md").read_text() == script.cli_page(), "run: python scripts/write_cli_docs.py"
     assert (ROOT / "docs/recipe.md").read_text() == script.recipe_page(), "run: python scripts/write_cli_docs.py"
+
+
+@pytest.mark.parametrize(("page", "kind"), [("cli.md", Config), ("recipe.md", Recipe), ("specification.md", Sections)])
+def test_the_pages_name_every_choice_of_a_key_and_write_defaults_as_toml(page, kind):
+    lines = (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines()
+    rows = {found[1]: line for line in lines if (found := re.match(r"- `(\w+\.\w+)`", line))}
+    for section, table in TypeAdapter(kind).json_schema()["$defs"].items():
+        names = {f.name for f in fields(kind) if section == type(getattr(kind(), f.name)).__name__}
+        for key, about in table.get("properties", {}).items() if names else ():
+            row = rows[f"{min(names)}.{key}"]
+            assert all(f"`{choice}`" in row or f'`"{choice}"`' in row for choice in about.get("enum", ())), row
+    for key, row in rows.items():
+        if value := re.match(r"- `[\w.]+` = `(.*?)`", row):
+            assert tomllib.loads(f"x = {value[1]}"), key
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -29,7 +29,7 @@ class NetworkConfig:
     """What is trained, and what it starts from."""
 
     name: str = "cutnet"
-    """A key of `garmentcut.model.networks.NETWORKS`: `cutnet`, `simple`, `unet` ..."""
+    """Name of a network, such as `cutnet`, `simple` or `unet`: see docs/networks.md."""
     options: dict[str, Any] = field(default_factory=dict)
     """Arguments of the network's class, for example `{ size = 256 }`."""
     start: str = "imagenet"

@@ -229,6 +229,13 @@ def test_the_page_in_the_docs_is_fresh():
     assert all(f"\n- `{key}`" in page for key in known_keys(Sections))
 
 
+def test_the_example_in_the_docs_is_read(tmp_path):
+    page = (ROOT / "docs/specification.md").read_text()
+    (tmp_path / "customer.toml").write_text(page.partition("```toml\n")[2].partition("```")[0])
+    (output,) = read_specification(tmp_path / "customer.toml").outputs
+    assert output.sections.file.formats == ("jpeg",)
+
+
 @pytest.mark.parametrize("path", EXAMPLES, ids=lambda path: path.name)
 def test_the_examples_are_read(path):
     assert read_specification(path).outputs

@@ -283,7 +283,7 @@ def study(
     run that fails becomes a row with its reason. Exit code 0: done, or the minutes are over, 1: some runs failed, 2:
     misuse, 130: interrupted.
 
-    Example: garmentcut study studies/smoke.toml --data dataset/ -o studies/smoke
+    Example: garmentcut study studies/smoke.toml --data dataset/ -o out/smoke
     """
     if not str(out).strip() or out == Path():
         cli.fail("--out is missing or empty: the folder for the study")
