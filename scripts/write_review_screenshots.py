@@ -60,7 +60,7 @@ def open_photo(page: Page, address: str, photo_id: int) -> tuple[float, float]:
 
 
 def work(page: Page, address: str) -> None:
-    """Decide on some photos, so that the queue and the statistics have something to show."""
+    """Decide on some photos, so that the queue has something to show."""
     for number, key in enumerate("aaraa"):
         open_photo(page, address, number + 4)
         page.wait_for_timeout(600 + 500 * number)
@@ -73,7 +73,7 @@ def work(page: Page, address: str) -> None:
 
 
 def show_editor(page: Page, address: str) -> None:
-    """Save the editor as it opens, with its looks, and with its help."""
+    """Save the editor as it opens, and with the smart brush over an edge."""
     x, y = open_photo(page, address, 2)
     save(page, "editor")
     page.locator("[data-command=look-overlay]").click()
@@ -85,17 +85,6 @@ def show_editor(page: Page, address: str) -> None:
     page.mouse.move(x - 150, y + 120, steps=12)
     save(page, "smart-brush")
     page.mouse.up()
-    page.locator(".redrawing-note").wait_for(state="hidden")
-    page.locator("[data-command=look-outline]").click()
-    page.keyboard.press("2")
-    save(page, "outline")
-    page.keyboard.press("?")
-    save(page, "keys")
-    page.locator("#help-close").click()
-    page.locator("[data-command=look-checks]").click()
-    page.keyboard.press("g")
-    page.keyboard.press("x")
-    save(page, "before-after")
 
 
 def main() -> None:
@@ -112,10 +101,6 @@ def main() -> None:
             page.goto(address)
             page.wait_for_timeout(2500)
             save(page, "queue")
-            page.keyboard.press("g")
-            save(page, "garments")
-            page.goto(f"{address}statistics")
-            save(page, "statistics")
             show_editor(page, address)
             browser.close()
 

@@ -83,6 +83,11 @@ def test_links_lead_somewhere(page):
         assert page in OF_ROOT or found.is_relative_to(ROOT / "docs"), f"{target} is not in docs/: name it as `code`"
 
 
+def test_every_image_is_shown_on_a_page():
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert not [path.name for path in (ROOT / "docs/images").iterdir() if path.name not in text]
+
+
 def pages_of(nav):
     for entry in nav:
         value = next(iter(entry.values())) if isinstance(entry, dict) else entry

@@ -61,10 +61,10 @@ def evaluate(
 ) -> int:
     """Cut a dataset's photos and compare them with the retouchers' cutouts.
 
-    A model file is tried on all usable pairs; a run folder on the photos that its training held out; a folder of folds
-    on all photos, each with the model that had not seen it. A model that was trained on one of the photos, or on others
-    of the same garment, is refused. --against gives the difference from another model with its interval, and the page
-    shows the largest gains and losses. docs/evaluation.md explains every metric. Exit code 0: all fine, 1: some pairs
+    A model file is tried on all usable pairs; a run folder on the photos that its training held out; a folder of folds,
+    or a run whose folds were exported, on all photos, each with the model that had not seen it. A model that was
+    trained on one of the photos, or on others of the same garment, is refused. --against gives the difference from
+    another model with its interval. docs/evaluation.md explains every metric. Exit code 0: all fine, 1: some pairs
     could not be read, 2: misuse.
 
     Example: garmentcut evaluate default dataset/ --report page.html
@@ -122,7 +122,7 @@ def _score(trials: "Sequence[Trial]", manifest: "Manifest", gallery: "Gallery") 
 
 @cli.command(cli.JUDGE, stopped=_STOPPED)
 @cli.options("""
-    --model RUNS: Folder of runs fold0, fold1 ..., or a run folder, whose held-out photos are audited.
+    --model RUNS: Folder of runs fold0, fold1 ..., or a run folder: its exported folds, else its held-out photos.
     --seen: Continue although the model was trained on these cutouts.
     --mark NAME=VERDICT: Store a verdict: wrong, right, unsure, or nothing to remove it. May be given several times.
     --verdicts FILE: Store the verdicts in a file that the page saved.
