@@ -124,7 +124,8 @@ def _error_lines() -> Iterator[str]:
 
 def _option_line(parameter: Any) -> str:
     is_argument = parameter.param_type_name == "argument"
-    named = _shown(parameter) if is_argument else ", ".join(sorted(parameter.opts, key=len))
+    options = sorted([*parameter.opts, *parameter.secondary_opts], key=len)  # `--open` and `--no-open`, say
+    named = _shown(parameter) if is_argument else ", ".join(options)
     default = "" if parameter.default in (None, False, "", ()) or parameter.is_flag else parameter.default
     needed = " Required." if parameter.required else f" Default: {default}." if default != "" else ""
     return f"- `{named}`: {parameter.help.replace('May be given several times.', 'Repeatable.')}{needed}"

@@ -45,6 +45,13 @@ def test_the_generated_pages_are_fresh():
     assert (ROOT / "docs/recipe.md").read_text() == script.recipe_page(), "run: python scripts/write_cli_docs.py"
 
 
+def test_the_command_page_names_every_option():
+    text = (ROOT / "docs/cli.md").read_text(encoding="utf-8")
+    for name, command in get_command(app).commands.items():
+        options = (option for one in command.params for option in (*one.opts, *one.secondary_opts) if option[0] == "-")
+        assert not [option for option in options if not re.search(rf"`[^`\n]*{option}[,`]", text)], name
+
+
 @pytest.mark.parametrize(("page", "kind"), [("cli.md", Config), ("recipe.md", Recipe), ("specification.md", Sections)])
 def test_the_pages_name_every_choice_of_a_key_and_write_defaults_as_toml(page, kind):
     lines = (ROOT / "docs" / page).read_text(encoding="utf-8").splitlines()

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     CUTOUTS: Folder of the retouchers' cutouts. The default is the PSD files in the first folder.
     --from-review FOLDER: Take the corrections made in this folder with garmentcut review. May be given several times.
     --with-accepted: With --from-review: also take accepted cutouts.
-    --pattern PATTERN: How files are named; * stands for anything, / for a folder, <garment>/<garment> for both names.
+    --pattern PATTERN: How files are named; * is anything, / a folder; <garment>/<garment> joins folder and file name.
     --cutout-pattern PATTERN: How cutouts are named, if not like the photos.
     --resample: Resample cutouts that have the photo's proportions, but not its size.
     --accept-unchanged: Also use PSD files that garmentcut wrote and nobody changed.
