@@ -124,8 +124,8 @@ def cut(
     """Cut the garment out of each photo.
 
     Photos already cut with the same model and options are skipped, so the same command continues a run that was
-    stopped. OUT/results.jsonl has a row for each photo. Exit code 0: all fine, or a watch was stopped by SIGTERM,
-    1: some photos failed, 2: misuse, 3: none failed, but a --fail-on condition was met.
+    stopped. OUT/results.jsonl has a row for each photo. Exit code 0: all fine, or a watch was stopped by SIGTERM, 1:
+    some photos failed, or the run could not finish, 2: misuse, 3: none failed, but a --fail-on condition was met.
 
     Example: garmentcut cut photos/ -o cutouts/
     """

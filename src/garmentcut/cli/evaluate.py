@@ -148,7 +148,7 @@ def audit(
     decides. Verdicts are kept in the dataset's manifest: `train` leaves out wrong cutouts (data.wrong_weight),
     `evaluate` reports with and without them. Exit code 0: all checked, 1: some pairs could not be read, 2: misuse.
 
-    Example: garmentcut audit dataset/ --model runs/folds -o page/
+    Example: garmentcut audit dataset/ --model runs/ours -o page/
     """
     if mark or verdicts is not None:
         if model is not None:
@@ -238,14 +238,14 @@ def calibrate(
 ) -> int:
     """Learn how much to doubt a model's cutouts, and which of them nobody needs to check.
 
-    The model cuts photos that it has not seen and whose cutouts are known. If you can, give a folder of fold runs, and
-    with --into the model that was trained on everything. The command learns doubt, and finds a threshold such that,
-    with CONFIDENCE, at most RISK of the accepted garments fall below QUALITY, or says why there is none. Exit code 1:
-    nothing can be guaranteed.
+    The model cuts photos that it has not seen and whose cutouts are known. If you can, give a run whose folds were
+    exported, or a folder of fold runs, and with --into the model that was trained on everything. The command learns
+    doubt, and finds a threshold such that, with CONFIDENCE, at most RISK of the accepted garments fall below QUALITY,
+    or says why there is none. Exit code 1: nothing can be guaranteed.
 
     With --edge it learns where this studio's retouchers put the edge: do this first.
 
-    Example: garmentcut calibrate runs/folds dataset/ --into final.onnx -o ours.onnx
+    Example: garmentcut calibrate runs/ours dataset/ --into ours.onnx -o ours.onnx
     """
     from garmentcut.dataset.manifest import read_manifest
     from garmentcut.evaluation.edge import Edge, fit_edge, sample_of

@@ -63,9 +63,9 @@ def train(
 ) -> int:
     """Train a network on a dataset.
 
-    OUT/best.safetensors has the best weights, OUT/journal.jsonl and OUT/tensorboard log every step, OUT/samples shows
-    predictions during the training. Ctrl-C saves; the same command continues a run that was stopped or killed.
-    Exit code 0: done, or the minutes are over, 1: aborted, 2: misuse, 130: interrupted.
+    OUT, or with stages a folder in it for each, gets the best weights (best.safetensors), a log of every step
+    (journal.jsonl, tensorboard) and predictions (samples). Ctrl-C saves; the same command continues a run that was
+    stopped or killed. Exit code 0: done, or the minutes are over, 1: aborted, 2: misuse, 130: interrupted.
 
     Example: garmentcut train default --data dataset/ -o runs/ours --hours 8
     """
