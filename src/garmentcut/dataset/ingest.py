@@ -196,11 +196,7 @@ class Ingest:
         return False
 
     def examine(self, plan: IngestPlan) -> Iterator[LedgerEntry]:
-        """Read and check the pairs that the plan lists; yields each pair's entry once it is recorded.
-
-        Raises:
-            RunError: the disk is full, or the folder cannot be written to.
-        """
+        """Read and check the pairs that the plan lists; yields each pair's entry once it is recorded."""
         workers = self.options.workers or min(os.cpu_count() or 1, _MAX_WORKERS)
         with ThreadPoolExecutor(workers) as pool:
             for entry in map_in_order(pool, self._examination, plan.todo, num_ahead=2 * workers):

@@ -192,11 +192,7 @@ def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, 
 
 
 def without_wrong(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """The same trials without cutouts that were marked wrong, because differing from these is not an error.
-
-    Raises:
-        EvaluationError: all of them were marked wrong.
-    """
+    """The trials without cutouts marked wrong, as differing from these is no error; EvaluationError if none is left."""
     if not (found := _with_pairs(trials, lambda pair: pair.verdict != "wrong")):
         raise EvaluationError("every cutout is marked wrong; unmark some with `garmentcut audit --mark`")
     return found
@@ -214,11 +210,7 @@ def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
 
 
 def refuse_seen(trials: Sequence[Trial], manifest: Manifest, *, because: str) -> None:
-    """Check that models have not seen the photos that they are run on; `because` says why they must not.
-
-    Raises:
-        EvaluationError: a model has seen some; the message says how many, and what to use instead.
-    """
+    """Raise EvaluationError if a model has seen photos that it is run on; `because` says why it must not."""
     for trial in trials:
         known = find_seen(trial.card, manifest)
         if num_seen := sum(known[pair.name] is True for pair in trial.pairs):

@@ -104,11 +104,7 @@ def evaluate(trials: Sequence[Trial], manifest: Manifest, *, on_photo: OnPhoto |
 
 
 def write_scores(scores: Iterable[PhotoScore], folder: Path) -> None:
-    """Write `scores.jsonl` (everything) and `scores.csv` (without the sweeps) to a folder, each atomically.
-
-    Raises:
-        OSError: the folder cannot be written to.
-    """
+    """Write `scores.jsonl` (everything) and `scores.csv` (without the sweeps) to a folder, each atomically."""
     scores = list(scores)
     lines = "".join(json.dumps(asdict(score), ensure_ascii=False) + "\n" for score in scores)
     write_atomic(folder / "scores.jsonl", lines.encode("utf-8", "surrogateescape"))
@@ -116,11 +112,7 @@ def write_scores(scores: Iterable[PhotoScore], folder: Path) -> None:
 
 
 def read_scores(folder: Path) -> list[PhotoScore]:
-    """The rows of a folder's `scores.jsonl`.
-
-    Raises:
-        EvaluationError: the file is missing, or garmentcut did not write it.
-    """
+    """The rows of a folder's `scores.jsonl`; EvaluationError if it is missing, or garmentcut did not write it."""
     path = folder / "scores.jsonl"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -160,11 +152,7 @@ class Sweep:
 
 
 def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
-    """Dice of `prediction >= t` for all thresholds in one pass; `garment` is the target's mask by either convention.
-
-    Raises:
-        ValueError: the sizes differ.
-    """
+    """Dice of `prediction >= t` for all thresholds in one pass; `garment` is the target's mask by either convention."""
     metrics.check_masks(mask_of(prediction), garment)
     edges = np.asarray(THRESHOLDS, np.float32)
     shown = prediction >= edges[0]  # most pixels are below all thresholds and need no search
@@ -180,11 +168,7 @@ def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
 
 
 def sweep_of(rows: Iterable[tuple[float, ...]]) -> Sweep:
-    """Mean over photos of the results of `dice_at_thresholds`, and its best threshold.
-
-    Raises:
-        ValueError: there are no photos.
-    """
+    """Mean over photos of the results of `dice_at_thresholds`, and its best threshold; ValueError without photos."""
     table = np.array(list(rows), np.float64)
     if not table.size:
         raise ValueError("no photos to sweep over")
@@ -337,11 +321,7 @@ def gain_of(ours: PhotoScore, theirs: PhotoScore) -> float:
 
 
 def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -> Comparison:
-    """Compare two evaluations on the photos that both measured.
-
-    Raises:
-        EvaluationError: they have no photo in common.
-    """
+    """Compare two evaluations on the photos that both measured; EvaluationError if there are none."""
     known = {score.name: score for score in others if score.measures is not None}
     pairs = [(score, known[score.name]) for score in scores if score.measures is not None and score.name in known]
     if not pairs:

@@ -86,11 +86,7 @@ class Judged(NamedTuple):
 
 
 def cross_fitted(experiences: Sequence[Experience]) -> Judged:
-    """Judge each photo by a model fitted to other garments.
-
-    Raises:
-        EvaluationError: there are too few garments.
-    """
+    """Judge each photo by a model fitted to other garments; EvaluationError if there are too few."""
     doubts, foreign = np.ones(len(experiences)), np.zeros(len(experiences), np.bool_)
     known = _known(experiences)
     places = np.array([index for index, one in enumerate(experiences) if one.features is not None])
@@ -210,11 +206,7 @@ def _features_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArra
 
 
 def least_garments(risk: float, confidence: float) -> int:
-    """Least number of accepted garments, none falling short, that guarantees a risk: (1 - risk)^n <= 1 - confidence.
-
-    Raises:
-        ValueError: risk or confidence is not between 0 and 1.
-    """
+    """Least number of accepted garments, none falling short, that guarantees a risk: (1 - risk)^n <= 1 - confidence."""
     if not (0 < risk < 1 and 0 < confidence < 1):
         raise ValueError(f"risk {risk:g} and confidence {confidence:g} must lie between 0 and 1")
     return math.ceil(math.log(1 - confidence) / math.log(1 - risk) - 1e-9)

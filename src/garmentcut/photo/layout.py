@@ -49,11 +49,7 @@ class Length(NamedTuple):
 
 
 def parse_length(value: Any) -> Length | None:
-    """Parse a length of a TOML file: `1700`, `"1700 px"`, `"85 %"`.
-
-    Raises:
-        ValueError: anything else, or out of range.
-    """
+    """Parse a length of a TOML file: `1700`, `"1700 px"`, `"85 %"`; ValueError for anything else, or out of range."""
     if value is None or isinstance(value, Length):
         return value
     text = "" if isinstance(value, bool | float) else str(value)
@@ -225,11 +221,7 @@ def is_whole_frame(canvas: CanvasSection, garment: GarmentSection) -> bool:
 
 
 def check_room(canvas: CanvasSection, garment: GarmentSection, source: str) -> None:
-    """Refuse a canvas and margins that leave no room for any garment.
-
-    Raises:
-        ConfigError: names `source` and the keys.
-    """
+    """Raise ConfigError, with `source` and the keys, if a canvas and margins leave no room for any garment."""
     if is_whole_frame(canvas, garment) and garment != GarmentSection():
         fault = "without canvas, size or margin the photo's frame stays; name one of them"
         raise ConfigError(f"{source}: garment: {fault}")
@@ -264,11 +256,7 @@ def shared_scale(canvas: CanvasSection, boxes: Iterable[tuple[GarmentSection, tu
 def place_garment(
     canvas: CanvasSection, garment: GarmentSection, box_hw: tuple[int, int], *, scale: float
 ) -> Placement:
-    """The canvas, and the place of the garment's box on it, in whole pixels.
-
-    Raises:
-        OutputError: the garment is larger than its room, or the canvas grows too large.
-    """
+    """The canvas, and the place of the garment's box on it, in whole pixels; OutputError if it does not fit."""
     axes = _axes_of(canvas, garment)
     sizes = [max(round(extent * scale), 1) for extent in box_hw]
     pairs = list(zip(axes, sizes, strict=True))

@@ -169,11 +169,7 @@ def find_clipping_path(resources: Iterable[Resource]) -> tuple[PenPath, tuple[st
 
 
 def parse_path(data: bytes, name: str = "") -> PenPath:
-    """Read a path's 26-byte records.
-
-    Raises:
-        PhotoError: absurdly many knots.
-    """
+    """Read a path's 26-byte records; PhotoError if there are absurdly many knots."""
     records = np.frombuffer(data, _RECORD, count=len(data) // _RECORD.itemsize)
     selectors = records["selector"]
     if np.isin(selectors, _KNOTS).sum() > MOST_KNOTS:
@@ -192,11 +188,7 @@ def parse_path(data: bytes, name: str = "") -> PenPath:
 
 
 def draw_path(path: PenPath, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """The area that a path encloses, `(H, W)` float32 in [0, 1], in a picture as stored, not yet upright.
-
-    Raises:
-        PhotoError: absurdly long outlines.
-    """
+    """The area that a path encloses, `(H, W)` float32 in [0, 1], in a picture as stored, not yet upright."""
     # Outlines that one even-odd fill can draw together, which is faster, and exact where they touch.
     shapes: list[tuple[int, list[Subpath]]] = []
     for subpath in path.subpaths:

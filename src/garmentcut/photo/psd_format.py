@@ -179,11 +179,7 @@ class Document:
         return _unpack(int(packed.compression), packed.data, box.size_hw, self.depth)
 
     def merged_plane(self, number: int) -> Pixels:
-        """A plane of the merged picture; shape and dtype as for `layer_plane`.
-
-        Raises:
-            PhotoError: damaged, cut off, or far more than the file can hold.
-        """
+        """A plane of the merged picture; shape, dtype and errors as for `layer_plane`."""
         (height, width), (compression, packed) = self.size_hw, self.merged
         planes = slice(number * height, (number + 1) * height)
         if compression in (_ZIP, _ZIP_PREDICTED):  # one stream for all planes, unpacked again for each

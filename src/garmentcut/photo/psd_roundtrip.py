@@ -314,11 +314,7 @@ def find_correction(document: Document, mark: Mark, masked: MaskedPhoto) -> Corr
 
 
 def unchanged_places(document: Document, mark: Mark) -> set[str]:
-    """Which of `saved channel` and `clipping path` are as garmentcut wrote them.
-
-    Raises:
-        PhotoError: an absurdly long path.
-    """
+    """Which of `saved channel` and `clipping path` are as garmentcut wrote them."""
     unchanged = set()
     channel, path = _saved_channel(document), _Drawn.of_document(document, document.frame)
     if channel is not None and (mark.mask_sum is None or _sum_of(to_alpha(channel)) == mark.mask_sum):

@@ -225,11 +225,7 @@ def fill_pattern(pattern: str, subject: Subject) -> FilledPattern:
 
 
 def check_pattern(pattern: str, source: str) -> None:
-    """Refuse a pattern that cannot name files.
-
-    Raises:
-        ConfigError: an unknown field, a wrong width, or a character that file systems refuse; names `source`.
-    """
+    """Refuse a pattern that cannot name files; a ConfigError names `source`, and the field, width or character."""
     if problem := _problem_of(pattern):
         raise ConfigError(f"{source}: file.name = {pattern!r}: {problem}")
 
@@ -271,11 +267,7 @@ class Delivery(NamedTuple):
 
 
 def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
-    """Measure the garment in a cutout, to find its scale.
-
-    Raises:
-        OutputError: nothing is visible.
-    """
+    """Measure the garment in a cutout, to find its scale; OutputError if nothing is visible."""
     if cutout.garment_box_xyxy is None:
         raise OutputError("nothing of the garment is visible", code="nothing_visible")
     left, top, right, bottom = cutout.garment_box_xyxy

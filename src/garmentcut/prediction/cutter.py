@@ -127,11 +127,7 @@ class Stages:
     def load(
         cls, model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, fast: bool = False
     ) -> "Stages":
-        """Load the three networks from the content of a model file, whose card has `stages`.
-
-        Raises:
-            ModelError: a network is missing or cannot be loaded.
-        """
+        """Load the three networks from the content of a model file, whose card has `stages`."""
         assert card.stages is not None
 
         def load(stage: str) -> Runtime:
@@ -141,11 +137,7 @@ class Stages:
         return cls(load("locate"), load("segment"), load("refine"), card.stages, fast)
 
     def __call__(self, photo: Photo, frame: Frame) -> Prediction:
-        """Predict a photo's alpha inside the box of its garment.
-
-        Raises:
-            NoGarmentError: there is none.
-        """
+        """Predict a photo's alpha inside the box of its garment; NoGarmentError if there is none."""
         place = locate.find_garment(self.locate, frame, self.sizes)
         box = place.box_xyxy
         for _ in range(1 + _WIDENINGS):
@@ -318,11 +310,7 @@ def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
 
 
 def check_garment(prediction: Prediction) -> None:
-    """Refuse a prediction that is too small for a garment.
-
-    Raises:
-        NoGarmentError: it is smaller than any garment.
-    """
+    """Raise NoGarmentError if a prediction is smaller than any garment."""
     (height, width), (left, top, right, bottom) = prediction.frame.photo_hw, prediction.crop.box_xyxy
     share_of_photo = (right - left) * (bottom - top) / (height * width)
     if np.count_nonzero(prediction.fine >= 0.5) * share_of_photo < locate.LEAST_SHARE * prediction.fine.size:

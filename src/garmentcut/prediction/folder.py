@@ -69,12 +69,7 @@ _BATCH = TypeAdapter(Batch)
 
 
 def read_batch(out_dir: Path) -> Batch:
-    """Read the orders of the runs in an output folder.
-
-    Raises:
-        NoBatchError: there is no `batch.json`.
-        SourceError: it is damaged, or of another version.
-    """
+    """Read the orders of an output folder's runs; NoBatchError: no `batch.json`. SourceError: it cannot be used."""
     path = out_dir / BATCH_NAME
     try:
         content = files.json_of(files.read_regular_file(path))

@@ -447,11 +447,7 @@ def heat_path(out_dir: Path, place: str) -> Path:
 
 
 def write_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
-    """Write a photo's heat map, or remove that of an earlier run.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write a photo's heat map, or remove that of an earlier run."""
     path = heat_path(out_dir, place)
     if heat is not None:
         write_atomic(path, heat, root=out_dir)

@@ -325,11 +325,7 @@ class ViewComparison:
     _views: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
 
     def follow(self, rows: Iterable[Row], todo: Iterable[tuple[Path, str]]) -> Iterator[Row]:
-        """Yield the rows; those of a garment are held back until its last one.
-
-        Raises:
-            garmentcut.errors.FolderError: raised by `rows`.
-        """
+        """Yield the rows; those of a garment are held back until its last one."""
         if self.judge.card.doubt is None:
             yield from rows
             return

@@ -80,11 +80,7 @@ class Access:
         return bool(self.token) and _same(token, self.token)
 
     def check(self, method: str, path: str, headers: Mapping[str, str], cookie: str) -> None:
-        """Check that a request is allowed.
-
-        Raises:
-            ReviewError: 400 for a wrong host name, 401 without the token, 403 if it comes from another site.
-        """
+        """Refuse a request: 400 for a wrong host name, 401 without the token, 403 if it comes from another site."""
         bearer = headers.get("authorization", "")
         has_token = self.accepts_token(headers.get(KEY_HEADER, "").strip()) or (
             bearer.lower().startswith(_BEARER) and self.accepts_token(bearer[len(_BEARER) :].strip())

@@ -358,11 +358,7 @@ def take_step(
 
 
 def check_size(recipe: Recipe, network: nn.Module) -> None:
-    """Check that the network can process photos of the recipe's size.
-
-    Raises:
-        TrainingError: it cannot; the message names the nearest size that fits.
-    """
+    """Raise TrainingError, with the nearest size that fits, if the network cannot process the recipe's photos."""
     multiple = int(getattr(network, "multiple_of", 1))
     height, width = recipe.data.size_hw
     if height % multiple or width % multiple:

@@ -46,11 +46,7 @@ class PretrainedNetwork(PhotoNetwork):
 
 
 def hub_weights(name: str) -> Weights:
-    """Weights by their name in torchvision or timm, with the classifier's; fetched once, then cached.
-
-    Raises:
-        OSError: they are not on this machine and the hub cannot be reached.
-    """
+    """Weights by their name in torchvision or timm, with the classifier's; fetched once, if the hub can be reached."""
     if "_Weights." in name:
         weights: Weights = get_weight(name).get_state_dict(progress=False, check_hash=True)
         return weights
