@@ -188,7 +188,6 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
         return not is_same(row, path) and is_another_at(row, lambda: read_photo(by_path[path], folder.config.read))
 
     def displace(row: Row) -> None:
-        """As `Journal.displace`."""
         del ledger.rows[row.input], rows[str(Path(row.input))]
         moved = displaced(row)
         ledger.rows[moved.input] = rows[str(Path(moved.input))] = moved

@@ -132,7 +132,6 @@ def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> 
 
 
 def _best_of(likeness: NDArray[np.float64]) -> tuple[float, int, int]:
-    """The highest likeness, and its column and row."""
     row, column = np.unravel_index(likeness.argmax(), likeness.shape)
     return float(likeness[row, column]), int(column), int(row)
 

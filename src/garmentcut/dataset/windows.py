@@ -49,7 +49,6 @@ class _Whole:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, in bytes."""
         pixels = sum(part.nbytes for part in (self.rgb, self.target, *self.maps))
         return pixels + self.edge_xy.nbytes + self.wrong_xy.nbytes + self.thin_xy.nbytes
 

@@ -213,8 +213,7 @@ class Draws:
     def spread(self, centred: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
         """How far each resample's mean is from the mean, which is already subtracted from `centred`, per fold.
 
-        Returns:
-            With garments and trainings resampled, with garments only, with trainings only; 0 if they are not resampled.
+        With garments and trainings resampled, with garments only, with trainings only; 0 if they are not resampled.
         """
         num = sum(len(values) for values in centred)
         both, garments, trainings = (np.zeros(self.photos[0].shape[1]) for _ in range(3))

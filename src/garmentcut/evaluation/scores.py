@@ -74,11 +74,7 @@ OnPhoto = Callable[[PhotoScore, Photo, Alpha, Alpha], None]
 def evaluate(trials: Sequence[Trial], manifest: Manifest, *, on_photo: OnPhoto | None = None) -> Iterator[PhotoScore]:
     """Cut the photos of trials and measure the results; `on_photo` is called with each, to draw pictures.
 
-    Yields:
-        A row for each pair, in the order of the trials. A photo that the model refuses is measured as an empty cutout.
-
-    Raises:
-        garmentcut.errors.ModelError: a model cannot be loaded.
+    Rows are in the order of the trials' pairs. A photo that the model refuses is measured as an empty cutout.
     """
 
     def row_of(found: CutPair | Outcome[PhotoScore], **measured: Any) -> PhotoScore:

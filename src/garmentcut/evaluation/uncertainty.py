@@ -109,7 +109,6 @@ def rank_correlation(doubts: NDArray[np.float64], experiences: Sequence[Experien
 
 
 def _known(experiences: Sequence[Experience]) -> list[Experience]:
-    """The experiences with features."""
     known = [one for one in experiences if one.features is not None]
     num_garments = len({one.garment for one in _own(known)})
     if num_garments < LEAST_GARMENTS:

@@ -165,8 +165,7 @@ def read_directory(
 ) -> tuple[Directory, int]:
     """Read the tags of a directory, or only those in `wanted`; a damaged tag does not affect the others.
 
-    Returns:
-        The readable tags, and the number of damaged ones; 1 if the directory itself is out of reach.
+    Returns the readable tags, and the number of damaged ones; 1 if the directory itself is out of reach.
     """
     found: Directory = {}
     num_lost, num_bytes = 0, 0

@@ -65,11 +65,9 @@ class Photo:
     iptc: bytes | None = None
 
     def __repr__(self) -> str:
-        """Size and depth, without the pixels."""
         return f"<Photo {self.size_hw[1]}x{self.size_hw[0]} {self.rgb.dtype}>"
 
     def __post_init__(self) -> None:
-        """Check shape and dtype."""
         _check_rgb(self.rgb)
 
     @property
@@ -113,13 +111,11 @@ class Cutout:
     flags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Size, garment and doubt, without the pixels."""
         height, width = self.alpha.shape
         doubt = "" if self.doubt is None else f", doubt {self.doubt:.3f}"
         return f"<Cutout {width}x{height} {self.rgb.dtype}, garment at {self.garment_box_xyxy}{doubt}>"
 
     def __post_init__(self) -> None:
-        """Check shapes, dtypes and range."""
         _check_rgb(self.rgb)
         if self.alpha.dtype != np.float32 or self.alpha.shape != self.rgb.shape[:2]:
             raise ValueError(f"alpha must be float32 {self.rgb.shape[:2]}, not {self.alpha.dtype} {self.alpha.shape}")

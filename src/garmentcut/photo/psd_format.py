@@ -315,8 +315,7 @@ def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: 
 def pack_rows(plane: Pixels) -> tuple[bytes, bytes]:
     """Pack a plane `(H, W)`, uint8 or uint16, as PackBits; a border of one level, as around a cutout, is packed once.
 
-    Returns:
-        The packed length of each row as big-endian 16-bit numbers, and the packed rows, one after another.
+    Returns the packed length of each row as big-endian 16-bit numbers, and the packed rows, one after another.
     """
 
     def pack(samples: Pixels) -> bytes:  # as bytes, because the codec ignores an array's strides

@@ -359,7 +359,6 @@ class Cutter:
         return cls(card, load_runtime(content, card, config), cut)
 
     def __repr__(self) -> str:
-        """The model and what runs it, without the rest of the card."""
         return f"<Cutter {self.card.label}, {self.runtime.name}>"
 
     def __deepcopy__(self, _memo: object = None) -> "Cutter":
@@ -410,11 +409,7 @@ class Cutter:
         return locate.frame_photo(photo, self.card)
 
     def predict(self, photo: Photo, frame: Frame) -> Prediction:
-        """Second step: find the garment and its alpha; takes nearly all of a call's time.
-
-        Raises:
-            NoGarmentError: no garment was found.
-        """
+        """Second step: find the garment, else NoGarmentError, and its alpha; takes nearly all of a call's time."""
         if self.stages is None:
             return Prediction.of_frame(self.runtime(frame.rgb), frame)
         found = self._predicted(self.stages, photo, frame)
@@ -444,11 +439,7 @@ class Cutter:
             return error
 
     def finish(self, photo: Photo, prediction: Prediction) -> Cutout:
-        """Last step of a call: the alpha at the photo's size.
-
-        Raises:
-            NoGarmentError: no garment was found.
-        """
+        """Last step of a call: the alpha at the photo's size; NoGarmentError if no garment was found."""
         check_garment(prediction)
         alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)

@@ -247,7 +247,6 @@ class SheetOptions:
     read: ReadConfig = field(default_factory=ReadConfig)  # limits for the files
 
     def __post_init__(self) -> None:
-        """Check the grounds, and compute all lengths."""
         for ground in self.grounds:
             if ground != CHECKERBOARD and not re.fullmatch("#[0-9a-fA-F]{6}", ground):
                 fix = f"use checkerboard, white, all or a colour such as {_STRONG}"

@@ -277,7 +277,6 @@ def name_deliveries(
 
 
 def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """One output's names for each photo."""
     suffixes = [FORMATS[format].suffix for format in output.sections.file.formats]
     patterns = []
     for source in sources:

@@ -345,7 +345,6 @@ def count_states(session: Session, batch_id: str) -> dict[str, int]:
 
 
 def _count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:
-    """How many photos of a batch have each value of a column."""
     counted = sa.select(column, sa.func.count()).where(PhotoRow.batch_id == batch_id).group_by(column)
     return {value: number for value, number in session.execute(counted)}  # noqa: C416 - rows are no pairs to mypy
 

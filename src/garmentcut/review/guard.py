@@ -239,7 +239,6 @@ class _Body:
         self._num_since = 0
 
     def check_declared(self, scope: Scope) -> None:
-        """Check the declared length of the body. Raises: ReviewError: it is too large."""
         for name, value in scope["headers"]:
             if name.lower() == b"content-length" and int(value[:20]) > self._limit:  # h11 has checked the digits
                 raise ReviewError(self._too_large, code="too_large")

@@ -59,12 +59,7 @@ class Service(CutService):
         self._last_photo: tuple[str, Photo] | None = None
 
     def open(self) -> None:
-        """Read the results, finish the writes that a killed server left incomplete, and start loading the model.
-
-        Raises:
-            garmentcut.errors.DatabaseError: the database cannot be used.
-            OSError: the results cannot be read.
-        """
+        """Read the results, finish the writes that a killed server left incomplete, and start loading the model."""
         with self.database.opening():
             self.store.refresh()
             self.store.recover()

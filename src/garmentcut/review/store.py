@@ -377,7 +377,6 @@ class Store:
         return sight_garment(shown, subject_of(PurePosixPath(subject.row.place)).view)
 
     def _exchange(self, photo: PhotoRow, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> None:
-        """Replace the old outputs by new ones."""
         known = read_decision(self.folder, subject.stem)
         # All outputs ever written for this photo, under any name, because `cut` moves them to their verdict's folder.
         ours = {digest for one in (subject.row, known) if one for hashes in one.written.values() for digest in hashes}

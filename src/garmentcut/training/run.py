@@ -414,12 +414,9 @@ class Progress:
 
 
 def save_state(path: Path, progress: Progress, parts: Mapping[str, Any]) -> None:
-    """Write the state of a training atomically.
+    """Write the state of a training atomically; if that fails, the old file is unchanged.
 
     `parts` has, by name, objects with a `state_dict`, such as modules, optimizers and averages of weights.
-
-    Raises:
-        OSError: such as a full disk; the old file is unchanged.
     """
     content = io.BytesIO()
     states = {name: part.state_dict() for name, part in parts.items()}
