@@ -30,7 +30,7 @@ from garmentcut.photo.read import PNG_SIGNATURE, decode_photo, split_png
 from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.folder import Batch, Order, read_batch
-from garmentcut.prediction.results import OWN_FOLDER, Row, fingerprint, heat_path
+from garmentcut.prediction.results import OWN_FOLDER, Row, fingerprint
 
 _KINDS = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGBA"}
 Alpha8 = NDArray[np.uint8]
@@ -256,13 +256,6 @@ class Media:
         with suppress(OSError):  # such as a full disk; it is made again next time
             write_atomic(path, content, root=self._folder)
         return content
-
-    def heat(self, place: str) -> bytes:
-        """The doubt of each pixel as gray PNG; ReviewError if `cut` did not store it."""
-        try:
-            return read_photo_bytes(heat_path(self._folder, place), ReadConfig(max_mb=64))
-        except PhotoError as error:
-            raise ReviewError("there is no doubt map of this photo", code="not_found") from error
 
     def _srgb(self, subject: ReviewPhoto) -> Rgb:
         photo: Photo = self._alphas.read_photo(subject.row)
