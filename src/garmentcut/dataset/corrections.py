@@ -7,7 +7,6 @@ database.
 import hashlib
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -147,12 +146,6 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
                 if candidate.name not in newest or newest[candidate.name][0] <= decision.at:
                     newest[candidate.name] = decision.at, candidate
     return [candidate for _, candidate in newest.values()]
-
-
-def joined(candidates: Iterable[Candidate], reviewed: Iterable[Candidate]) -> list[Candidate]:
-    """All candidates, sorted by name. If a name is in both, the reviewed candidate counts."""
-    both = {candidate.name: candidate for candidate in (*candidates, *reviewed)}
-    return [both[name] for name in sorted(both)]
 
 
 def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candidate:

@@ -217,10 +217,6 @@ class Totals:
         found = {"alpha >= 128": self.sweep, "alpha > 0": self.sweep_any}
         return {convention: sweep for convention, sweep in found.items() if sweep is not None}
 
-    def as_dict(self) -> dict[str, Any]:
-        """For machines: plain lists, numbers and texts."""
-        return asdict(self)
-
 
 def total_scores(scores: Sequence[PhotoScore]) -> Totals:
     """Summarise an evaluation; failed rows are counted, but left out of all statistics."""
