@@ -17,6 +17,7 @@ from garmentcut.evaluation import intervals, metrics
 from garmentcut.evaluation.intervals import Bootstrap, Difference, Estimate, Figure
 from garmentcut.evaluation.metrics import METRICS, POOLED_METRICS, Alpha, PhotoMetrics, mask_of
 from garmentcut.evaluation.predict import CutPair, Outcome, Trial, predict
+from garmentcut.naming import VIEWS
 from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.photo.mask import Mask
 from garmentcut.photo.photo import Photo
@@ -32,7 +33,6 @@ MAIN_METRICS = ("dice", "surface_dice_2px", "boundary_iou_2px", "hd95_px", "edge
 WORST_SHARE = 0.05
 GOOD_DICE, VERY_GOOD_DICE = 0.99, 0.995
 
-_VIEWS = ("Front", "FrontRight", "Back")  # in the order of tables; other views follow
 _CLOSE = 0.0005  # difference in Dice; a twelfth of a pixel along the whole outline
 _OLD_KEYS = {f"rim_{key}": f"edge_{key}" for key in ("sad", "mse", "gradient", "connectivity")}
 
@@ -250,8 +250,8 @@ def seen_sentence(totals: Totals) -> str:
 
 
 def view_order(view: str) -> tuple[int, str]:
-    """Sort key of a view in tables."""
-    return (_VIEWS.index(view) if view in _VIEWS else len(_VIEWS)), view
+    """Sort key of a view in tables; those that are not known come last."""
+    return [*VIEWS, view].index(view), view
 
 
 def _total_of(view: str, scores: Sequence[PhotoScore]) -> Total:

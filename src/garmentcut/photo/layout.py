@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from pydantic.dataclasses import dataclass as section
 
-from garmentcut.config import Color
+from garmentcut.config import STRICT, Color
 from garmentcut.errors import ConfigError, OutputError
 from garmentcut.photo.mask import Box
 
@@ -18,7 +18,6 @@ MAX_SIDE_PX, MAX_CANVAS_PIXELS = 30_000, 100_000_000
 """Limits on a canvas: what PSD and TIFF hold, and what fits in memory."""
 
 _MOST = f"at most {MAX_SIDE_PX} a side and {MAX_CANVAS_PIXELS // 10**6} megapixels"
-STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 _PIXELS = re.compile(r"([0-9]+)(?: ?px)?")
 _MOST_SHARE = 95  # largest share, in per cent, that margins may take of a canvas that grows with them
