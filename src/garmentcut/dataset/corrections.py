@@ -168,7 +168,7 @@ def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candida
 
 
 def read_alpha(path: Path, limits: ReadConfig) -> CutoutFile:
-    """Read a gray PNG that is known to be an alpha; `read_cutout` takes it only if nearly bilevel. Else PhotoError."""
+    """Read a gray PNG that is known to be an alpha (else PhotoError); `read_cutout` takes only nearly bilevel ones."""
     try:
         return CutoutFile(to_alpha(read_gray_png(read_photo_bytes(path, limits), limits)), None, "mask image")
     except PhotoError as error:

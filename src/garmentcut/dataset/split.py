@@ -218,7 +218,7 @@ class Scheme:
 
     @classmethod
     def of_parts(cls, text: str) -> "Scheme":
-        """`train` and `validation`, and `test` if there is a third number, of `70/15/15`, say; else DatasetError."""
+        """`train`, `validation` and perhaps `test`, from two or three numbers such as 70/15/15; else DatasetError."""
         numbers = [int(part) for part in text.split("/")] if re.fullmatch(r"\d{1,6}(/\d{1,6}){1,2}", text) else []
         if not numbers or 0 in numbers:
             raise DatasetError(f"parts {text!r}: give two or three numbers above 0, such as 70/15/15")

@@ -231,7 +231,7 @@ def alpha_of_logits(logits: NDArray[_Float], edge_bias: float, edge_gain: float)
 
 
 def with_card(model: bytes, card: ModelCard) -> bytes:
-    """Put a card into an ONNX file, replacing the one it has; the card's `sha256` is computed here. Else ModelError."""
+    """Put a card into an ONNX file (else ModelError), in place of the one it has; its `sha256` is computed here."""
     network = split_card(model)[1]
     card = replace(card, sha256=hashlib.sha256(network).hexdigest())
     content = TypeAdapter(ModelCard).dump_python(card, mode="json")

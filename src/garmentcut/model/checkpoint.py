@@ -88,7 +88,7 @@ def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: boo
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
-    """Read what `save_network` wrote, else ModelError: the network, in training mode on the CPU, and its spec."""
+    """Read the network, in training mode on the CPU, and the spec that `save_network` wrote; else ModelError."""
     weights, spec = read_weights(path)
     if spec is None:
         raise ModelError(f"{path} does not say which network it belongs to; use a file that garmentcut saved")

@@ -155,7 +155,7 @@ class Study:
 
 
 def open_study(path: Path, manifest: Manifest, folder: Path, choice: Choice | None = None) -> Study:
-    """Read a study and check all of it against the dataset before anything is trained, else StudyError."""
+    """Read a study and check all of it against the dataset before anything is trained; else StudyError."""
     file, choice = read_study_file(path), choice or Choice()
     try:
         file = replace(file, seeds=choice.seeds or file.seeds, folds=choice.folds or file.folds)

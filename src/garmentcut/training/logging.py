@@ -193,7 +193,7 @@ class _Mlflow:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The rows of a journal in order, without an incomplete last line that a killed run left; else TrainingError."""
+    """The rows of a journal in order, without a last line that a kill cut off; TrainingError for any other bad line."""
     if not path.exists():
         return []
     *lines, _ = path.read_bytes().split(b"\n")
