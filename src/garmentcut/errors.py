@@ -160,7 +160,6 @@ class GarmentcutError(Exception):
     exit_code = 1
 
     def __init_subclass__(cls, *, code: str = "", exit_code: int = 0) -> None:
-        """Set the codes of a subclass, if they differ from those of its base."""
         if code:
             cls.code = code
         cls.exit_code = exit_code or cls.exit_code

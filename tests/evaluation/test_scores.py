@@ -1,6 +1,6 @@
 import csv
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -162,7 +162,7 @@ def test_nothing_measured(failed_score):
 
 
 def test_totals_become_json(scores):
-    content = json.loads(json.dumps(total_scores(scores).as_dict()))
+    content = json.loads(json.dumps(asdict(total_scores(scores))))
     assert content["by_view"][0]["figures"]["dice"]["mean"].keys() == {"value", "low", "high"}
     assert len(content["sweep"]["mean_dice"]) == 19
 
@@ -177,7 +177,7 @@ def test_with_and_without_cutouts_marked_wrong(scores, make_score):
     without = [score for score in marked if score.verdict != "wrong"]
     assert totals.without_wrong.figures == total_scores(without).by_view[0].figures
     assert totals.by_view[0].figures["dice"]["mean"].value < totals.without_wrong.figures["dice"]["mean"].value
-    assert totals.as_dict()["without_wrong"]["num_photos"] == 32
+    assert asdict(totals)["without_wrong"]["num_photos"] == 32
 
 
 def test_thin_parts_and_holes_are_added_up_before_they_are_divided(make_score):

@@ -49,7 +49,6 @@ class _CutCommand(cli.Command):
     """A command whose `--ray` may be given without a value, which means a cluster of this machine's cores."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Add the address `local` to a `--ray` without an address."""
         pairs = pairwise([*args, ""])  # each argument with the next one
         filled = ["--ray=local" if arg == "--ray" and not _ADDRESS.fullmatch(after) else arg for arg, after in pairs]
         return super().parse_args(ctx, filled)

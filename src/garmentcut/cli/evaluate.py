@@ -88,7 +88,7 @@ def evaluate(
     comparison = compare_scores(scores, _score(theirs, manifest, Gallery(0))) if theirs else None
     if out is not None:
         write_scores(scores, out)
-        write_atomic(out / "totals.json", (json.dumps(totals.as_dict(), indent=1) + "\n").encode())
+        write_atomic(out / "totals.json", (json.dumps(asdict(totals), indent=1) + "\n").encode())
     if report is not None:
         words = ", ".join([dataset.resolve().name, *splits])
         compared = None
@@ -99,7 +99,7 @@ def evaluate(
         write_atomic(report, page.encode("utf-8", "backslashreplace"))
     again = cli.shown("garmentcut", "evaluate", model, dataset, "--report", "page.html")
     cli.show(
-        totals.as_dict() | ({"against": comparison.as_dict()} if comparison else {}),
+        asdict(totals) | ({"against": comparison.as_dict()} if comparison else {}),
         lambda: totals_text(totals, scores) + (f"\n\n{comparison_text(comparison)}" if comparison else ""),
         as_json=as_json,
         next_step=f"open {report}" if report else f"{again} to see the worst photos",

@@ -127,7 +127,6 @@ class _Root(TyperGroup):
     """The program, whose help shows the commands in groups."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
-        """Write each group of commands with the first sentence of each."""
         groups: dict[str, list[tuple[str, str]]] = {CUT: [], TRAIN: [], JUDGE: []}
         for name in self.list_commands(ctx):
             panel = getattr(self.commands[name], "rich_help_panel", None)
@@ -350,8 +349,7 @@ def load_settings(path: Path | None, settings: list[str] | None, options: _Optio
 def progress_bar(total: int, unit: str) -> Iterator[Callable[[str, str], None]]:
     """A bar with rate and time left on stderr; silent where stderr is no terminal or nothing is to do.
 
-    Yields:
-        To be called after each step, with its name or path, and why it failed; empty: it did not.
+    Yields a function to call after each step, with its name or path, and why it failed; empty: it did not.
     """
     if not total or not sys.stderr.isatty():
         yield lambda _name, _failure: None

@@ -139,11 +139,7 @@ def parquet_bytes(rows: Iterable[Row]) -> bytes:
 
 
 def read_parquet(data: bytes) -> Iterator[Row]:
-    """The rows of a Parquet file that `parquet_bytes` made; unknown columns of other versions are ignored.
-
-    Raises:
-        ValueError: `parquet_bytes` did not make it.
-    """
+    """The rows of a Parquet file of `parquet_bytes`, else ValueError; unknown columns of other versions are ignored."""
     try:
         table = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:
@@ -217,12 +213,6 @@ class Lease:
         self.number = 0  # number of this run, from 1
 
     def __enter__(self) -> "Lease":
-        """Become the target's run.
-
-        Raises:
-            SourceError: another run is using the target.
-            OSError: the target cannot be written to.
-        """
         self.number = self._next_number()
         if not self._target.create(_claim_name(self.number), json.dumps(asdict(self._claim)).encode()):
             holder = self._read_claim(self.number)
@@ -235,7 +225,6 @@ class Lease:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release the target."""
         self._over.set()
         self._heart.join()
         if not self._lost:

@@ -101,7 +101,6 @@ class ClusterCutter:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release the target."""
         self._stack.close()
 
     @property
@@ -111,12 +110,7 @@ class ClusterCutter:
         return Assignment(self.target.url, run, folder.config, folder.specification, folder.overwrite)
 
     def plan(self, inputs: Sequence[str]) -> ClusterPlan:
-        """List the photos, name their outputs, and separate photos done before from those to do.
-
-        Raises:
-            SourceError: an input does not exist, or there is no photo.
-            ConfigError: the specification would give two files the same name.
-        """
+        """List the photos, name their outputs, and separate photos done before from those to do."""
         photos = list_photos(inputs, self.target, skipped=self.skipped)
         if self.skipped:
             self.target.put(SKIPPED_NAME, skipped_lines(self.skipped))
@@ -194,7 +188,6 @@ def plan_run(photos: Sequence[Row], ledger: Ledger, folder: FolderCutter) -> Clu
         return not is_same(row, path) and is_another_at(row, lambda: read_photo(by_path[path], folder.config.read))
 
     def displace(row: Row) -> None:
-        """As `Journal.displace`."""
         del ledger.rows[row.input], rows[str(Path(row.input))]
         moved = displaced(row)
         ledger.rows[moved.input] = rows[str(Path(moved.input))] = moved

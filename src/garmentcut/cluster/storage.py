@@ -92,11 +92,7 @@ class Storage:
         return _persistently(read_first) if most_bytes else bytes(_persistently(lambda: fs.cat_file(path)))
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file atomically; an existing file is replaced.
-
-        Raises:
-            OSError: it cannot be written, after several tries.
-        """
+        """Write a file atomically; an existing file is replaced. OSError if it still fails after several tries."""
         if self.folder is not None:
             write_atomic(self.folder / name, data)
             return
@@ -182,11 +178,8 @@ def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped
     """List photos by paths or URLs of files, folders and prefixes, each photo once, in a stable order.
 
     As in `garmentcut.prediction.sources.find_sources`, hidden names, the target and targets of other runs are skipped
-    and added to `skipped`; with several folders, places begin with the folder's own name.
-
-    Returns:
-        A row per photo with its location, its place below the target and its details in the listing; it is `failed` if
-        its name cannot be used.
+    and added to `skipped`; with several folders, places begin with the folder's own name. Returns a row per photo with
+    its location, its place below the target and its details in the listing; `failed` if its name cannot be used.
 
     Raises:
         SourceError: an input does not exist or is the target itself, or there is no photo.

@@ -132,7 +132,6 @@ def _likeness_at_shifts(photo: _Floats, template: _Floats, weights: _Floats) -> 
 
 
 def _best_of(likeness: NDArray[np.float64]) -> tuple[float, int, int]:
-    """The highest likeness, and its column and row."""
     row, column = np.unravel_index(likeness.argmax(), likeness.shape)
     return float(likeness[row, column]), int(column), int(row)
 
@@ -283,11 +282,7 @@ class Examination:
     read: ReadConfig = field(default_factory=ReadConfig)  # limits on file size, pixels and side lengths
 
     def __call__(self, candidate: Candidate) -> LedgerEntry:
-        """Read a candidate's photo and cutout, check them and write the target.
-
-        Raises:
-            RunError: the disk is full, or the folder cannot be written to.
-        """
+        """Read a candidate's photo and cutout, check them and write the target; RunError if the disk is full."""
         entry = LedgerEntry(pair_of(candidate, self.folder), self.options, Stamp(0, 0), Stamp(0, 0))
         try:
             return self._examine(candidate, entry)

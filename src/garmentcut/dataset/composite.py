@@ -66,11 +66,7 @@ def draw_pairs(
     The folder gets `<name>.png` and `<name>_alpha.png`, two thirds as wide as high; existing files are not drawn again.
     With `is_varied`, garments of any cloth are drawn, with other mannequins, backgrounds and details; see
     `garmentcut.synthetic.draw_variation`. Returns the pairs, whose `photo` and `alpha` are absolute paths, so that they
-    can be read together with any dataset's.
-
-    Raises:
-        OSError: a file cannot be written.
-        PhotoError: an existing file is damaged; the message names it.
+    can be read together with any dataset's. Raises as `extra_pairs`.
     """
     kind, size_hw = f"{SPLIT}-varied" if is_varied else SPLIT, (height, height * 2 // 3)
 

@@ -7,7 +7,6 @@ database.
 import hashlib
 import json
 import os
-from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -72,20 +71,12 @@ def decision_stem(place: str, input: str, *, is_second: bool = False) -> str:
 
 
 def write_decision(out_dir: Path, stem: str, decision: Decision) -> None:
-    """Record a decision atomically.
-
-    Raises:
-        OSError: it cannot be written; the previous decision stays.
-    """
+    """Record a decision atomically; if that fails, the previous decision stays."""
     write_atomic(out_dir / f"{stem}{_SUFFIX}", json.dumps(asdict(decision)).encode(), root=out_dir)
 
 
 def read_decision(out_dir: Path, stem: str) -> Decision | None:
-    """The decision stored at a stem, see `decision_stem`; None: there is none.
-
-    Raises:
-        PhotoError: it cannot be read.
-    """
+    """The decision stored at a stem, see `decision_stem`; None: there is none. PhotoError if it cannot be read."""
     path = out_dir / f"{stem}{_SUFFIX}"
     try:
         decision = _DECISION.validate_python(json_of(read_regular_file(path)))
@@ -102,11 +93,7 @@ def read_decision(out_dir: Path, stem: str) -> Decision | None:
 
 
 def decision_on(out_dir: Path, place: str, input: str, input_sha256: str) -> Decision | None:
-    """The decision about a photo with these contents, or else about earlier contents of the same file, or None.
-
-    Raises:
-        PhotoError: a decision cannot be read.
-    """
+    """The decision about a photo with these contents, or else about earlier contents of the same file, or None."""
     stems = (decision_stem(place, input, is_second=is_second) for is_second in (False, True))
     found = [decision for stem in stems if (decision := read_decision(out_dir, stem)) is not None]
     same = [decision for decision in found if decision.input_sha256 == input_sha256]
@@ -161,12 +148,6 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
     return [candidate for _, candidate in newest.values()]
 
 
-def joined(candidates: Iterable[Candidate], reviewed: Iterable[Candidate]) -> list[Candidate]:
-    """All candidates, sorted by name. If a name is in both, the reviewed candidate counts."""
-    both = {candidate.name: candidate for candidate in (*candidates, *reviewed)}
-    return [both[name] for name in sorted(both)]
-
-
 def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candidate:
     place = PurePosixPath(decision.place)
     key = pattern.read(place.with_name(f"{place.name}.photo"))  # so that no dot in the name starts a suffix
@@ -187,11 +168,7 @@ def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candida
 
 
 def read_alpha(path: Path, limits: ReadConfig) -> CutoutFile:
-    """Read a gray PNG that is known to be an alpha; `read_cutout` takes a gray image only if it is nearly bilevel.
-
-    Raises:
-        PhotoError: the file cannot be read, or is not gray.
-    """
+    """Read a gray PNG that is known to be an alpha (else PhotoError); `read_cutout` takes only nearly bilevel ones."""
     try:
         return CutoutFile(to_alpha(read_gray_png(read_photo_bytes(path, limits), limits)), None, "mask image")
     except PhotoError as error:

@@ -14,7 +14,7 @@ from typing import Any
 
 from garmentcut.config import ReadConfig
 from garmentcut.dataset.checks import Examination, pair_of
-from garmentcut.dataset.corrections import ReviewSource, find_reviewed, joined
+from garmentcut.dataset.corrections import ReviewSource, find_reviewed
 from garmentcut.dataset.ledger import ALPHA_FOLDER, PHOTO_FOLDER, IngestLedger, LedgerEntry, files_of, writing
 from garmentcut.dataset.manifest import (
     MANIFEST_NAME,
@@ -165,7 +165,9 @@ class Ingest:
         """
         skipped: list[tuple[str, str]] = []
         found = find_candidates(*self._sides, out_dir=self.folder, skipped=skipped) if self._sides else ()
-        candidates = joined(found, find_reviewed(self.options.review, NamePattern(self.options.pattern)))
+        reviewed = find_reviewed(self.options.review, NamePattern(self.options.pattern))
+        named = {candidate.name: candidate for candidate in (*found, *reviewed)}  # of one name, the reviewed one counts
+        candidates = [named[name] for name in sorted(named)]
         # Unreadable pairs are tried again: a network share that was not mounted may be back.
         retry = {"unreadable", "size" if self.options.resample else "resampled"}
         retry.add("uncorrected" if self.options.accept_unchanged else "accepted")
@@ -196,11 +198,7 @@ class Ingest:
         return False
 
     def examine(self, plan: IngestPlan) -> Iterator[LedgerEntry]:
-        """Read and check the pairs that the plan lists; yields each pair's entry once it is recorded.
-
-        Raises:
-            RunError: the disk is full, or the folder cannot be written to.
-        """
+        """Read and check the pairs that the plan lists; yields each pair's entry once it is recorded."""
         workers = self.options.workers or min(os.cpu_count() or 1, _MAX_WORKERS)
         with ThreadPoolExecutor(workers) as pool:
             for entry in map_in_order(pool, self._examination, plan.todo, num_ahead=2 * workers):

@@ -57,11 +57,7 @@ class LedgerEntry:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def has_own_files(self, folder: Path) -> bool:
-        """Whether the files that were written for this entry still have the length that they were written with.
-
-        Raises:
-            OSError: one of them is missing.
-        """
+        """Whether the files that were written for this entry still have their length; OSError if one is missing."""
         own = ((self.pair.alpha, self.alpha_bytes), (self.pair.photo, self.photo_bytes))
         return all((folder / text).stat().st_size == num_bytes for text, num_bytes in own if num_bytes)
 
@@ -161,11 +157,7 @@ def path_text(path: Path | None, folder: Path) -> str:
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn a failure to write a file of the dataset into an error that says how to fix it.
-
-    Raises:
-        RunError: the disk is full, or the folder cannot be written to.
-    """
+    """Turn a failure to write a file of the dataset into a RunError that says how to fix it."""
     try:
         yield
     except OSError as error:

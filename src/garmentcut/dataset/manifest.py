@@ -69,11 +69,7 @@ class Fault:
 
 
 def fault_of(code: str, text: str) -> Fault:
-    """A fault with its code's severity.
-
-    Raises:
-        KeyError: there is no such code.
-    """
+    """A fault with its code's severity."""
     return Fault(code, text, _SEVERITIES[code])
 
 
@@ -123,11 +119,7 @@ def target_bytes(alpha: NDArray[np.float32]) -> bytes:
 
 
 def read_target(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Read a target: `size_hw` float32 in [0, 1].
-
-    Raises:
-        PhotoError: the file is missing, damaged, not a gray PNG or of another size; the message names it.
-    """
+    """Read a target: `size_hw` float32 in [0, 1]; PhotoError, which names the file, if that is not what it holds."""
     try:
         data = read_photo_bytes(path, ReadConfig())
         if not data.startswith(PNG_SIGNATURE):
@@ -164,11 +156,7 @@ class Manifest:
         return tuple(sorted({pair.split for pair in self.usable}))
 
     def of(self, *splits: str) -> tuple[Pair, ...]:
-        """Usable pairs of these splits.
-
-        Raises:
-            DatasetError: there is no such split.
-        """
+        """Usable pairs of these splits; DatasetError if there is no such split."""
         if unknown := sorted(set(splits) - set(self.splits)):
             known = ", ".join(self.splits) or "none"
             raise DatasetError(f"{self.folder}: no split {', '.join(unknown)}; it has {known}")
@@ -226,11 +214,7 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write_manifest(manifest: Manifest) -> None:
-    """Write `manifest.jsonl` atomically, with rows sorted by name.
-
-    Raises:
-        OSError: it cannot be written; the file is unchanged.
-    """
+    """Write `manifest.jsonl` atomically, with rows sorted by name."""
     pairs = sorted(manifest.pairs, key=lambda pair: pair.name)
     header = _Header("manifest", 1, manifest.scheme, manifest.seed, len(pairs))
     rows = asdict(header), *map(asdict, pairs)

@@ -133,7 +133,6 @@ class Samples:
         return cast(Planes, self._cached(index))
 
     def _cached(self, index: int) -> Any:
-        """What `_read` returns for a pair, from memory or from disk."""
         if (kept := self._kept.get(index)) is not None:
             return kept
         pair = self.pairs[index]

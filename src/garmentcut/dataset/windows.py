@@ -49,7 +49,6 @@ class _Whole:
 
     @property
     def nbytes(self) -> int:
-        """Memory that it takes, in bytes."""
         pixels = sum(part.nbytes for part in (self.rgb, self.target, *self.maps))
         return pixels + self.edge_xy.nbytes + self.wrong_xy.nbytes + self.thin_xy.nbytes
 
@@ -180,11 +179,7 @@ def write_map(path: Path, alpha: NDArray[np.float32]) -> None:
 
 
 def read_map(path: Path, frame_hw: tuple[int, int]) -> _Levels:
-    """Read the map of a photo that is scaled to `frame_hw`: uint8, half that size.
-
-    Raises:
-        PhotoError: the file is missing or damaged; the message names it.
-    """
+    """Read the map of a photo that is scaled to `frame_hw`: uint8, half that size; PhotoError if it cannot be read."""
     try:
         levels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
     except (OSError, cv2.error) as error:

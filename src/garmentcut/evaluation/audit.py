@@ -104,7 +104,6 @@ def audit(
 
     Raises:
         EvaluationError: a model was trained on these cutouts, and so has learned their errors.
-        garmentcut.errors.ModelError: a model cannot be loaded.
     """
     if not use_seen:
         refuse_seen(trials, manifest, because="and has learned the mistakes in their cutouts")

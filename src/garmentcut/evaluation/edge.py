@@ -81,11 +81,7 @@ class EdgeFit:
 
 
 def sample_of(cut: CutPair) -> EdgeSample:
-    """What a fit needs from one photo; a `keep` for `garmentcut.evaluation.predict.predict`.
-
-    Raises:
-        EvaluationError: the model refused the photo, or its edge and the retoucher's do not overlap.
-    """
+    """What a fit needs from one photo, else EvaluationError; a `keep` for `garmentcut.evaluation.predict.predict`."""
     if cut.prediction is None:
         raise EvaluationError(cut.reason)
     return edge_sample(cut.pair.group or cut.pair.garment, cut.prediction.alpha, cut.target, Edge.of(cut.card))
@@ -95,10 +91,7 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> EdgeSa
     """What a fit needs from one photo.
 
     `alpha`, `(H, W)`, is the output of a network with `edge` on its card, before any choke. `target`, the retoucher's
-    alpha, may have any size.
-
-    Raises:
-        EvaluationError: the two edges do not overlap.
+    alpha, may have any size. EvaluationError if the two edges do not overlap.
     """
     scale, target = target.shape[0] / alpha.shape[0], resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
     area = area_of(target > 0, margin_px=_REACH_PX)

@@ -242,7 +242,6 @@ def _all_of(theirs: Mask, ours: Mask, alpha: Alpha) -> Region:
 
 
 def _regions(scene: Scene, met: EdgesMet) -> list[tuple[Region, Mask]]:
-    """The disputed regions, each with its mask."""
     found = []
     for is_missing, wrong in ((True, scene.ours & ~scene.theirs), (False, scene.theirs & ~scene.ours)):
         labels, _, boxes = components(wrong, neighbours=4)

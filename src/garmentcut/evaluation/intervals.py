@@ -94,11 +94,7 @@ class Bootstrap:
 
     @classmethod
     def of(cls, garments: Sequence[str], *, resamples: int = RESAMPLES, seed: int = 0) -> "Bootstrap":
-        """Draw the resamples, given the garment of each photo; the same seed gives the same ones.
-
-        Raises:
-            ValueError: there are no photos.
-        """
+        """Draw the resamples, given the garment of each photo, at least one; the same seed gives the same ones."""
         if not len(garments):
             raise ValueError("no photos to draw from")
         names, clusters = np.unique(np.asarray(garments), return_inverse=True)
@@ -106,11 +102,7 @@ class Bootstrap:
         return cls(clusters.reshape(-1), _drawn_times(len(names), resamples, np.random.default_rng(seed)))
 
     def estimate(self, values: Sequence[float], figures: Mapping[str, Figure]) -> dict[str, Estimate]:
-        """Statistics over photos, each with its interval.
-
-        Raises:
-            ValueError: there is not exactly one value per photo.
-        """
+        """Statistics over photos, with one value per photo, each with its interval."""
         if len(values) != len(self.clusters):
             raise ValueError(f"{len(values)} values for {len(self.clusters)} photos")
         order = np.argsort(np.asarray(values, np.float64), kind="stable")
@@ -168,11 +160,7 @@ class Difference(Estimate):
 
 
 def difference_of(blocks: Sequence[FoldBlock], *, resamples: int = PAIRED_RESAMPLES, seed: int = 0) -> Difference:
-    """The mean difference with its interval, given one block per fold; the same seed gives the same interval.
-
-    Raises:
-        ValueError: there are no photos.
-    """
+    """The mean difference with its interval, given one block per fold; the same seed gives the same interval."""
     num_photos = sum(len(block.values) for block in blocks)
     if not num_photos:
         raise ValueError("no photos to compare")
@@ -225,8 +213,7 @@ class Draws:
     def spread(self, centred: Sequence[Floats]) -> tuple[Floats, Floats, Floats]:
         """How far each resample's mean is from the mean, which is already subtracted from `centred`, per fold.
 
-        Returns:
-            With garments and trainings resampled, with garments only, with trainings only; 0 if they are not resampled.
+        With garments and trainings resampled, with garments only, with trainings only; 0 if they are not resampled.
         """
         num = sum(len(values) for values in centred)
         both, garments, trainings = (np.zeros(self.photos[0].shape[1]) for _ in range(3))

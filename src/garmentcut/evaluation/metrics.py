@@ -117,11 +117,7 @@ COUNTS = ("thin_px", "thin_kept_px", "thin_drawn_px", "thin_right_px", "holes", 
 
 
 def measure(prediction: Alpha, target: Alpha) -> PhotoMetrics:
-    """Compute all metrics of a predicted alpha against the retoucher's.
-
-    Raises:
-        ValueError: the sizes differ.
-    """
+    """Compute all metrics of a predicted alpha against the retoucher's, of the same size."""
     ours, theirs = mask_of(prediction), mask_of(target)
     check_masks(ours, theirs)
     outlines, band = compare_outlines(ours, theirs), edge_band(target)
@@ -154,11 +150,7 @@ def mask_of(alpha: Alpha) -> Mask:
 
 
 def check_masks(prediction: Mask, target: Mask) -> None:
-    """Check shape and dtype.
-
-    Raises:
-        ValueError: the arrays are not bool `(H, W)` of the same size.
-    """
+    """Raise ValueError unless both arrays are bool `(H, W)` and of the same size."""
     if prediction.shape != target.shape or target.ndim != 2 or not target.size:
         raise ValueError(f"masks must be (H, W) of one size, not {prediction.shape} and {target.shape}")
     if prediction.dtype != np.bool_ or target.dtype != np.bool_:

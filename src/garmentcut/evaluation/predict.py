@@ -1,7 +1,7 @@
 """Runs models on a dataset's pairs: the prediction loop shared by evaluate, audit, calibrate and studies.
 
 Either one model is run on all photos, or each fold's model on the photos that it has not seen. A file that cannot be
-read becomes an outcome with a reason and does not stop the others.
+read becomes an outcome with a reason and does not stop the others; a model that cannot be used raises ModelError.
 """
 
 import os
@@ -62,7 +62,6 @@ def plan_trials(model: Path, manifest: Manifest, *, splits: Sequence[str] | None
 
     Raises:
         EvaluationError: there is no model, a split is unknown, a photo is in two folds, or there are no photos.
-        garmentcut.errors.ModelError: a model file cannot be used.
     """
     known = manifest.splits
     for split in splits or ():
@@ -122,16 +121,8 @@ def predict(
 ) -> Iterator[Outcome[_Found]]:
     """Cut each trial's photos at their own size, and call `keep` with each to extract what is needed.
 
-    While the network works on some photos, others are read or processed by `keep`, so that all cores are used. Only a
-    few photos are in memory at a time.
-
-    `keep` is called from several threads.
-
-    Yields:
-        The outcome of each pair, in the order of the trials.
-
-    Raises:
-        garmentcut.errors.ModelError: a model cannot be loaded.
+    While the network works on some photos, others are read or processed by `keep`, in several threads, so that all
+    cores are used. Only a few photos are in memory at a time. The outcomes are in the order of the trials' pairs.
     """
     for trial in trials:
         yield from _outcomes(trial, manifest, keep)
@@ -172,11 +163,8 @@ def _with_pairs(trials: Sequence[Trial], is_wanted: Callable[[Pair], bool]) -> t
 def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, num: int) -> tuple[Trial, ...]:
     """The same models, to be run on about `num` generated photos unlike the studio's: half drawn, half composites.
 
-    Each model gets the composites of its own trial's garments. Photos and alphas are written to `folder`.
-
-    Raises:
-        OSError: a file cannot be written.
-        PhotoError: a photo cannot be read; the message names the file.
+    Each model gets the composites of its own trial's garments. Photos and alphas are written to `folder`; raises as
+    `extra_pairs`.
     """
     pairs = [pair for trial in trials for pair in trial.pairs]
     data = DataConfig(varied=num // 2, composites=num - num // 2)
@@ -192,11 +180,7 @@ def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, 
 
 
 def without_wrong(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """The same trials without cutouts that were marked wrong, because differing from these is not an error.
-
-    Raises:
-        EvaluationError: all of them were marked wrong.
-    """
+    """The trials without cutouts marked wrong, as differing from these is no error; EvaluationError if none is left."""
     if not (found := _with_pairs(trials, lambda pair: pair.verdict != "wrong")):
         raise EvaluationError("every cutout is marked wrong; unmark some with `garmentcut audit --mark`")
     return found
@@ -214,11 +198,7 @@ def find_seen(card: ModelCard, manifest: Manifest) -> dict[str, bool | None]:
 
 
 def refuse_seen(trials: Sequence[Trial], manifest: Manifest, *, because: str) -> None:
-    """Check that models have not seen the photos that they are run on; `because` says why they must not.
-
-    Raises:
-        EvaluationError: a model has seen some; the message says how many, and what to use instead.
-    """
+    """Raise EvaluationError if a model has seen photos that it is run on; `because` says why it must not."""
     for trial in trials:
         known = find_seen(trial.card, manifest)
         if num_seen := sum(known[pair.name] is True for pair in trial.pairs):

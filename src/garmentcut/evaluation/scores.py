@@ -17,6 +17,7 @@ from garmentcut.evaluation import intervals, metrics
 from garmentcut.evaluation.intervals import Bootstrap, Difference, Estimate, Figure
 from garmentcut.evaluation.metrics import METRICS, POOLED_METRICS, Alpha, PhotoMetrics, mask_of
 from garmentcut.evaluation.predict import CutPair, Outcome, Trial, predict
+from garmentcut.naming import VIEWS
 from garmentcut.photo.files import json_of, write_atomic
 from garmentcut.photo.mask import Mask
 from garmentcut.photo.photo import Photo
@@ -32,7 +33,6 @@ MAIN_METRICS = ("dice", "surface_dice_2px", "boundary_iou_2px", "hd95_px", "edge
 WORST_SHARE = 0.05
 GOOD_DICE, VERY_GOOD_DICE = 0.99, 0.995
 
-_VIEWS = ("Front", "FrontRight", "Back")  # in the order of tables; other views follow
 _CLOSE = 0.0005  # difference in Dice; a twelfth of a pixel along the whole outline
 _OLD_KEYS = {f"rim_{key}": f"edge_{key}" for key in ("sad", "mse", "gradient", "connectivity")}
 
@@ -74,11 +74,7 @@ OnPhoto = Callable[[PhotoScore, Photo, Alpha, Alpha], None]
 def evaluate(trials: Sequence[Trial], manifest: Manifest, *, on_photo: OnPhoto | None = None) -> Iterator[PhotoScore]:
     """Cut the photos of trials and measure the results; `on_photo` is called with each, to draw pictures.
 
-    Yields:
-        A row for each pair, in the order of the trials. A photo that the model refuses is measured as an empty cutout.
-
-    Raises:
-        garmentcut.errors.ModelError: a model cannot be loaded.
+    Rows are in the order of the trials' pairs. A photo that the model refuses is measured as an empty cutout.
     """
 
     def row_of(found: CutPair | Outcome[PhotoScore], **measured: Any) -> PhotoScore:
@@ -104,11 +100,7 @@ def evaluate(trials: Sequence[Trial], manifest: Manifest, *, on_photo: OnPhoto |
 
 
 def write_scores(scores: Iterable[PhotoScore], folder: Path) -> None:
-    """Write `scores.jsonl` (everything) and `scores.csv` (without the sweeps) to a folder, each atomically.
-
-    Raises:
-        OSError: the folder cannot be written to.
-    """
+    """Write `scores.jsonl` (everything) and `scores.csv` (without the sweeps) to a folder, each atomically."""
     scores = list(scores)
     lines = "".join(json.dumps(asdict(score), ensure_ascii=False) + "\n" for score in scores)
     write_atomic(folder / "scores.jsonl", lines.encode("utf-8", "surrogateescape"))
@@ -116,11 +108,7 @@ def write_scores(scores: Iterable[PhotoScore], folder: Path) -> None:
 
 
 def read_scores(folder: Path) -> list[PhotoScore]:
-    """The rows of a folder's `scores.jsonl`.
-
-    Raises:
-        EvaluationError: the file is missing, or garmentcut did not write it.
-    """
+    """The rows of a folder's `scores.jsonl`; EvaluationError if it is missing, or garmentcut did not write it."""
     path = folder / "scores.jsonl"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -160,11 +148,7 @@ class Sweep:
 
 
 def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
-    """Dice of `prediction >= t` for all thresholds in one pass; `garment` is the target's mask by either convention.
-
-    Raises:
-        ValueError: the sizes differ.
-    """
+    """Dice of `prediction >= t` for all thresholds in one pass; `garment` is the target's mask by either convention."""
     metrics.check_masks(mask_of(prediction), garment)
     edges = np.asarray(THRESHOLDS, np.float32)
     shown = prediction >= edges[0]  # most pixels are below all thresholds and need no search
@@ -180,11 +164,7 @@ def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
 
 
 def sweep_of(rows: Iterable[tuple[float, ...]]) -> Sweep:
-    """Mean over photos of the results of `dice_at_thresholds`, and its best threshold.
-
-    Raises:
-        ValueError: there are no photos.
-    """
+    """Mean over photos of the results of `dice_at_thresholds`, and its best threshold; ValueError without photos."""
     table = np.array(list(rows), np.float64)
     if not table.size:
         raise ValueError("no photos to sweep over")
@@ -237,10 +217,6 @@ class Totals:
         found = {"alpha >= 128": self.sweep, "alpha > 0": self.sweep_any}
         return {convention: sweep for convention, sweep in found.items() if sweep is not None}
 
-    def as_dict(self) -> dict[str, Any]:
-        """For machines: plain lists, numbers and texts."""
-        return asdict(self)
-
 
 def total_scores(scores: Sequence[PhotoScore]) -> Totals:
     """Summarise an evaluation; failed rows are counted, but left out of all statistics."""
@@ -274,8 +250,8 @@ def seen_sentence(totals: Totals) -> str:
 
 
 def view_order(view: str) -> tuple[int, str]:
-    """Sort key of a view in tables."""
-    return (_VIEWS.index(view) if view in _VIEWS else len(_VIEWS)), view
+    """Sort key of a view in tables; those that are not known come last."""
+    return [*VIEWS, view].index(view), view
 
 
 def _total_of(view: str, scores: Sequence[PhotoScore]) -> Total:
@@ -337,11 +313,7 @@ def gain_of(ours: PhotoScore, theirs: PhotoScore) -> float:
 
 
 def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -> Comparison:
-    """Compare two evaluations on the photos that both measured.
-
-    Raises:
-        EvaluationError: they have no photo in common.
-    """
+    """Compare two evaluations on the photos that both measured; EvaluationError if there are none."""
     known = {score.name: score for score in others if score.measures is not None}
     pairs = [(score, known[score.name]) for score in scores if score.measures is not None and score.name in known]
     if not pairs:

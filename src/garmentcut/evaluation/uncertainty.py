@@ -68,10 +68,7 @@ def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtMode
     classes (fractional logit: Papke and Wooldridge 1996), so that its prediction is the doubt itself.
 
     Weights are fitted to the studio's photos and the foreign ones; what is usual is taken from the studio's alone. All
-    must have been cut by models that had not seen them. `data` describes them.
-
-    Raises:
-        EvaluationError: there are too few garments.
+    must have been cut by models that had not seen them. `data` describes them. EvaluationError if garments are too few.
     """
     known = _known(experiences)
     own = _own(known)
@@ -86,11 +83,7 @@ class Judged(NamedTuple):
 
 
 def cross_fitted(experiences: Sequence[Experience]) -> Judged:
-    """Judge each photo by a model fitted to other garments.
-
-    Raises:
-        EvaluationError: there are too few garments.
-    """
+    """Judge each photo by a model fitted to other garments; EvaluationError if there are too few."""
     doubts, foreign = np.ones(len(experiences)), np.zeros(len(experiences), np.bool_)
     known = _known(experiences)
     places = np.array([index for index, one in enumerate(experiences) if one.features is not None])
@@ -113,7 +106,6 @@ def rank_correlation(doubts: NDArray[np.float64], experiences: Sequence[Experien
 
 
 def _known(experiences: Sequence[Experience]) -> list[Experience]:
-    """The experiences with features."""
     known = [one for one in experiences if one.features is not None]
     num_garments = len({one.garment for one in _own(known)})
     if num_garments < LEAST_GARMENTS:
@@ -210,11 +202,7 @@ def _features_of(experiences: Sequence[Experience], model: DoubtModel) -> NDArra
 
 
 def least_garments(risk: float, confidence: float) -> int:
-    """Least number of accepted garments, none falling short, that guarantees a risk: (1 - risk)^n <= 1 - confidence.
-
-    Raises:
-        ValueError: risk or confidence is not between 0 and 1.
-    """
+    """Least number of accepted garments, none falling short, that guarantees a risk: (1 - risk)^n <= 1 - confidence."""
     if not (0 < risk < 1 and 0 < confidence < 1):
         raise ValueError(f"risk {risk:g} and confidence {confidence:g} must lie between 0 and 1")
     return math.ceil(math.log(1 - confidence) / math.log(1 - risk) - 1e-9)

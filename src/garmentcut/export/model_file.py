@@ -56,11 +56,9 @@ def unfinished(run: Path) -> dict[str, Any] | None:
 def export_folds(run: Path) -> dict[Path, bytes]:
     """Export the folds of a run with stages, by the model file's path; each judges the photos that it has not seen.
 
-    A fold of an older run has no refine network and gets the whole run's, which was trained on all photos, but on maps
-    from networks that had not seen them. Its card lists what the other two stages were trained on.
-
-    Raises:
-        ModelError, RunError: as `export_folder`.
+    Raises as `export_folder`. A fold of an older run has no refine network and gets the whole run's, which was trained
+    on all photos, but on maps from networks that had not seen them. Its card lists what the other two stages were
+    trained on.
     """
     found = {}
     for folder in sorted((run / FOLDS_NAME).glob("*/segment")):

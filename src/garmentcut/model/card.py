@@ -231,11 +231,7 @@ def alpha_of_logits(logits: NDArray[_Float], edge_bias: float, edge_gain: float)
 
 
 def with_card(model: bytes, card: ModelCard) -> bytes:
-    """Put a card into an ONNX file, replacing the one it has; the card's `sha256` is computed here.
-
-    Raises:
-        ModelError: not an ONNX file.
-    """
+    """Put a card into an ONNX file (else ModelError), in place of the one it has; its `sha256` is computed here."""
     network = split_card(model)[1]
     card = replace(card, sha256=hashlib.sha256(network).hexdigest())
     content = TypeAdapter(ModelCard).dump_python(card, mode="json")
@@ -261,11 +257,7 @@ def card_of(model: bytes) -> ModelCard:
 
 
 def parse_card(text: str | bytes) -> ModelCard:
-    """Parse a card's JSON text; names of older versions are translated.
-
-    Raises:
-        ModelError: not JSON, or a card this version does not know; the message names the key.
-    """
+    """Parse a card's JSON text; names of older versions are translated. A ModelError names the wrong key."""
     try:
         content = from_json(text)
     except ValueError as error:
@@ -281,11 +273,7 @@ def parse_card(text: str | bytes) -> ModelCard:
 
 
 def _with_new_names(content: Any) -> Any:
-    """A card's content with old names replaced by present ones.
-
-    Raises:
-        ModelError: this version cannot run the card's model.
-    """
+    """A card's content with old names replaced by present ones; ModelError if this version cannot run its model."""
     if not isinstance(content, dict):
         return content
     if content.get("first_look") is not None:
@@ -303,11 +291,7 @@ def _with_new_names(content: Any) -> Any:
 
 
 def read_model(path: Path) -> tuple[bytes, ModelCard]:
-    """A model file's content and its card.
-
-    Raises:
-        ModelError: missing, or as `card_of`; the message names the file.
-    """
+    """A model file's content and its card; ModelError, with the file's name, if it is missing or as `card_of`."""
     try:
         model = path.read_bytes()
     except OSError as error:
@@ -329,11 +313,7 @@ _FIXED_BYTES = {1: 8, 5: 4}
 
 
 def split_card(model: bytes) -> tuple[bytes | None, bytes]:
-    """The card's text (of several, the last; None if there is none), and all other bytes unchanged.
-
-    Raises:
-        ModelError: not an ONNX file.
-    """
+    """The card's text (of several, the last; None if there is none), and all other bytes unchanged."""
     text, rest = None, bytearray()
     for number, payload, field_bytes in _fields(model):
         pair = {key: value for key, value, _ in _fields(payload)} if number == _METADATA_PROPS else {}
@@ -361,11 +341,7 @@ def with_stage(model: bytes, stage: str, network: bytes) -> bytes:
 
 
 def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:
-    """The network of one stage in the content of a file that holds three.
-
-    Raises:
-        ModelError: it is not there, or this is not an ONNX file.
-    """
+    """The network of one stage in the content of a file that holds three; ModelError if it is not there."""
     if stage == "segment":
         return model
     found = [payload for number, payload, _ in _fields(model) if number == _ATTACHMENTS[stage]]

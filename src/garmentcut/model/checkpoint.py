@@ -88,11 +88,7 @@ def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: boo
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
-    """Read what `save_network` wrote: the network in training mode, its weights float32 on the CPU, and its spec.
-
-    Raises:
-        ModelError: missing, damaged, or not such a file.
-    """
+    """Read the network, in training mode on the CPU, and the spec that `save_network` wrote; else ModelError."""
     weights, spec = read_weights(path)
     if spec is None:
         raise ModelError(f"{path} does not say which network it belongs to; use a file that garmentcut saved")
@@ -209,11 +205,7 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
 
 
 def origin_of(start: str) -> Origin:
-    """What the weights of a start have already learned from.
-
-    Raises:
-        ModelError: the file is not there, or cannot be used.
-    """
+    """What the weights of a start have already learned from; ModelError if the file cannot be used."""
     if start == "scratch":
         return Origin("random weights")
     if start == "imagenet":

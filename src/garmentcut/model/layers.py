@@ -47,11 +47,7 @@ class PhotoNetwork(nn.Module):
         return self.logits(self.normalize(photos)).float()
 
     def normalize(self, photos: Tensor) -> Tensor:
-        """Check photos, then scale them to the range in which the network is trained.
-
-        Raises:
-            ValueError: as `forward`.
-        """
+        """Check photos as `forward`, then scale them to the range in which the network is trained."""
         self.check(photos)
         return (photos - self.mean) / self.std
 
@@ -79,11 +75,7 @@ class PhotoNetwork(nn.Module):
 
 
 def check_option(name: str, value: object, known: Sequence[object]) -> None:
-    """Refuse an unknown value of a network's option.
-
-    Raises:
-        ValueError: `value` is not one of `known`.
-    """
+    """Raise ValueError if the value of a network's option is not one of `known`."""
     if value not in known:
         raise ValueError(f"{name} is {' or '.join(map(repr, known))}, not {value!r}")
 

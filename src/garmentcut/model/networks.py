@@ -40,11 +40,7 @@ None, from the hub."""
 
 
 def build_network(name: str, **options: Any) -> "PhotoNetwork":
-    """Build a network with random weights.
-
-    Raises:
-        ModelError: there is no such network, option or value, or the extra `train` is not installed.
-    """
+    """Build a network with random weights; ModelError for an unknown network, option or value, or without `train`."""
     if name not in NETWORKS:
         raise ModelError(f"there is no network {name!r}{nearest(name, list(NETWORKS))}")
     module, _, kind_name = NETWORKS[name].partition(":")

@@ -28,6 +28,7 @@ HANGUP = getattr(signal, "SIGHUP", signal.SIGTERM)
 """The signal that a closed terminal or connection sends; Windows has none."""
 STAGES = ("read", "network", "write")
 _SLICE_S = 0.25
+_STALE_S = 300.0  # a run without a beat for so long is stuck
 _STAGE_BUCKETS_S = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _DOUBT_BUCKETS = (0.005, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.5, 1)
 LOGGER = logging.getLogger("garmentcut")
@@ -167,23 +168,16 @@ class Health:
     (True, {})
     """
 
-    def __init__(
-        self,
-        *,
-        stale_s: float = 300.0,
-        clock: Callable[[], float] = time.monotonic,
-        on_beat: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Begin alive and ready; it is stuck after `stale_s` without a beat; each beat calls `on_beat`."""
-        self._stale_s, self._clock, self._on_beat = stale_s, clock, on_beat
-        self._lock = threading.Lock()
+    def __init__(self, *, on_beat: Callable[[], None] = lambda: None) -> None:
+        """Begin alive and ready; each beat calls `on_beat`."""
+        self._on_beat, self._lock = on_beat, threading.Lock()
         self._problems: dict[str, str] = {}
         self._checks: dict[str, Callable[[], str]] = {}
-        self._beaten = clock()
+        self._beaten = time.monotonic()
 
     def beat(self) -> None:
         """Report that work goes on."""
-        self._beaten = self._clock()
+        self._beaten = time.monotonic()
         self._on_beat()
 
     def problem(self, name: str, text: str = "") -> bool:
@@ -211,12 +205,12 @@ class Health:
                 text = str(error) or type(error).__name__
             found |= {name: text} if text else {}
         if not self.is_alive():
-            found["stuck"] = f"no sign of life for {self._clock() - self._beaten:.0f} s"
+            found["stuck"] = f"no sign of life for {time.monotonic() - self._beaten:.0f} s"
         return found
 
     def is_alive(self) -> bool:
         """Whether the last beat is recent."""
-        return self._clock() - self._beaten <= self._stale_s
+        return time.monotonic() - self._beaten <= _STALE_S
 
 
 class Metrics:

@@ -67,12 +67,10 @@ class StatusServer:
         self._thread = threading.Thread(target=self._server.serve_forever, name="status", daemon=True)
 
     def __enter__(self) -> "StatusServer":
-        """Start answering requests."""
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stop answering and release the address."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -88,7 +86,6 @@ class _Server(ThreadingHTTPServer):
         super().__init__(*arguments)
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """See socketserver."""
         self._open.append(request)
         if len(self._open) > MAX_CLIENTS:
             with suppress(OSError):  # its thread may be closing it at this moment
@@ -96,7 +93,6 @@ class _Server(ThreadingHTTPServer):
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: Any) -> None:
-        """See socketserver; called by the request's thread."""
         with suppress(ValueError):  # it has been closed to make room
             self._open.remove(request)
         super().shutdown_request(request)

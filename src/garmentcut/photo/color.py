@@ -195,10 +195,7 @@ def made_profile(white: tuple[float, ...], primaries: tuple[float, ...], transfe
     """An ICC profile of an RGB colour space, always the same bytes; None: it is sRGB.
 
     White and primaries (red, green, blue) are given as x and y; `transfer` is `srgb`, or the exponent that maps encoded
-    values to linear light.
-
-    Raises:
-        PhotoError: the numbers describe no possible colour space.
+    values to linear light. PhotoError if the numbers describe no possible colour space.
     """
     points = [coordinate for xy in zip(primaries[::2], primaries[1::2], strict=True) for coordinate in (*xy, 1.0)]
     curve: dict[str, Any] = {"gamma": transfer}
@@ -215,20 +212,12 @@ def made_profile(white: tuple[float, ...], primaries: tuple[float, ...], transfe
 
 
 def srgb_of(rgb: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
-    """Convert `(H, W, 3)` uint8 from `profile` to sRGB, for the network; sRGB pixels are returned as they are.
-
-    Raises:
-        PhotoError: the profile cannot be applied.
-    """
+    """Convert `(H, W, 3)` uint8 from `profile` to sRGB, for the network; sRGB pixels are returned as they are."""
     return rgb if profile is None or _is_srgb(profile) else _to_srgb(rgb, "RGB", profile)
 
 
 def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
-    """Convert the sRGB colour `#rrggbb` to 8-bit levels in `profile`.
-
-    Raises:
-        PhotoError: the profile can only convert from its colours, not to them.
-    """
+    """Convert the sRGB colour `#rrggbb` to 8-bit levels in `profile`; PhotoError if nothing can be converted to it."""
     srgb = bytes.fromhex(color.removeprefix("#"))
     if profile is None or _is_srgb(profile):
         return srgb[0], srgb[1], srgb[2]
@@ -303,11 +292,7 @@ def read_target(name: str, folder: Path, source: str) -> bytes | None:
 
 
 def convert_colors(rgb: Pixels, profile: bytes | None, target: bytes) -> Pixels:
-    """Convert colours `(..., 3)` from `profile` (None: sRGB) to `target`, at their own depth.
-
-    Raises:
-        PhotoError: one of the profiles cannot be applied.
-    """
+    """Convert colours `(..., 3)` from `profile` (None: sRGB) to `target`, at their own depth, else PhotoError."""
     profile = profile or srgb_profile()
     if profile == target or not rgb.size:
         return rgb

@@ -262,12 +262,10 @@ class FolderLock:
         self._over = threading.Event()
 
     def __enter__(self) -> "FolderLock":
-        """Wait for the lock and take it."""
         self.acquire(self._timeout_s)
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Release the lock."""
         self.release()
 
     def acquire(self, timeout_s: float | None = 0.0) -> None:

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, model_validator
 from pydantic.dataclasses import dataclass as section
 
-from garmentcut.config import Color
+from garmentcut.config import STRICT, Color
 from garmentcut.errors import ConfigError, OutputError
 from garmentcut.photo.mask import Box
 
@@ -18,7 +18,6 @@ MAX_SIDE_PX, MAX_CANVAS_PIXELS = 30_000, 100_000_000
 """Limits on a canvas: what PSD and TIFF hold, and what fits in memory."""
 
 _MOST = f"at most {MAX_SIDE_PX} a side and {MAX_CANVAS_PIXELS // 10**6} megapixels"
-STRICT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 _PER_CENT = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?%")
 _PIXELS = re.compile(r"([0-9]+)(?: ?px)?")
 _MOST_SHARE = 95  # largest share, in per cent, that margins may take of a canvas that grows with them
@@ -49,11 +48,7 @@ class Length(NamedTuple):
 
 
 def parse_length(value: Any) -> Length | None:
-    """Parse a length of a TOML file: `1700`, `"1700 px"`, `"85 %"`.
-
-    Raises:
-        ValueError: anything else, or out of range.
-    """
+    """Parse a length of a TOML file: `1700`, `"1700 px"`, `"85 %"`; ValueError for anything else, or out of range."""
     if value is None or isinstance(value, Length):
         return value
     text = "" if isinstance(value, bool | float) else str(value)
@@ -225,11 +220,7 @@ def is_whole_frame(canvas: CanvasSection, garment: GarmentSection) -> bool:
 
 
 def check_room(canvas: CanvasSection, garment: GarmentSection, source: str) -> None:
-    """Refuse a canvas and margins that leave no room for any garment.
-
-    Raises:
-        ConfigError: names `source` and the keys.
-    """
+    """Raise ConfigError, with `source` and the keys, if a canvas and margins leave no room for any garment."""
     if is_whole_frame(canvas, garment) and garment != GarmentSection():
         fault = "without canvas, size or margin the photo's frame stays; name one of them"
         raise ConfigError(f"{source}: garment: {fault}")
@@ -264,11 +255,7 @@ def shared_scale(canvas: CanvasSection, boxes: Iterable[tuple[GarmentSection, tu
 def place_garment(
     canvas: CanvasSection, garment: GarmentSection, box_hw: tuple[int, int], *, scale: float
 ) -> Placement:
-    """The canvas, and the place of the garment's box on it, in whole pixels.
-
-    Raises:
-        OutputError: the garment is larger than its room, or the canvas grows too large.
-    """
+    """The canvas, and the place of the garment's box on it, in whole pixels; OutputError if it does not fit."""
     axes = _axes_of(canvas, garment)
     sizes = [max(round(extent * scale), 1) for extent in box_hw]
     pairs = list(zip(axes, sizes, strict=True))

@@ -165,8 +165,7 @@ def read_directory(
 ) -> tuple[Directory, int]:
     """Read the tags of a directory, or only those in `wanted`; a damaged tag does not affect the others.
 
-    Returns:
-        The readable tags, and the number of damaged ones; 1 if the directory itself is out of reach.
+    Returns the readable tags, and the number of damaged ones; 1 if the directory itself is out of reach.
     """
     found: Directory = {}
     num_lost, num_bytes = 0, 0
@@ -367,11 +366,7 @@ def jpeg_scan(data: bytes) -> int:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield the marker, and the content's offset and bytes, of a JPEG's segments up to the first scan's header.
-
-    Raises:
-        PhotoError: there are very many.
-    """
+    """Yield marker, content's offset and bytes of a JPEG's segments up to the first scan's; PhotoError if too many."""
     start, marker, number = 2, 0, 0
     while marker != _SCAN and start + 4 <= len(data) and data[start] == 0xFF:
         marker = data[start + 1]

@@ -9,6 +9,8 @@ piece lies in one pixel. A piece that descends by `dy` covers `dy` of every pixe
 own, where `x` is its mean distance from that pixel's left border. Summed along a row, this is the mean winding number
 of each pixel; folded into [0, 1], it is the area under the even-odd rule. It is exact unless several windings meet in
 one pixel.
+
+A path with absurdly many knots or points raises PhotoError.
 """
 
 import struct
@@ -51,9 +53,6 @@ def flatten_curves(curves: Points) -> Points:
     """Flatten connected cubic Bezier curves `(N, 4, 2)` to a polygon `(M, 2)`, in pixels.
 
     The end of the last curve is left out, because in a closed outline it is the first point.
-
-    Raises:
-        PhotoError: there are absurdly many points.
     """
     bend = np.abs(curves[:, :-2] - 2 * curves[:, 1:-1] + curves[:, 2:]).max(axis=(1, 2))
     steps = np.ceil(np.sqrt(bend * (0.75 / _FLATNESS_PX))).clip(1, _MOST_STEPS).astype(np.int64)
@@ -71,9 +70,6 @@ def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArr
 
     A polygon `(K, 2)` does not repeat its first point, and may reach outside the picture. Returns `(H, W)` float32 in
     [0, 1], in steps of 1/65535.
-
-    Raises:
-        PhotoError: absurdly long outlines.
     """
     height, width = size_hw
     starts = np.concatenate([np.empty((0, 2)), *polygons])
@@ -145,9 +141,6 @@ def find_clipping_path(resources: Iterable[Resource]) -> tuple[PenPath, tuple[st
     """The path that clips the picture, and notes on how it was chosen; None: no path has an outline.
 
     If resource 2999 names no path, or a missing one, the first saved path is used.
-
-    Raises:
-        PhotoError: a path with absurdly many knots.
     """
     name, paths = None, []
     for resource in resources:
@@ -169,11 +162,7 @@ def find_clipping_path(resources: Iterable[Resource]) -> tuple[PenPath, tuple[st
 
 
 def parse_path(data: bytes, name: str = "") -> PenPath:
-    """Read a path's 26-byte records.
-
-    Raises:
-        PhotoError: absurdly many knots.
-    """
+    """Read a path's 26-byte records."""
     records = np.frombuffer(data, _RECORD, count=len(data) // _RECORD.itemsize)
     selectors = records["selector"]
     if np.isin(selectors, _KNOTS).sum() > MOST_KNOTS:
@@ -192,11 +181,7 @@ def parse_path(data: bytes, name: str = "") -> PenPath:
 
 
 def draw_path(path: PenPath, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """The area that a path encloses, `(H, W)` float32 in [0, 1], in a picture as stored, not yet upright.
-
-    Raises:
-        PhotoError: absurdly long outlines.
-    """
+    """The area that a path encloses, `(H, W)` float32 in [0, 1], in a picture as stored, not yet upright."""
     # Outlines that one even-odd fill can draw together, which is faster, and exact where they touch.
     shapes: list[tuple[int, list[Subpath]]] = []
     for subpath in path.subpaths:

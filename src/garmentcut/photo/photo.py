@@ -65,11 +65,9 @@ class Photo:
     iptc: bytes | None = None
 
     def __repr__(self) -> str:
-        """Size and depth, without the pixels."""
         return f"<Photo {self.size_hw[1]}x{self.size_hw[0]} {self.rgb.dtype}>"
 
     def __post_init__(self) -> None:
-        """Check shape and dtype."""
         _check_rgb(self.rgb)
 
     @property
@@ -113,13 +111,11 @@ class Cutout:
     flags: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
-        """Size, garment and doubt, without the pixels."""
         height, width = self.alpha.shape
         doubt = "" if self.doubt is None else f", doubt {self.doubt:.3f}"
         return f"<Cutout {width}x{height} {self.rgb.dtype}, garment at {self.garment_box_xyxy}{doubt}>"
 
     def __post_init__(self) -> None:
-        """Check shapes, dtypes and range."""
         _check_rgb(self.rgb)
         if self.alpha.dtype != np.float32 or self.alpha.shape != self.rgb.shape[:2]:
             raise ValueError(f"alpha must be float32 {self.rgb.shape[:2]}, not {self.alpha.dtype} {self.alpha.shape}")
@@ -146,10 +142,12 @@ class Cutout:
         """The same without specks: the box by which a garment is sized, placed and trimmed."""
         return garment_box(self.alpha)
 
-    def rounded_alpha(self) -> Pixels:
-        """Alpha as full-range integers at the photo's depth, `(H, W)`."""
-        rounded: Pixels = np.empty(self.alpha.shape, self.rgb.dtype)
-        self._round_alpha(rounded)
+    def rounded_alpha(self, *, out: Pixels | None = None) -> Pixels:
+        """Alpha as full-range integers at the photo's depth, `(H, W)`, written into `out` if it is given."""
+        rounded: Pixels = np.empty(self.alpha.shape, self.rgb.dtype) if out is None else out
+        top = np.float32(np.iinfo(rounded.dtype).max)
+        for start in range(0, len(rounded), _BAND_ROWS):  # in bands: the floats take four times the memory
+            rounded[start : start + _BAND_ROWS] = np.rint(self.alpha[start : start + _BAND_ROWS] * top)
         return rounded
 
     def rgba(self, *, clean: bool = True) -> Pixels:
@@ -162,13 +160,8 @@ class Cutout:
         rgba = np.empty((*self.alpha.shape, 4), rgb.dtype)
         for channel in range(3):  # four times as fast as all at once: numpy is slow on axes of three
             rgba[..., channel] = rgb[..., channel]
-        self._round_alpha(rgba[..., 3])
+        self.rounded_alpha(out=rgba[..., 3])
         return rgba
-
-    def _round_alpha(self, out: Pixels) -> None:
-        top = np.float32(np.iinfo(out.dtype).max)
-        for start in range(0, len(out), _BAND_ROWS):  # in bands: the intermediate floats take four times the memory
-            out[start : start + _BAND_ROWS] = np.rint(self.alpha[start : start + _BAND_ROWS] * top)
 
     def to_pil(self) -> Image.Image:
         """A PIL image, RGBA, 8 bits, cleaned, with the photo's colour profile and resolution."""

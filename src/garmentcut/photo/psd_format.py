@@ -179,11 +179,7 @@ class Document:
         return _unpack(int(packed.compression), packed.data, box.size_hw, self.depth)
 
     def merged_plane(self, number: int) -> Pixels:
-        """A plane of the merged picture; shape and dtype as for `layer_plane`.
-
-        Raises:
-            PhotoError: damaged, cut off, or far more than the file can hold.
-        """
+        """A plane of the merged picture; shape, dtype and errors as for `layer_plane`."""
         (height, width), (compression, packed) = self.size_hw, self.merged
         planes = slice(number * height, (number + 1) * height)
         if compression in (_ZIP, _ZIP_PREDICTED):  # one stream for all planes, unpacked again for each
@@ -319,8 +315,7 @@ def _refuse_missing_pixels(merged: tuple[int, bytes], num_rows: int, row_bytes: 
 def pack_rows(plane: Pixels) -> tuple[bytes, bytes]:
     """Pack a plane `(H, W)`, uint8 or uint16, as PackBits; a border of one level, as around a cutout, is packed once.
 
-    Returns:
-        The packed length of each row as big-endian 16-bit numbers, and the packed rows, one after another.
+    Returns the packed length of each row as big-endian 16-bit numbers, and the packed rows, one after another.
     """
 
     def pack(samples: Pixels) -> bytes:  # as bytes, because the codec ignores an array's strides
@@ -359,10 +354,7 @@ def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: I
     """Encode an RGB document from its layers, lowest first, and image resources, which also name the saved channels.
 
     `planes` are those of the merged picture, each `(H, W)`: three colours, then saved channels. All pixels of the
-    document are uint8, or all are uint16.
-
-    Raises:
-        OutputError: a side over 30,000 pixels, or over 2 GB.
+    document are uint8, or all are uint16. OutputError if a side is over 30,000 pixels, or the file over 2 GB.
     """
     (height, width), depth = planes[0].shape, 8 * planes[0].itemsize
     if max(height, width) > _MOST_SIDE_PX:

@@ -4,6 +4,8 @@ A document of cut layers alone is transparent, and its alpha is that of its laye
 though, the retoucher keeps the photo, or a plain colour, at the bottom. Then the document as a whole is opaque. Over a
 photo, the cutout is the topmost layer or group that is not, with those of which it only retouches a part: what else
 lies above the photo is shadow, or retouching of the background. Over a plain colour, all firm layers are garment.
+
+What is damaged raises PhotoError.
 """
 
 from collections.abc import Iterable, Sequence
@@ -53,9 +55,6 @@ def draw_mask(document: Document, layer: Layer, frame: Box | None = None) -> tup
     Density and feather, which Photoshop keeps beside the mask, are applied. A feathered mask is taken as Photoshop drew
     it, if the file holds that; else it is blurred here, by a Gaussian whose standard deviation is the feather. `frame`
     is the part of the picture that is wanted; None: all of it.
-
-    Raises:
-        PhotoError: a damaged mask.
     """
     frame = frame or document.frame
     data = layer.record.mask_data
@@ -168,9 +167,6 @@ def draw_layers(document: Document) -> tuple[LayerAlpha | None, tuple[str, ...]]
     Fills, shapes, text and adjustments never count, nor do layers clipped to another. Layers that only tint (their
     blend mode is not normal, their alpha is the same everywhere, or they are faint and of one colour below another cut
     layer, as a painted shadow is) count if nothing else does.
-
-    Raises:
-        PhotoError: a damaged layer.
     """
     notes: dict[str, None] = {}
     drawn = _draw_siblings(document, document.layers, notes).cutout()

@@ -190,9 +190,6 @@ def find_masked_photo(document: Document, mark: Mark) -> MaskedPhoto | None:
     """In garmentcut's own document, the topmost visible, opaque layer of the photo's size with a mask; None: none.
 
     Masks of groups around the layer count too.
-
-    Raises:
-        PhotoError: a damaged layer.
     """
     for layer, groups in reversed(document.leaves):
         if layer.box.size_hw != mark.size_hw or not all(part.record.flags.visible for part in (layer, *groups)):
@@ -292,9 +289,6 @@ def find_correction(document: Document, mark: Mark, masked: MaskedPhoto) -> Corr
     """Choose between the mask and the clipping path of a document that garmentcut wrote.
 
     If only the path was changed, it counts where it was moved, and the mask elsewhere; otherwise the mask counts.
-
-    Raises:
-        PhotoError: an absurdly long path.
     """
     is_painted = not _is_as_written(document, mark, masked.alpha)
     new = _Drawn.of_document(document, masked.layer.box)
@@ -314,11 +308,7 @@ def find_correction(document: Document, mark: Mark, masked: MaskedPhoto) -> Corr
 
 
 def unchanged_places(document: Document, mark: Mark) -> set[str]:
-    """Which of `saved channel` and `clipping path` are as garmentcut wrote them.
-
-    Raises:
-        PhotoError: an absurdly long path.
-    """
+    """Which of `saved channel` and `clipping path` are as garmentcut wrote them."""
     unchanged = set()
     channel, path = _saved_channel(document), _Drawn.of_document(document, document.frame)
     if channel is not None and (mark.mask_sum is None or _sum_of(to_alpha(channel)) == mark.mask_sum):

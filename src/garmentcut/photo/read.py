@@ -105,11 +105,7 @@ def read_photo(path: str | os.PathLike[str], *, limits: ReadConfig | None = None
 
 
 def decode_photo(data: bytes, *, limits: ReadConfig | None = None) -> Photo:
-    """Decode a photo file's content; see `read_photo`.
-
-    Raises:
-        PhotoError: as `read_photo`, without a file name.
-    """
+    """Decode a photo file's content; see `read_photo`, whose errors it raises without a file name."""
     try:
         with damage_named():
             return _photo_of(read_raster(data, limits or ReadConfig()))
@@ -201,11 +197,7 @@ def split_png(data: bytes) -> tuple[list[tuple[bytes, memoryview]], tuple[str, .
 
 
 def format_of(data: bytes) -> Kind:
-    """The format of a file's content.
-
-    Raises:
-        PhotoError: none of these; the message names what it is.
-    """
+    """The format of a file's content; a PhotoError names what else it is."""
     if not data:
         raise PhotoError("empty file; copy it again", code="empty")
     if found := _FIRST_BYTES.match(data):
@@ -278,11 +270,7 @@ def read_raster(data: bytes, limits: ReadConfig, *, all_channels: bool = False) 
 
 
 def read_gray_png(data: bytes, limits: ReadConfig) -> Pixels:
-    """Decode a gray PNG: `(H, W)`, uint8 or uint16, as stored.
-
-    Raises:
-        PhotoError: another format, or colours; else as `decode_photo`.
-    """
+    """Decode a gray PNG, and nothing else: `(H, W)`, uint8 or uint16, as stored."""
     with damage_named():
         raster = read_raster(data, limits) if data.startswith(PNG_SIGNATURE) else None
     if raster is None or raster.color.shape[2] + raster.extra.shape[2] != 1:

@@ -14,13 +14,12 @@ import numpy as np
 from pydantic import BeforeValidator, Field, PlainSerializer
 from pydantic.dataclasses import dataclass as section
 
-from garmentcut.config import Config, Formats, OutputConfig, check_sections, read_tree
+from garmentcut.config import STRICT, Config, Formats, OutputConfig, check_sections, read_tree
 from garmentcut.errors import ConfigError, Note, OutputError
-from garmentcut.naming import FORMATS, keeps_hidden, listed
+from garmentcut.naming import FORMATS, VIEWS, keeps_hidden, listed
 from garmentcut.photo.color import convert_colors, read_target
 from garmentcut.photo.compose import Preparation, clean, lay_on_canvas
 from garmentcut.photo.layout import (
-    STRICT,
     CanvasSection,
     GarmentSection,
     check_room,
@@ -34,8 +33,6 @@ from garmentcut.photo.photo import Cutout, to_8_bit
 from garmentcut.photo.write import encode_prepared, lost_metadata
 from garmentcut.photo.xmp import rights_of
 
-VIEWED = ("Front", "FrontRight", "Back")
-"""Views that may have a section of their own."""
 FIELDS = ("garment", "view", "stem", "counter")
 """Fields of the pattern of a file name."""
 
@@ -152,7 +149,7 @@ def _overlaid(under: Any, over: Any) -> Any:
 def _output_of(tree: dict[str, Any], folder: Path, source: str) -> Output:
     _check_tables(tree, _TABLES, source)
     views = tree.pop("view", {})
-    _check_tables(views, VIEWED, source, above="view.")
+    _check_tables(views, VIEWS, source, above="view.")
     sections = check_sections(Sections, tree, source=source)
     check_pattern(sections.file.name, source)
     check_room(sections.canvas, sections.garment, source)
@@ -225,11 +222,7 @@ def fill_pattern(pattern: str, subject: Subject) -> FilledPattern:
 
 
 def check_pattern(pattern: str, source: str) -> None:
-    """Refuse a pattern that cannot name files.
-
-    Raises:
-        ConfigError: an unknown field, a wrong width, or a character that file systems refuse; names `source`.
-    """
+    """Refuse a pattern that cannot name files; a ConfigError names `source`, and the field, width or character."""
     if problem := _problem_of(pattern):
         raise ConfigError(f"{source}: file.name = {pattern!r}: {problem}")
 
@@ -271,11 +264,7 @@ class Delivery(NamedTuple):
 
 
 def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
-    """Measure the garment in a cutout, to find its scale.
-
-    Raises:
-        OutputError: nothing is visible.
-    """
+    """Measure the garment in a cutout, to find its scale; OutputError if nothing is visible."""
     if cutout.garment_box_xyxy is None:
         raise OutputError("nothing of the garment is visible", code="nothing_visible")
     left, top, right, bottom = cutout.garment_box_xyxy

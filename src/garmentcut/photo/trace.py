@@ -173,8 +173,7 @@ def _find_corners(line: _Complex) -> _Places:
 def fit_lines(lines: list[_Complex], limits_px: tuple[float, float]) -> list[_Complex]:
     """Fit smooth curves to closed lines, sharp only at their corners; limits as for `fit_curves`.
 
-    Returns:
-        `(K, 4)` for each line, K at least 2: start, two control points and end of each curve. An end is the next start.
+    Returns `(K, 4)` for each line, K at least 2: start, two control points and end, the next start, of each curve.
     """
     contours = contours_of(lines)
     knots = np.arange(len(contours.points))

@@ -56,11 +56,7 @@ def encode_prepared(prepared: Preparation, format: str) -> bytes:
 
 
 def format_for(path: Path, format: str | None) -> str:
-    """The format to write a file in: the one named, else the one of its suffix.
-
-    Raises:
-        ConfigError: neither is known, or the suffix belongs to another format.
-    """
+    """The format to write a file in: the one named, else the one of its suffix; ConfigError if they contradict."""
     by_suffix = {suffix: name for name, row in FORMATS.items() if name != "mask" for suffix in row.suffixes}
     asked = by_suffix.get(path.suffix.lower())
     if not (format or asked):
@@ -241,10 +237,7 @@ def jpeg_bytes(
     """Encode RGB as a baseline JPEG without chroma subsampling (4:4:4); 16 bits are rounded to 8.
 
     EXIF over 64 kB does not fit in a JPEG and is left out. DPI are written as whole numbers or, if the header, which
-    ends at 65535, cannot hold them, as fractions in EXIF.
-
-    Raises:
-        OutputError: a side over 65500 pixels.
+    ends at 65535, cannot hold them, as fractions in EXIF. OutputError if a side is over 65500 pixels.
     """
     if max(pixels.shape[:2]) > _MOST_JPEG_SIDE_PX:
         fault = f"JPEG ends at {_MOST_JPEG_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}"

@@ -127,11 +127,7 @@ class Stages:
     def load(
         cls, model: bytes, card: ModelCard, config: RuntimeConfig | None = None, *, fast: bool = False
     ) -> "Stages":
-        """Load the three networks from the content of a model file, whose card has `stages`.
-
-        Raises:
-            ModelError: a network is missing or cannot be loaded.
-        """
+        """Load the three networks from the content of a model file, whose card has `stages`."""
         assert card.stages is not None
 
         def load(stage: str) -> Runtime:
@@ -141,11 +137,7 @@ class Stages:
         return cls(load("locate"), load("segment"), load("refine"), card.stages, fast)
 
     def __call__(self, photo: Photo, frame: Frame) -> Prediction:
-        """Predict a photo's alpha inside the box of its garment.
-
-        Raises:
-            NoGarmentError: there is none.
-        """
+        """Predict a photo's alpha inside the box of its garment; NoGarmentError if there is none."""
         place = locate.find_garment(self.locate, frame, self.sizes)
         box = place.box_xyxy
         for _ in range(1 + _WIDENINGS):
@@ -318,11 +310,7 @@ def tiles(unsure: NDArray[np.bool_], tile_px: int) -> list[tuple[int, int]]:
 
 
 def check_garment(prediction: Prediction) -> None:
-    """Refuse a prediction that is too small for a garment.
-
-    Raises:
-        NoGarmentError: it is smaller than any garment.
-    """
+    """Raise NoGarmentError if a prediction is smaller than any garment."""
     (height, width), (left, top, right, bottom) = prediction.frame.photo_hw, prediction.crop.box_xyxy
     share_of_photo = (right - left) * (bottom - top) / (height * width)
     if np.count_nonzero(prediction.fine >= 0.5) * share_of_photo < locate.LEAST_SHARE * prediction.fine.size:
@@ -371,7 +359,6 @@ class Cutter:
         return cls(card, load_runtime(content, card, config), cut)
 
     def __repr__(self) -> str:
-        """The model and what runs it, without the rest of the card."""
         return f"<Cutter {self.card.label}, {self.runtime.name}>"
 
     def __deepcopy__(self, _memo: object = None) -> "Cutter":
@@ -422,11 +409,7 @@ class Cutter:
         return locate.frame_photo(photo, self.card)
 
     def predict(self, photo: Photo, frame: Frame) -> Prediction:
-        """Second step: find the garment and its alpha; takes nearly all of a call's time.
-
-        Raises:
-            NoGarmentError: no garment was found.
-        """
+        """Second step: find the garment, else NoGarmentError, and its alpha; takes nearly all of a call's time."""
         if self.stages is None:
             return Prediction.of_frame(self.runtime(frame.rgb), frame)
         found = self._predicted(self.stages, photo, frame)
@@ -456,11 +439,7 @@ class Cutter:
             return error
 
     def finish(self, photo: Photo, prediction: Prediction) -> Cutout:
-        """Last step of a call: the alpha at the photo's size.
-
-        Raises:
-            NoGarmentError: no garment was found.
-        """
+        """Last step of a call: the alpha at the photo's size; NoGarmentError if no garment was found."""
         check_garment(prediction)
         alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)

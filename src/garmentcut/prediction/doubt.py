@@ -277,11 +277,7 @@ _LEAST_DISTANCE = 0.1
 
 
 def check_doubt(card: ModelCard) -> None:
-    """Check that this version knows the features of a card's doubt model.
-
-    Raises:
-        ModelError: it does not.
-    """
+    """Raise ModelError if this version does not know the features of a card's doubt model."""
     if card.doubt is not None and not set(card.doubt.features) <= set(ALL_FEATURES):
         raise ModelError(f"{card.label}: its doubt was learned from other features; run `garmentcut calibrate` again")
 

@@ -69,12 +69,7 @@ _BATCH = TypeAdapter(Batch)
 
 
 def read_batch(out_dir: Path) -> Batch:
-    """Read the orders of the runs in an output folder.
-
-    Raises:
-        NoBatchError: there is no `batch.json`.
-        SourceError: it is damaged, or of another version.
-    """
+    """Read the orders of an output folder's runs; NoBatchError: no `batch.json`. SourceError: it cannot be used."""
     path = out_dir / BATCH_NAME
     try:
         content = files.json_of(files.read_regular_file(path))
@@ -240,11 +235,7 @@ class FolderCutter:
         return sum(not all(os.path.isfile(self.out_dir / name) for name in names) for names in outputs)  # noqa: PTH113
 
     def check(self) -> None:
-        """Make sure that the output folder is still the one that was entered.
-
-        Raises:
-            FolderError: it was removed, replaced or unmounted, or another run has taken it.
-        """
+        """Raise FolderError if the output folder was removed, replaced or unmounted, or another run has taken it."""
         if problem := self.problem():
             raise FolderError(f"{self.out_dir}: {problem}; put it back and run again") from RunError(problem)
 
@@ -428,11 +419,7 @@ class FolderCutter:
         return replace(row, model=self.cutter.card.label, options=self.options)
 
     def record_order(self) -> None:
-        """Record this run's order, so that a review knows the batch before its first photo is cut.
-
-        Raises:
-            garmentcut.errors.FolderError: it cannot be written.
-        """
+        """Record this run's order, so that a review knows the batch before its first photo is cut; else FolderError."""
         with self._written():
             record_order(self.out_dir, self.options, self.order)
 

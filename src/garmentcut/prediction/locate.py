@@ -133,11 +133,7 @@ class Place:
 
 
 def locate(coarse: NDArray[np.float32]) -> Place:
-    """Find the garment, all its components together, in the locate stage's alpha; false positives are left out.
-
-    Raises:
-        NoGarmentError: there is none.
-    """
+    """Find the garment, all of it but false positives, in the locate stage's alpha; NoGarmentError if there is none."""
     found = sorted_components(coarse >= 0.5)
     if not len(found.areas) or found.areas[0] < LEAST_SHARE * coarse.size:
         raise NoGarmentError(NO_GARMENT)
@@ -350,11 +346,7 @@ def _within(
 
 
 def find_garment(network: Predict, frame: Frame, sizes: StageSizes) -> Place:
-    """Run the locate stage on a small copy of the whole photo, of about `sizes.locate_hw`, whose height sets the scale.
-
-    Raises:
-        NoGarmentError: there is no garment.
-    """
+    """Run the locate stage on a small copy of the photo, of about `sizes.locate_hw`, whose height sets the scale."""
     content, size_hw = frame.rgb[: frame.content_hw[0], : frame.content_hw[1]], sizes.locate_hw
     scale = (size_hw[0] * size_hw[1] / (content.shape[0] * content.shape[1])) ** 0.5
     scale = min(size_hw[0] / content.shape[0], scale * 2**0.5)  # a wide photo must not cost too much

@@ -295,10 +295,7 @@ def tell_apart(
 
     Two cameras, or one whose counter was reset, may give two photos the same name; EXIF shows which is which.
     `is_another` tells whether a path now holds another photo than the one of its row (see `is_another_at`); `displace`
-    is called with the row of each photo that another one has replaced.
-
-    Returns:
-        All sources, and the paths of the renamed ones.
+    is called with the row of each photo that another one has replaced. Returns all sources and the renamed paths.
     """
     found = (re.fullmatch(r"(.+)#[0-9a-f]{8}", path, re.DOTALL) for path in rows if path[-9:-8] == "#")
     parted = {match[1] for match in found if match}
@@ -447,11 +444,7 @@ def heat_path(out_dir: Path, place: str) -> Path:
 
 
 def write_heat(out_dir: Path, place: str, heat: bytes | None) -> None:
-    """Write a photo's heat map, or remove that of an earlier run.
-
-    Raises:
-        OSError: it cannot be written.
-    """
+    """Write a photo's heat map, or remove that of an earlier run."""
     path = heat_path(out_dir, place)
     if heat is not None:
         write_atomic(path, heat, root=out_dir)

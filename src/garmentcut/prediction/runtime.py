@@ -167,11 +167,7 @@ def hangs() -> bool:
 
 
 def _check_room() -> None:
-    """Check that the process may have the address space that a network takes; otherwise libraries abort or hang.
-
-    Raises:
-        RunError: it may not.
-    """
+    """Raise RunError if the process may not have the address space of a network; libraries would abort or hang."""
     try:
         import resource
 
@@ -187,11 +183,7 @@ def _check_room() -> None:
 
 
 def _within_a_minute(start: Callable[[], Any]) -> Any:
-    """Call a function with a time limit, because OpenVINO can hang for ever if address space is short.
-
-    Raises:
-        RunError: it did not return within `_START_S` seconds.
-    """
+    """Call a function; RunError if it takes longer, because OpenVINO can hang for ever if address space is short."""
     found = Future[Any]()
 
     def work() -> None:

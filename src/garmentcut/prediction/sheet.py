@@ -152,17 +152,13 @@ def _cells_of_files(folder: Path) -> list[Cell]:
             if path.suffix.lower() in CUTOUT_SUFFIXES and not is_contact_sheet(path):
                 same[path.stem.removesuffix(_MASK_END)].append(path)
         for paths in same.values():
-            shown = [path for path in paths if not _is_secondary(path)] or paths
+            cutouts = [path for path in paths if not path.stem.endswith(_MASK_END)]
+            shown = [path for path in cutouts if path.suffix.lower() not in _JPEG_SUFFIXES] or paths
             cells += [Cell(path.relative_to(folder).with_suffix("").as_posix(), path) for path in shown]
     for error in unreadable:
         name = Path(error.filename).relative_to(folder).as_posix()
         cells.append(Cell(name, mark="failed", reason=f"the folder cannot be read: {error.strerror}"))
     return cells
-
-
-def _is_secondary(path: Path) -> bool:
-    """True for a mask or JPEG file, which is not shown beside another cutout of the same name."""
-    return path.stem.endswith(_MASK_END) or path.suffix.lower() in _JPEG_SUFFIXES
 
 
 def read_cell(cell: Cell, size_hw: tuple[int, int], limits: ReadConfig, *, trim: bool = True) -> Cell:
@@ -247,7 +243,6 @@ class SheetOptions:
     read: ReadConfig = field(default_factory=ReadConfig)  # limits for the files
 
     def __post_init__(self) -> None:
-        """Check the grounds, and compute all lengths."""
         for ground in self.grounds:
             if ground != CHECKERBOARD and not re.fullmatch("#[0-9a-fA-F]{6}", ground):
                 fix = f"use checkerboard, white, all or a colour such as {_STRONG}"
@@ -428,11 +423,7 @@ class ContactSheet:
     """
 
     def __init__(self, folder: Path, out: Path, options: SheetOptions | None = None) -> None:
-        """Plan all pages; no picture is read and nothing written.
-
-        Raises:
-            SourceError: there is nothing to show, pages are too large, or `out` would replace another file.
-        """
+        """Plan all pages; no picture is read and nothing written. SourceError if there is nothing to show."""
         options = options or SheetOptions()
         if out.suffix.lower() not in SHEET_SUFFIXES:
             raise SourceError(f"{out}: a sheet is written as {' or '.join(SHEET_SUFFIXES)}; change the suffix")

@@ -241,11 +241,7 @@ def name_files(
     places: Mapping[str, str],
     owners: Mapping[str, str],
 ) -> dict[Path, Named]:
-    """Names of each photo's files, by a customer's specification or, without one, one file for each format.
-
-    Raises:
-        ConfigError: the specification would give two files the same name.
-    """
+    """Names of each photo's files, by a customer's specification or, without one, one file for each format."""
     if specification is not None:
         return name_deliveries(by_garment(sources), specification, owners=owners)
     suffixes = [FORMATS[format].suffix for format in output.formats]
@@ -281,7 +277,6 @@ def name_deliveries(
 
 
 def _names_of(output: Output, sources: list[Source], owners: Mapping[str, str]) -> list[tuple[str, ...]]:
-    """One output's names for each photo."""
     suffixes = [FORMATS[format].suffix for format in output.sections.file.formats]
     patterns = []
     for source in sources:

@@ -146,11 +146,7 @@ class Steps:
         return corrected or self.run.cutter.finish(photo, prediction)
 
     def finish(self, work: Work) -> Row:
-        """Make the cutout, write its files and record its row.
-
-        Raises:
-            FolderError: the disk is full, so every further photo would fail too.
-        """
+        """Make the cutout, write its files and record its row; FolderError if every further photo would fail too."""
         row = self._finished(work)
         if row.code != "kills_run":
             self.run.attempts.end(Path(row.input))
@@ -194,11 +190,7 @@ class Steps:
         return row
 
     def _is_due_again(self, error: Exception, row: Row, decision: Decision | None, *, is_again: bool) -> bool:
-        """True if the photo must be finished again: a person decided on it, or its folder vanished and came back.
-
-        Raises:
-            FolderError: every further photo would fail too.
-        """
+        """True if the photo must be finished again: a person decided on it, or its folder vanished and came back."""
         if isinstance(error, FolderError):
             raise error
         with suppress(PhotoError):  # a decision that cannot be read
@@ -345,11 +337,7 @@ def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
 def corrected_cutout(
     out_dir: Path, row: Row, photo: Photo, decision: Decision | None, *, limits: ReadConfig
 ) -> Cutout | None:
-    """The photo with its corrected alpha; None: nobody corrected it. `decision` comes from `decision_for`.
-
-    Raises:
-        PhotoError: the corrected alpha is gone or damaged.
-    """
+    """The photo with its corrected alpha; None: nobody corrected it. PhotoError if the alpha is gone or damaged."""
     if decision is None or decision.state != CORRECTED or not decision.alpha:
         return None
     if decision.input_sha256 != row.input_sha256:  # the photo was replaced after the decision
@@ -366,11 +354,7 @@ def corrected_cutout(
 
 @contextmanager
 def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Iterator[None]:
-    """A context in which the review cannot replace a photo's files.
-
-    Raises:
-        RunError: a person's decision has changed since the files were made.
-    """
+    """Keep the review from replacing a photo's files; RunError if a person has decided since they were made."""
     if not (out_dir / DECISIONS_FOLDER).is_dir():
         yield
         return

@@ -325,11 +325,7 @@ class ViewComparison:
     _views: dict[str, dict[str, Row]] = field(default_factory=lambda: defaultdict(dict))
 
     def follow(self, rows: Iterable[Row], todo: Iterable[tuple[Path, str]]) -> Iterator[Row]:
-        """Yield the rows; those of a garment are held back until its last one.
-
-        Raises:
-            garmentcut.errors.FolderError: raised by `rows`.
-        """
+        """Yield the rows; those of a garment are held back until its last one."""
         if self.judge.card.doubt is None:
             yield from rows
             return
@@ -401,10 +397,7 @@ def _garment(path: str, place: str) -> str:
 def move_outputs(out_dir: Path, row: Row) -> Row:
     """Move a photo's outputs and the sidecar files beside them to its verdict's folder; returns the row with new names.
 
-    If somebody has changed one of them, or another file is in the way, none is moved.
-
-    Raises:
-        OSError: a file cannot be moved.
+    If somebody has changed one of them, or another file is in the way, none is moved. OSError if one cannot be moved.
     """
     names = (*row.outputs, *row.sidecars)
     wanted = sorted_outputs(map(unsorted_output, names), row.verdict)

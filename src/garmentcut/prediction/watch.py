@@ -248,7 +248,6 @@ class Watch:
         monitor: Monitor | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare a watch."""
         self._folder, self._stop, self._clock = folder, stop, clock
         self._monitor = monitor or Monitor()
         self._arrivals = Arrivals(folder, folders, monitor=self._monitor, clock=clock)

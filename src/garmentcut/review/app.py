@@ -249,11 +249,7 @@ class Connection(H11Protocol):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Bind a socket that does not accept connections yet; port 0 selects a free port.
-
-    Raises:
-        UsageError: taken, or not this machine's.
-    """
+    """Bind a socket that does not accept connections yet; port 0 selects a free port. UsageError if it is taken."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, proto)
@@ -360,7 +356,6 @@ class _Announcing(uvicorn.Server):
         self._announce = announce
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """See uvicorn."""
         await super().startup(sockets)
         if self.started and not self.should_exit:
             self._announce()

@@ -71,33 +71,21 @@ class Model:
         return self._cutter is not None and (self._tiles is not None or not with_tiles)
 
     def tiles(self) -> Tiles:
-        """The model for the smart brush.
-
-        Raises:
-            garmentcut.errors.ModelError: it cannot be loaded.
-        """
+        """The model for the smart brush; ModelError if it cannot be loaded."""
         with self._loading:
             if self._tiles is None:
                 self._tiles = load_tiles(self._path, self._config)
             return self._tiles
 
     def cutter(self) -> Cutter:
-        """The loaded model.
-
-        Raises:
-            garmentcut.errors.ModelError: it cannot be loaded.
-        """
+        """The loaded model; ModelError if it cannot be loaded."""
         with self._loading:
             if self._cutter is None:
                 self._cutter = Cutter.load(self._path, config=self._config, cut=self._cut)
             return self._cutter
 
     def cut(self, photo: Photo) -> Cutout:
-        """Cut one photo; calls wait for each other, so that memory for one photo suffices.
-
-        Raises:
-            garmentcut.errors.PhotoError: no garment was found.
-        """
+        """Cut one photo, else PhotoError; calls wait for each other, so that memory for one photo suffices."""
         cutter = self.cutter()
         with self._running:
             return cutter(photo)
@@ -448,11 +436,7 @@ def _opaque(what: str, color: tuple[int, ...]) -> str | None:
 
 
 def from_base64(text: str, what: str, *, code: str = "") -> bytes:
-    """Decode a text in base64.
-
-    Raises:
-        ReviewError: it is not base64; the error has this code, and its message calls the text `what`.
-    """
+    """Decode a text in base64; a ReviewError has this code and calls the text `what`."""
     try:
         return base64.b64decode(text, validate=True)
     except ValueError as error:

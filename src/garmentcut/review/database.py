@@ -134,11 +134,7 @@ class Database:
 
     @contextmanager
     def opening(self) -> Iterator[None]:
-        """A context for the start of a server: errors close the database and become a `DatabaseError`.
-
-        Raises:
-            DatabaseError: the database cannot be used; the message says what to do.
-        """
+        """A context for the start of a server: errors close the database and become a `DatabaseError`."""
         try:
             yield
         except (SQLAlchemyError, ValueError) as error:  # ValueError: an invalid value, such as a date
@@ -168,11 +164,7 @@ class Database:
         self._engine.dispose()
 
     def _check_place(self) -> None:
-        """Check that SQLite's file is still in place; SQLite would keep writing to a deleted file, and all be lost.
-
-        Raises:
-            DatabaseError: the file is missing, or was replaced by another one.
-        """
+        """Raise DatabaseError if SQLite's file was moved or replaced; SQLite would keep writing, and all be lost."""
         if self._file is not None and self._found_file() != self._file:
             raise DatabaseError(f"{self.name}: removed or replaced since the server was started; start it again")
 
@@ -303,11 +295,7 @@ class Page(NamedTuple):
 
 
 def find_page(session: Session, batch_id: str, query: QueueQuery) -> Page:
-    """A page of the queue, and how many photos the whole queue has.
-
-    Raises:
-        ReviewError: `query.after` is not a valid cursor.
-    """
+    """A page of the queue, and how many photos the whole queue has; ReviewError if `query.after` is no cursor."""
     matching = _matching(batch_id, query)
     found = sa.select(PhotoRow).where(*matching).order_by(*_order(query.sort)).limit(query.limit + 1)
     if query.after:
@@ -357,7 +345,6 @@ def count_states(session: Session, batch_id: str) -> dict[str, int]:
 
 
 def _count_by(session: Session, batch_id: str, column: Any) -> dict[str, int]:
-    """How many photos of a batch have each value of a column."""
     counted = sa.select(column, sa.func.count()).where(PhotoRow.batch_id == batch_id).group_by(column)
     return {value: number for value, number in session.execute(counted)}  # noqa: C416 - rows are no pairs to mypy
 

@@ -80,11 +80,7 @@ class Access:
         return bool(self.token) and _same(token, self.token)
 
     def check(self, method: str, path: str, headers: Mapping[str, str], cookie: str) -> None:
-        """Check that a request is allowed.
-
-        Raises:
-            ReviewError: 400 for a wrong host name, 401 without the token, 403 if it comes from another site.
-        """
+        """Refuse a request: 400 for a wrong host name, 401 without the token, 403 if it comes from another site."""
         bearer = headers.get("authorization", "")
         has_token = self.accepts_token(headers.get(KEY_HEADER, "").strip()) or (
             bearer.lower().startswith(_BEARER) and self.accepts_token(bearer[len(_BEARER) :].strip())
@@ -141,10 +137,7 @@ def open_access(folder: Path | None, host: str, port: int, token: str | None) ->
 
     The batch's secret is generated once, in a file in its `folder` that only its user can read; if that is None, at
     each start. `token` is what readers must send; None: it is derived from the secret if others can reach the server,
-    else none is needed.
-
-    Raises:
-        OSError: the secret can neither be read nor written.
+    else none is needed. OSError if the secret can neither be read nor written.
     """
     secret = secrets.token_hex(32) if folder is None else _read_secret(folder / SECRET_NAME)
     drawn = hmac.new(secret.encode(), b"link", hashlib.sha256).hexdigest()[:32]
@@ -243,7 +236,6 @@ class _Body:
         self._num_since = 0
 
     def check_declared(self, scope: Scope) -> None:
-        """Check the declared length of the body. Raises: ReviewError: it is too large."""
         for name, value in scope["headers"]:
             if name.lower() == b"content-length" and int(value[:20]) > self._limit:  # h11 has checked the digits
                 raise ReviewError(self._too_large, code="too_large")

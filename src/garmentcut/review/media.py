@@ -30,7 +30,7 @@ from garmentcut.photo.read import PNG_SIGNATURE, decode_photo, split_png
 from garmentcut.photo.truth import read_cutout
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.folder import Batch, Order, read_batch
-from garmentcut.prediction.results import OWN_FOLDER, Row, fingerprint, heat_path
+from garmentcut.prediction.results import OWN_FOLDER, Row, fingerprint
 
 _KINDS = {0: "gray", 2: "RGB", 3: "palette", 4: "gray with alpha", 6: "RGBA"}
 Alpha8 = NDArray[np.uint8]
@@ -111,11 +111,7 @@ class ReviewPhoto:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width of the photo.
-
-        Raises:
-            ReviewError: the photo could not be read.
-        """
+        """Height and width of the photo; ReviewError if it could not be read."""
         if self.row.size_hw is None or not self.row.ok:
             raise ReviewError(f"there is no alpha: {self.row.reason or 'not cut'}", code="not_found")
         return self.row.size_hw[0], self.row.size_hw[1]
@@ -129,21 +125,13 @@ class AlphaFiles:
         self._predicting = threading.Lock()
 
     def order_of(self, row: Row) -> Order:
-        """The options of the run that wrote the row.
-
-        Raises:
-            ReviewError: they were not recorded.
-        """
+        """The options of the run that wrote the row; ReviewError if they were not recorded."""
         if (order := self._order_of(row)) is None:
             raise ReviewError("cut by an older garmentcut; run the same garmentcut cut again", code="not_found")
         return order
 
     def read_photo(self, row: Row) -> Photo:
-        """The photo as it was cut.
-
-        Raises:
-            ReviewError: it is missing, was changed, or can no longer be read.
-        """
+        """The photo as it was cut; ReviewError if it is missing, was changed, or can no longer be read."""
         limits = order.read if (order := self._order_of(row)) else ReadConfig()
         try:
             data = read_photo_bytes(Path(row.input), limits)
@@ -154,11 +142,7 @@ class AlphaFiles:
             raise ReviewError(f"the photo: {error}", code="not_found") from error
 
     def current(self, subject: ReviewPhoto) -> Alpha8:
-        """The corrected alpha or, without one, the prediction.
-
-        Raises:
-            ReviewError: there is none, or its file is missing.
-        """
+        """The corrected alpha or, without one, the prediction; ReviewError if there is none."""
         if not subject.alpha_sha256:
             return self.predicted(subject)
         try:
@@ -253,11 +237,7 @@ class Media:
         self._recent = Recent(_MEMORY_BYTES)
 
     def full_size(self, subject: ReviewPhoto, what: str, key: str) -> bytes:
-        """The `photo` as JPEG, upright, sRGB, colours not halved; or the current `alpha` or the `predicted` one as PNG.
-
-        Raises:
-            ReviewError: a file is missing, was changed, or cannot be read.
-        """
+        """The `photo` as upright sRGB JPEG with full colours; or the current `alpha` or the `predicted` one as PNG."""
         makers: dict[str, Callable[[], bytes]] = {
             "photo": lambda: self._jpeg(self._srgb(subject), _QUALITY),
             "alpha": lambda: png_bytes(self._alphas.current(subject)),
@@ -276,17 +256,6 @@ class Media:
         with suppress(OSError):  # such as a full disk; it is made again next time
             write_atomic(path, content, root=self._folder)
         return content
-
-    def heat(self, place: str) -> bytes:
-        """The doubt of each pixel as gray PNG.
-
-        Raises:
-            ReviewError: `cut` did not store it.
-        """
-        try:
-            return read_photo_bytes(heat_path(self._folder, place), ReadConfig(max_mb=64))
-        except PhotoError as error:
-            raise ReviewError("there is no doubt map of this photo", code="not_found") from error
 
     def _srgb(self, subject: ReviewPhoto) -> Rgb:
         photo: Photo = self._alphas.read_photo(subject.row)

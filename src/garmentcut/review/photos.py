@@ -91,11 +91,7 @@ def text_of(row: Row) -> str:
 
 
 def row_of(photo: PhotoRow) -> Row:
-    """The row of results.jsonl that a photo was read from.
-
-    Raises:
-        ValueError: the stored row is damaged.
-    """
+    """The row of results.jsonl that a photo was read from; ValueError if it was stored damaged."""
     if (row := read_row(photo.row.encode())) is None:
         raise ValueError(f"the row of {photo.key} is damaged")
     return row
@@ -275,11 +271,7 @@ class Feed:
     _stamp: tuple[int, int, int] = (0, 0, 0)
 
     def rows(self) -> list[Row]:
-        """Finished rows, `ok` or `failed`, since the last call; all rows if the file was replaced.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
+        """Finished rows, `ok` or `failed`, since the last call; all rows if the file was replaced."""
         try:
             status = (self.folder / RESULTS_NAME).stat()
         except FileNotFoundError:

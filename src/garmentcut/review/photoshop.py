@@ -17,11 +17,7 @@ CORRECTED_FOLDER = "corrected"
 def write_photoshop_script(out_dir: Path, next_step: str) -> tuple[Path, int]:
     """Write the script to a batch's folder; its paths are relative, so the folder may be on a network share.
 
-    Returns:
-        The script's path, and the number of PSDs that it opens.
-
-    Raises:
-        SourceError: there is no such batch, or no doubtful PSD in it.
+    Returns its path, and the number of PSDs that it opens; SourceError if there is no batch, or no doubtful PSD in it.
     """
     if not (out_dir / RESULTS_NAME).is_file():
         raise SourceError(f"{out_dir}: no {RESULTS_NAME} there; name a folder that `garmentcut cut` has written")

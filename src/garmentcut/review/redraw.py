@@ -58,11 +58,7 @@ class Tiles:
     def predict(self, photo: Photo, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
         """The model's alpha of a box, averaged over a tile and its mirror image; larger boxes are shrunk to a tile.
 
-        Returns:
-            `(h, w)` float32 in [0, 1] of the box.
-
-        Raises:
-            ReviewError: too many strokes wait.
+        Returns `(h, w)` float32 in [0, 1] of the box; ReviewError if too many strokes wait.
         """
         left, top, right, bottom = box_xyxy
         longest = max(right - left, bottom - top) + 2 * _CONTEXT_PX
@@ -91,11 +87,7 @@ class Tiles:
 
 
 def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
-    """Load a model file's network for tiles.
-
-    Raises:
-        garmentcut.errors.ModelError: it cannot be used.
-    """
+    """Load a model file's network for tiles, else ModelError."""
     tiles = Tiles(Cutter.load(path, config=config))
     tiles.warm_up()
     return tiles
@@ -127,11 +119,7 @@ class Canvas:
 
 
 def redraw(canvas: Canvas, stroke: Stroke, tiles: Tiles) -> Alpha8:
-    """Draw the alpha inside a stroke again.
-
-    Returns:
-        `(h, w)` uint8 of the stroke's box; unchanged where the stroke is 0.
-    """
+    """Draw the alpha inside a stroke again: `(h, w)` uint8 of its box, unchanged where the stroke is 0."""
     if not stroke.stroke.any():
         return stroke.alpha
     left, top, right, bottom = stroke.box_xyxy

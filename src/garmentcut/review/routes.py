@@ -24,6 +24,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from garmentcut import __version__
 from garmentcut.errors import ReviewError
+from garmentcut.photo.files import read_regular_file
 from garmentcut.photo.write import png_bytes
 from garmentcut.prediction.results import heat_path
 from garmentcut.review.cutting import ErrorBody, from_base64, service_of
@@ -193,12 +194,12 @@ def send_predicted(request: Request, service: Serving, photo_id: PhotoId, v: Con
 @media.get("/{photo_id}/heat.png")
 def send_heat(request: Request, service: Serving, photo_id: PhotoId, v: Content = "") -> Response:
     """The doubt of each pixel: 8-bit gray; 404 if the model gives none."""
-    place = subject_of_photo(service.store.find(photo_id)).row.place
-    path = heat_path(service.folder, place)
-    if not path.is_file():
-        raise ReviewError("there is no doubt map of this photo", code="not_found")
-    key = f"{path.stat().st_mtime_ns:x}"
-    return _picture(request, key, lambda: service.media.heat(place), is_asked_for=v == key)
+    path = heat_path(service.folder, subject_of_photo(service.store.find(photo_id)).row.place)
+    try:
+        key = f"{path.stat().st_mtime_ns:x}"
+        return _picture(request, key, lambda: read_regular_file(path), is_asked_for=v == key)
+    except OSError as error:
+        raise ReviewError("there is no doubt map of this photo", code="not_found") from error
 
 
 def _full_size(

@@ -59,12 +59,7 @@ class Service(CutService):
         self._last_photo: tuple[str, Photo] | None = None
 
     def open(self) -> None:
-        """Read the results, finish the writes that a killed server left incomplete, and start loading the model.
-
-        Raises:
-            garmentcut.errors.DatabaseError: the database cannot be used.
-            OSError: the results cannot be read.
-        """
+        """Read the results, finish the writes that a killed server left incomplete, and start loading the model."""
         with self.database.opening():
             self.store.refresh()
             self.store.recover()
@@ -101,11 +96,7 @@ class Service(CutService):
         self.database.close()
 
     def redraw(self, subject: ReviewPhoto, stroke: Stroke) -> Alpha8:
-        """Have the model draw the box of a stroke again.
-
-        Raises:
-            ReviewError: the photo or its prediction is missing, or too many strokes wait.
-        """
+        """Have the model draw the box of a stroke again; ReviewError if it cannot, or too many strokes wait."""
         digest, photo = self._last_photo or ("", None)  # strokes on the same photo follow each other
         if photo is None or digest != subject.row.input_sha256:
             photo = self.alphas.read_photo(subject.row)

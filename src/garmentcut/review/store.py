@@ -132,22 +132,14 @@ class Store:
         return True
 
     def photo(self, session: Session, photo_id: int) -> PhotoRow:
-        """A photo of this batch.
-
-        Raises:
-            ReviewError: there is no photo with this id.
-        """
+        """A photo of this batch; ReviewError if there is none with this id."""
         photo = session.get(PhotoRow, photo_id) if 0 < photo_id < 2**31 else None
         if photo is None or photo.batch_id != self.batch_id:
             raise ReviewError("no such photo in this batch", code="not_found")
         return photo
 
     def find(self, photo_id: int) -> PhotoRow:
-        """A photo of this batch, for reading only.
-
-        Raises:
-            ReviewError: there is no photo with this id.
-        """
+        """As `photo`, for reading only."""
         with self.database.read() as session:
             return self.photo(session, photo_id)
 
@@ -219,11 +211,7 @@ class Store:
             return session.scalars(done).all()
 
     def decide(self, basis: Basis, kind: ActionKind, note: str | None = None) -> Item:
-        """Accept, reject or reopen a photo, or discard its correction.
-
-        Raises:
-            ReviewError: there is no such photo, it was never cut, or somebody else has changed it.
-        """
+        """Accept, reject or reopen a photo, or discard its correction; ReviewError if somebody else has changed it."""
         with self.database.write() as session:
             photo = self._claimed(session, basis)
             if photo.state == "failed":
@@ -389,7 +377,6 @@ class Store:
         return sight_garment(shown, subject_of(PurePosixPath(subject.row.place)).view)
 
     def _exchange(self, photo: PhotoRow, subject: ReviewPhoto, scales: tuple[float, ...] | None) -> None:
-        """Replace the old outputs by new ones."""
         known = read_decision(self.folder, subject.stem)
         # All outputs ever written for this photo, under any name, because `cut` moves them to their verdict's folder.
         ours = {digest for one in (subject.row, known) if one for hashes in one.written.values() for digest in hashes}

@@ -32,11 +32,7 @@ _BETTER, _WORSE, _OPEN = "#2b7a4b", "#b3402a", "#7d8794"
 
 
 def write_report(results: Results, command: str) -> Path:
-    """Write `report.html`, `report.md`, `results.json` and `plots/` into the study's folder; returns the HTML page.
-
-    Raises:
-        OSError: the folder cannot be written to.
-    """
+    """Write `report.html`, `report.md`, `results.json` and `plots/` into the study's folder; returns the HTML page."""
     study, folder = results.study, results.study.folder
     drawn = ("differences", differences_chart(results.rows)), ("curves", curves_chart(results))
     charts = {name: chart for name, chart in (*drawn, ("growth", growth_chart(results.growth))) if chart}

@@ -337,13 +337,10 @@ def studio_traits(seed: int) -> frozenset[str]:
 def write_studio_photos(
     out_dir: Path, seeds: Iterable[int], *, size_hw: tuple[int, int] = (1728, 1152), cutouts_dir: Path | None = None
 ) -> Iterator[Path]:
-    """Draw a garment for each seed, in all three views.
+    """Draw a garment for each seed, in all three views; yields the path of each photo, once it is written.
 
     `out_dir` gets `<garment>_<view>.jpg`; `cutouts_dir` gets `<garment>_<view>.png`, RGBA with the exact alpha, like a
     retoucher's cutout. Seeds are 0 or more; the same seed gives the same garment. `size_hw` is in pixels.
-
-    Yields:
-        The path of each photo, once it is written.
     """
     for seed in seeds:
         for view in VIEWS:

@@ -62,11 +62,7 @@ def open_fabric(devices: Devices, config: TrainingConfig) -> Fabric:
 
 
 def has_bfloat16(devices: Devices) -> bool:
-    """True if the devices support bfloat16 in hardware: many GPUs, and processors with AMX or AVX-512 BF16.
-
-    Raises:
-        TrainingError: there is no such GPU.
-    """
+    """True if the devices support bfloat16 in hardware: many GPUs, and processors with AMX or AVX-512 BF16."""
     if uses_cuda(devices):
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     # Older versions of torch cannot tell, which counts as no.
@@ -123,11 +119,7 @@ def machine_in_words(fabric: Fabric) -> str:
 
 
 def uses_cuda(devices: Devices) -> bool:
-    """True if the devices are NVIDIA GPUs.
-
-    Raises:
-        TrainingError: there is no such GPU.
-    """
+    """True if the devices are NVIDIA GPUs; TrainingError if there is no such GPU."""
     if devices.accelerator not in ("auto", "cpu", "cuda"):
         raise TrainingError(f"--accelerator {devices.accelerator!r} is none of auto, cpu and cuda")
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0

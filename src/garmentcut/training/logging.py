@@ -193,11 +193,7 @@ class _Mlflow:
 
 
 def read_journal(path: Path) -> list[dict[str, Any]]:
-    """The rows of a journal in order; an incomplete last line, left by a killed run, is skipped.
-
-    Raises:
-        TrainingError: a line is not a row.
-    """
+    """The rows of a journal in order, without a last line that a kill cut off; TrainingError for any other bad line."""
     if not path.exists():
         return []
     *lines, _ = path.read_bytes().split(b"\n")
@@ -261,11 +257,7 @@ class LossWatch:
         self._waiting.append(_Step(number, lr, names, tuple(loss.parts), values))
 
     def read(self) -> list[StepDone]:
-        """The steps since the last call.
-
-        Raises:
-            LossError: a loss or gradient is not finite; raised on all devices.
-        """
+        """The steps since the last call; LossError, on all devices, if a loss or gradient is not finite."""
         steps, self._waiting = self._waiting, []
         own = torch.stack([step.values for step in steps])  # (steps, values)
         mean = reduced(self._fabric, own, "mean").cpu()

@@ -260,14 +260,12 @@ def _evaluate(session: Session) -> Evaluated:
 
 
 def _save(session: Session) -> None:
-    """Save everything that resuming needs."""
     if session.journal is not None:
         session.progress.seconds = session.seconds
         save_state(session.run.state_path, session.progress, session.parts.states)
 
 
 def _end(session: Session, reason: str) -> Ended:
-    """Write the outcome to `run.json` and save the state."""
     progress = session.progress
     if session.journal is not None:
         best = {"mean_dice": progress.best_dice, "step": progress.best_step} if progress.best_step else None
@@ -358,11 +356,7 @@ def take_step(
 
 
 def check_size(recipe: Recipe, network: nn.Module) -> None:
-    """Check that the network can process photos of the recipe's size.
-
-    Raises:
-        TrainingError: it cannot; the message names the nearest size that fits.
-    """
+    """Raise TrainingError, with the nearest size that fits, if the network cannot process the recipe's photos."""
     multiple = int(getattr(network, "multiple_of", 1))
     height, width = recipe.data.size_hw
     if height % multiple or width % multiple:
@@ -389,13 +383,9 @@ def open_samples(run: Run) -> tuple[Samples, Samples]:
 def open_feed(
     samples: Samples, recipe: Recipe, steps: range, *, fabric: Fabric, weights: DrawWeights | None = None
 ) -> Iterator[tuple[int, SampleBatch]]:
-    """Yield the number of each step, counted from 0, and this device's share of its batch.
+    """Yield the number of each step, counted from 0, and this device's share of its batch; raises as `batches`.
 
     `weights`, how often each sample is drawn, is read again every `DRAW_STEPS` steps; None: all equally often.
-
-    Raises:
-        DatasetError: the devices cannot share a batch evenly.
-        PhotoError: a photo cannot be read; the message names the file.
     """
     start = steps.start
     while start < steps.stop:

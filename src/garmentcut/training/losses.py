@@ -28,11 +28,7 @@ class Loss:
 
 
 def total_loss(logits: Tensor, target: Tensor, config: LossConfig) -> Loss:
-    """The weighted sum of the terms, computed at least in float32 even inside autocast.
-
-    Raises:
-        ValueError: the shapes differ or are not `(N, 1, H, W)`, or the target is not of a float dtype.
-    """
+    """The weighted sum of the terms, at least in float32 even inside autocast; ValueError for unlike tensors."""
     if logits.ndim != 4 or logits.shape[1] != 1 or logits.shape != target.shape:
         raise ValueError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)}: both must be (N, 1, H, W)")
     if not target.is_floating_point():

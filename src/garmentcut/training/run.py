@@ -66,11 +66,7 @@ def fold_names(manifest: Manifest) -> tuple[str, ...]:
 
 
 def without_wrong(split: Split) -> Split:
-    """The split without training pairs that were marked wrong; those to measure on are kept.
-
-    Raises:
-        TrainingError: all training pairs were marked wrong.
-    """
+    """The split without training pairs that were marked wrong, else TrainingError; those to measure on are kept."""
     train = tuple(pair for pair in split.train if pair.verdict != "wrong")
     if not train:
         raise TrainingError("every cutout to learn from is marked wrong; set data.wrong_weight above 0, or unmark some")
@@ -89,11 +85,8 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
 
     The dataset has either folds or the splits train, validation and test. `fold` is the number of the fold to hold out,
     or `none` to train on everything; None means fold 0, or the split `validation`. `validation` is the split to measure
-    on instead of a fold. All other splits but `test` are trained on.
-
-    Raises:
-        TrainingError: there is no such fold or split, both were given, or one side has no pair; the message names the
-            existing splits.
+    on instead of a fold. All other splits but `test` are trained on. TrainingError if there is no such fold or split,
+    both were given, or one side has no pair.
     """
     if fold is not None and validation is not None:
         raise TrainingError("--fold and --validation contradict each other; give only one of them")
@@ -176,11 +169,7 @@ class Run:
 
     @cached_property
     def drawn(self) -> tuple[Pair, ...]:
-        """Drawn pairs and composites to train on in addition to the others; made on first access.
-
-        Raises:
-            OSError: they cannot be written.
-        """
+        """Drawn pairs and composites to train on in addition to the others; made on first access."""
         data = self.recipe.data
         # All stages of a model are trained on the same ones, whatever size of photos they work with.
         height = STUDIO_HEIGHT if self.drawn_folder else data.size_hw[0]
@@ -259,11 +248,7 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock of the folder, which is created if it is missing.
-
-        Raises:
-            TrainingError: another training is using the folder, or it cannot be written to.
-        """
+        """Hold the lock of the folder, which is created if it is missing; TrainingError if another training has it."""
         made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -285,11 +270,7 @@ class Run:
             lock.release()
 
     def check_resumable(self) -> None:
-        """Check that the folder is empty or holds an earlier state of this run.
-
-        Raises:
-            TrainingError: it holds something else; the message says what differs.
-        """
+        """Raise TrainingError unless the folder is empty or holds an earlier state of this run."""
         before = self.read()
         if not before:
             if self.folder.is_dir() and any(path.name not in _NO_RUN_YET for path in self.folder.iterdir()):
@@ -314,11 +295,7 @@ class Run:
             )
 
     def read(self) -> dict[str, Any]:
-        """The contents of `run.json`; empty if there is none.
-
-        Raises:
-            TrainingError: the file cannot be read.
-        """
+        """The contents of `run.json`, empty if there is none; TrainingError if it cannot be read."""
         path = self.folder / RUN_NAME
         try:
             content = {**json_of(path.read_bytes())} if path.exists() else {}
@@ -327,11 +304,7 @@ class Run:
             raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
 
     def write(self, changes: Mapping[str, Any]) -> None:
-        """Write `recipe.toml`, and `run.json` with these changes.
-
-        Raises:
-            OSError: such as a full disk; the old files are unchanged.
-        """
+        """Write `recipe.toml`, and `run.json` with these changes; if that fails, the old files are unchanged."""
         known = {key: value for key, value in self.facts.items() if key not in _LEFT_OUT_FACTS}
         content = {**known, **self.read(), **known, **changes}
         write_atomic(self.folder / RECIPE_NAME, recipe_toml(self.recipe).encode())
@@ -438,12 +411,9 @@ class Progress:
 
 
 def save_state(path: Path, progress: Progress, parts: Mapping[str, Any]) -> None:
-    """Write the state of a training atomically.
+    """Write the state of a training atomically; if that fails, the old file is unchanged.
 
     `parts` has, by name, objects with a `state_dict`, such as modules, optimizers and averages of weights.
-
-    Raises:
-        OSError: such as a full disk; the old file is unchanged.
     """
     content = io.BytesIO()
     states = {name: part.state_dict() for name, part in parts.items()}

@@ -187,11 +187,7 @@ def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
 
 
 def fold_splits(split: Split, folds: int, seed: int) -> list[Split]:
-    """Divide the training photos into folds without dividing groups of look-alikes; each split holds out one fold.
-
-    Raises:
-        TrainingError: there are fewer groups than folds.
-    """
+    """Divide the training photos into folds without dividing groups of look-alikes; TrainingError if too few."""
     if len({pair.group for pair in split.train}) < folds:
         raise TrainingError(f"{len(split.train)} photos are too few for {folds} folds; add some, or set stages.folds")
     shares = assign_splits(split.train, Scheme.of_folds(folds), seed=seed)
@@ -257,7 +253,7 @@ def write_maps(run: Run, networks: dict[str, Run], pairs: Sequence[Pair]) -> Ite
     Raises:
         PhotoError: a photo cannot be read; the message names the file.
     """
-    pairs = [pair for pair in pairs if not _has_maps(run, pair)]
+    pairs = [p for p in pairs if not all(path.exists() for path in map_paths(run.maps_path, p.name))]
     if not pairs or not is_first_process():
         return
     locate, segment = (TorchPredict(networks[name].best_path) for name in STAGES[:2])
@@ -312,7 +308,3 @@ class TorchPredict:
         photos = torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))[None].float().div_(255)
         logits: Tensor = self.network(photos.contiguous(memory_format=torch.channels_last))[0, 0]
         return logits.sigmoid().numpy()
-
-
-def _has_maps(run: Run, pair: Pair) -> bool:
-    return all(path.exists() for path in map_paths(run.maps_path, pair.name))

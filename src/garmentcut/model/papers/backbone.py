@@ -46,11 +46,7 @@ class PretrainedNetwork(PhotoNetwork):
 
 
 def hub_weights(name: str) -> Weights:
-    """Weights by their name in torchvision or timm, with the classifier's; fetched once, then cached.
-
-    Raises:
-        OSError: they are not on this machine and the hub cannot be reached.
-    """
+    """Weights by their name in torchvision or timm, with the classifier's; fetched once, if the hub can be reached."""
     if "_Weights." in name:
         weights: Weights = get_weight(name).get_state_dict(progress=False, check_hash=True)
         return weights
@@ -119,8 +115,7 @@ def dense_layers(width: int, kernel: int, *, padding: int = 0, dilation: int = 1
 def load_dense(layers: nn.Sequential, weights: Weights) -> str:
     """Copy VGG-16's dense layers into `dense_layers`, subsampled evenly to their width and kernel.
 
-    Returns:
-        What was loaded; if the weights have no classifier, nothing was.
+    Returns what was loaded; if the weights have no classifier, nothing was.
     """
     keys = [f"classifier.{number}.{name}" for number in (0, 3) for name in ("weight", "bias")]
     if not all(key in weights for key in keys):
