@@ -311,7 +311,7 @@ def check_sections(
 
 
 def parse_override(text: str) -> tuple[str, str]:
-    """Split `section.key=value`; ConfigError if there is no `=`."""
+    """Split `section.key=value`; raises ConfigError if there is no `=`."""
     dotted, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"{text!r} is not of the form section.key=value")
@@ -325,7 +325,7 @@ def known_keys(kind: type[Any] = Config) -> list[str]:
 
 
 def read_tree(path: Path) -> dict[str, Any]:
-    """Read a TOML file as dictionaries; ConfigError if it cannot be read or is not TOML."""
+    """Read a TOML file as dictionaries; raises ConfigError if it cannot be read or is not TOML."""
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # sig: Windows' editor adds a byte order mark
     except UnicodeDecodeError as error:

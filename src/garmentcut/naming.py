@@ -63,7 +63,11 @@ NAMES = ", ".join(FORMATS)
 
 
 def known_format(name: str) -> str:
-    """The name of the format for its name or one of its suffixes, in any case: `jpg`, `.TIF`; else ValueError."""
+    """The name of the format for its name or one of its suffixes, in any case: `jpg`, `.TIF`.
+
+    Raises:
+        ValueError: there is none; the message names all formats.
+    """
     meant = name.lower().removeprefix(".")
     for format, row in FORMATS.items():
         if meant == format or f".{meant}" in row.suffixes:

@@ -292,7 +292,7 @@ STAGES = ("locate", "segment", "refine")
 
 
 def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
-    """The recipe of one stage; ConfigError if `stages` has an unknown section, key or value."""
+    """The recipe of one stage; raises ConfigError if `stages` has an unknown section, key or value."""
     own: dict[str, Any] = {section: dict(keys) for section, keys in getattr(recipe.stages, stage).items()}
     rename_keys(own, _OLD_KEYS)
     sections = _laid_over({**asdict(recipe), "stages": {}}, own)

@@ -139,7 +139,11 @@ def parquet_bytes(rows: Iterable[Row]) -> bytes:
 
 
 def read_parquet(data: bytes) -> Iterator[Row]:
-    """The rows of a Parquet file of `parquet_bytes`, else ValueError; unknown columns of other versions are ignored."""
+    """The rows of a Parquet file that `parquet_bytes` made; unknown columns of other versions are ignored.
+
+    Raises:
+        ValueError: `parquet_bytes` did not make it.
+    """
     try:
         table = pq.read_table(io.BytesIO(data))
     except (pa.ArrowException, OSError) as error:

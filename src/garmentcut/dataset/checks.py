@@ -282,7 +282,7 @@ class Examination:
     read: ReadConfig = field(default_factory=ReadConfig)  # limits on file size, pixels and side lengths
 
     def __call__(self, candidate: Candidate) -> LedgerEntry:
-        """Read a candidate's photo and cutout, check them and write the target; RunError if the disk is full."""
+        """Read a candidate's photo and cutout, check them and write the target; raises RunError if the disk is full."""
         entry = LedgerEntry(pair_of(candidate, self.folder), self.options, Stamp(0, 0), Stamp(0, 0))
         try:
             return self._examine(candidate, entry)

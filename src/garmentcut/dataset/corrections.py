@@ -168,7 +168,11 @@ def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candida
 
 
 def read_alpha(path: Path, limits: ReadConfig) -> CutoutFile:
-    """Read a gray PNG that is known to be an alpha (else PhotoError); `read_cutout` takes only nearly bilevel ones."""
+    """Read a gray PNG that is known to be an alpha; `read_cutout` takes a gray image only if it is nearly bilevel.
+
+    Raises:
+        PhotoError: the file cannot be read, or is not gray.
+    """
     try:
         return CutoutFile(to_alpha(read_gray_png(read_photo_bytes(path, limits), limits)), None, "mask image")
     except PhotoError as error:

@@ -119,7 +119,11 @@ def target_bytes(alpha: NDArray[np.float32]) -> bytes:
 
 
 def read_target(path: Path, size_hw: tuple[int, int]) -> NDArray[np.float32]:
-    """Read a target: `size_hw` float32 in [0, 1]; PhotoError, which names the file, if that is not what it holds."""
+    """Read a target: `size_hw` float32 in [0, 1].
+
+    Raises:
+        PhotoError: the file is missing, damaged, not a gray PNG or of another size; the message names it.
+    """
     try:
         data = read_photo_bytes(path, ReadConfig())
         if not data.startswith(PNG_SIGNATURE):
@@ -156,7 +160,7 @@ class Manifest:
         return tuple(sorted({pair.split for pair in self.usable}))
 
     def of(self, *splits: str) -> tuple[Pair, ...]:
-        """Usable pairs of these splits; DatasetError if there is no such split."""
+        """Usable pairs of these splits; raises DatasetError if there is no such split."""
         if unknown := sorted(set(splits) - set(self.splits)):
             known = ", ".join(self.splits) or "none"
             raise DatasetError(f"{self.folder}: no split {', '.join(unknown)}; it has {known}")

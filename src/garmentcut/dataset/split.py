@@ -210,7 +210,7 @@ class Scheme:
 
     @classmethod
     def of_folds(cls, number: int) -> "Scheme":
-        """Folds of equal size: `fold0`, `fold1` ...; DatasetError if there are fewer than 2 or more than 100."""
+        """Folds of equal size: `fold0`, `fold1` ...; raises DatasetError if there are fewer than 2 or more than 100."""
         if not 2 <= number <= _MAX_FOLDS:
             raise DatasetError(f"{number} folds: give 2 to {_MAX_FOLDS}")
         width = len(str(number - 1))  # leading zeros, so that names sort in numeric order
@@ -218,7 +218,11 @@ class Scheme:
 
     @classmethod
     def of_parts(cls, text: str) -> "Scheme":
-        """`train`, `validation` and perhaps `test`, from two or three numbers such as 70/15/15; else DatasetError."""
+        """`train` and `validation`, and `test` if there is a third number.
+
+        Raises:
+            DatasetError: the text is not two or three whole numbers above 0, such as 70/15/15.
+        """
         numbers = [int(part) for part in text.split("/")] if re.fullmatch(r"\d{1,6}(/\d{1,6}){1,2}", text) else []
         if not numbers or 0 in numbers:
             raise DatasetError(f"parts {text!r}: give two or three numbers above 0, such as 70/15/15")
@@ -226,7 +230,7 @@ class Scheme:
 
     @classmethod
     def parse(cls, text: str) -> "Scheme":
-        """The scheme that a manifest names; DatasetError if there is no such scheme."""
+        """The scheme that a manifest names; raises DatasetError if there is no such scheme."""
         kind, _, value = text.partition(" ")
         if kind == "folds" and value.isdecimal():
             return cls.of_folds(int(value))

@@ -179,7 +179,11 @@ def write_map(path: Path, alpha: NDArray[np.float32]) -> None:
 
 
 def read_map(path: Path, frame_hw: tuple[int, int]) -> _Levels:
-    """Read the map of a photo that is scaled to `frame_hw`: uint8, half that size; PhotoError if it cannot be read."""
+    """Read the map of a photo that is scaled to `frame_hw`: uint8, half that size.
+
+    Raises:
+        PhotoError: the file is missing or damaged; the message names it.
+    """
     try:
         levels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_GRAYSCALE)
     except (OSError, cv2.error) as error:

@@ -205,7 +205,7 @@ def parse_mark(text: str) -> tuple[str, CutoutVerdict]:
 
 
 def read_verdicts(path: Path) -> dict[str, CutoutVerdict]:
-    """Read a file that the page saved, `{"verdicts": {name: verdict}}`; EvaluationError if it is unreadable."""
+    """Read a file that the page saved, `{"verdicts": {name: verdict}}`; raises EvaluationError if it is unreadable."""
     try:
         content = json_of(path.read_text(encoding="utf-8-sig"))["verdicts"]
         return {str(name): _checked(verdict, str(name)) for name, verdict in content.items()}

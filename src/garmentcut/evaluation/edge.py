@@ -81,7 +81,11 @@ class EdgeFit:
 
 
 def sample_of(cut: CutPair) -> EdgeSample:
-    """What a fit needs from one photo, else EvaluationError; a `keep` for `garmentcut.evaluation.predict.predict`."""
+    """What a fit needs from one photo; a `keep` for `garmentcut.evaluation.predict.predict`.
+
+    Raises:
+        EvaluationError: the model refused the photo, or its edge and the retoucher's do not overlap.
+    """
     if cut.prediction is None:
         raise EvaluationError(cut.reason)
     return edge_sample(cut.pair.group or cut.pair.garment, cut.prediction.alpha, cut.target, Edge.of(cut.card))

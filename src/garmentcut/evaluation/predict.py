@@ -180,7 +180,11 @@ def trials_elsewhere(trials: Sequence[Trial], manifest: Manifest, folder: Path, 
 
 
 def without_wrong(trials: Sequence[Trial]) -> tuple[Trial, ...]:
-    """The trials without cutouts marked wrong, as differing from these is no error; EvaluationError if none is left."""
+    """The same trials without cutouts that were marked wrong, because differing from these is not an error.
+
+    Raises:
+        EvaluationError: all of them were marked wrong.
+    """
     if not (found := _with_pairs(trials, lambda pair: pair.verdict != "wrong")):
         raise EvaluationError("every cutout is marked wrong; unmark some with `garmentcut audit --mark`")
     return found

@@ -108,7 +108,11 @@ def write_scores(scores: Iterable[PhotoScore], folder: Path) -> None:
 
 
 def read_scores(folder: Path) -> list[PhotoScore]:
-    """The rows of a folder's `scores.jsonl`; EvaluationError if it is missing, or garmentcut did not write it."""
+    """The rows of a folder's `scores.jsonl`.
+
+    Raises:
+        EvaluationError: the file is missing, or garmentcut did not write it.
+    """
     path = folder / "scores.jsonl"
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
@@ -164,7 +168,11 @@ def dice_at_thresholds(prediction: Alpha, garment: Mask) -> tuple[float, ...]:
 
 
 def sweep_of(rows: Iterable[tuple[float, ...]]) -> Sweep:
-    """Mean over photos of the results of `dice_at_thresholds`, and its best threshold; ValueError without photos."""
+    """Mean over photos of the results of `dice_at_thresholds`, and its best threshold.
+
+    Raises:
+        ValueError: there are no photos.
+    """
     table = np.array(list(rows), np.float64)
     if not table.size:
         raise ValueError("no photos to sweep over")
@@ -313,7 +321,7 @@ def gain_of(ours: PhotoScore, theirs: PhotoScore) -> float:
 
 
 def compare_scores(scores: Sequence[PhotoScore], others: Sequence[PhotoScore]) -> Comparison:
-    """Compare two evaluations on the photos that both measured; EvaluationError if there are none."""
+    """Compare two evaluations on the photos that both measured; raises EvaluationError if there are none."""
     known = {score.name: score for score in others if score.measures is not None}
     pairs = [(score, known[score.name]) for score in scores if score.measures is not None and score.name in known]
     if not pairs:

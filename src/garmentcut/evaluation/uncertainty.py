@@ -83,7 +83,7 @@ class Judged(NamedTuple):
 
 
 def cross_fitted(experiences: Sequence[Experience]) -> Judged:
-    """Judge each photo by a model fitted to other garments; EvaluationError if there are too few."""
+    """Judge each photo by a model fitted to other garments; raises EvaluationError if there are too few."""
     doubts, foreign = np.ones(len(experiences)), np.zeros(len(experiences), np.bool_)
     known = _known(experiences)
     places = np.array([index for index, one in enumerate(experiences) if one.features is not None])

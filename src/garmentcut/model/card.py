@@ -231,7 +231,11 @@ def alpha_of_logits(logits: NDArray[_Float], edge_bias: float, edge_gain: float)
 
 
 def with_card(model: bytes, card: ModelCard) -> bytes:
-    """Put a card into an ONNX file (else ModelError), in place of the one it has; its `sha256` is computed here."""
+    """Put a card into an ONNX file, replacing the one it has; the card's `sha256` is computed here.
+
+    Raises:
+        ModelError: not an ONNX file.
+    """
     network = split_card(model)[1]
     card = replace(card, sha256=hashlib.sha256(network).hexdigest())
     content = TypeAdapter(ModelCard).dump_python(card, mode="json")
@@ -257,7 +261,11 @@ def card_of(model: bytes) -> ModelCard:
 
 
 def parse_card(text: str | bytes) -> ModelCard:
-    """Parse a card's JSON text; names of older versions are translated. A ModelError names the wrong key."""
+    """Parse a card's JSON text; names of older versions are translated.
+
+    Raises:
+        ModelError: not JSON, or a card this version does not know; the message names the key.
+    """
     try:
         content = from_json(text)
     except ValueError as error:
@@ -273,7 +281,11 @@ def parse_card(text: str | bytes) -> ModelCard:
 
 
 def _with_new_names(content: Any) -> Any:
-    """A card's content with old names replaced by present ones; ModelError if this version cannot run its model."""
+    """A card's content with old names replaced by present ones.
+
+    Raises:
+        ModelError: this version cannot run the card's model.
+    """
     if not isinstance(content, dict):
         return content
     if content.get("first_look") is not None:
@@ -291,7 +303,11 @@ def _with_new_names(content: Any) -> Any:
 
 
 def read_model(path: Path) -> tuple[bytes, ModelCard]:
-    """A model file's content and its card; ModelError, with the file's name, if it is missing or as `card_of`."""
+    """A model file's content and its card.
+
+    Raises:
+        ModelError: missing, or as `card_of`; the message names the file.
+    """
     try:
         model = path.read_bytes()
     except OSError as error:
@@ -341,7 +357,7 @@ def with_stage(model: bytes, stage: str, network: bytes) -> bytes:
 
 
 def stage_network_of(model: bytes, card: ModelCard, stage: str) -> bytes:
-    """The network of one stage in the content of a file that holds three; ModelError if it is not there."""
+    """The network of one stage in the content of a file that holds three; raises ModelError if it is not there."""
     if stage == "segment":
         return model
     found = [payload for number, payload, _ in _fields(model) if number == _ATTACHMENTS[stage]]

@@ -88,7 +88,11 @@ def save_network(path: Path, network: nn.Module, spec: NetworkSpec, *, half: boo
 
 
 def load_network(path: Path) -> tuple[nn.Module, NetworkSpec]:
-    """Read the network, in training mode on the CPU, and the spec that `save_network` wrote; else ModelError."""
+    """Read what `save_network` wrote: the network in training mode, its weights float32 on the CPU, and its spec.
+
+    Raises:
+        ModelError: missing, damaged, or not such a file.
+    """
     weights, spec = read_weights(path)
     if spec is None:
         raise ModelError(f"{path} does not say which network it belongs to; use a file that garmentcut saved")
@@ -205,7 +209,7 @@ def start_network(network: nn.Module, name: str, start: str) -> tuple[str, ...]:
 
 
 def origin_of(start: str) -> Origin:
-    """What the weights of a start have already learned from; ModelError if the file cannot be used."""
+    """What the weights of a start have already learned from; raises ModelError if the file cannot be used."""
     if start == "scratch":
         return Origin("random weights")
     if start == "imagenet":

@@ -84,7 +84,7 @@ class Prepared(PhotoNetwork):
         return enlarged(self.network(x), self.shrink, self.up)
 
     def load_encoder(self, weights: Mapping[str, Tensor] | None = None) -> str:
-        """Load trained weights into the network's encoder; ModelError if it has none."""
+        """Load trained weights into the network's encoder; raises ModelError if it has none."""
         load = getattr(self.network, "load_encoder", None)
         if load is None:
             raise ModelError("the network has no encoder to load")

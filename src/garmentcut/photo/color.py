@@ -217,7 +217,11 @@ def srgb_of(rgb: NDArray[np.uint8], profile: bytes | None) -> NDArray[np.uint8]:
 
 
 def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
-    """Convert the sRGB colour `#rrggbb` to 8-bit levels in `profile`; PhotoError if nothing can be converted to it."""
+    """Convert the sRGB colour `#rrggbb` to 8-bit levels in `profile`.
+
+    Raises:
+        PhotoError: the profile can only convert from its colours, not to them.
+    """
     srgb = bytes.fromhex(color.removeprefix("#"))
     if profile is None or _is_srgb(profile):
         return srgb[0], srgb[1], srgb[2]
@@ -292,7 +296,11 @@ def read_target(name: str, folder: Path, source: str) -> bytes | None:
 
 
 def convert_colors(rgb: Pixels, profile: bytes | None, target: bytes) -> Pixels:
-    """Convert colours `(..., 3)` from `profile` (None: sRGB) to `target`, at their own depth, else PhotoError."""
+    """Convert colours `(..., 3)` from `profile` (None: sRGB) to `target`, at their own depth.
+
+    Raises:
+        PhotoError: one of the profiles cannot be applied.
+    """
     profile = profile or srgb_profile()
     if profile == target or not rgb.size:
         return rgb

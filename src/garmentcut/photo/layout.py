@@ -255,7 +255,7 @@ def shared_scale(canvas: CanvasSection, boxes: Iterable[tuple[GarmentSection, tu
 def place_garment(
     canvas: CanvasSection, garment: GarmentSection, box_hw: tuple[int, int], *, scale: float
 ) -> Placement:
-    """The canvas, and the place of the garment's box on it, in whole pixels; OutputError if it does not fit."""
+    """The canvas, and the place of the garment's box on it, in whole pixels; raises OutputError if it does not fit."""
     axes = _axes_of(canvas, garment)
     sizes = [max(round(extent * scale), 1) for extent in box_hw]
     pairs = list(zip(axes, sizes, strict=True))

@@ -366,7 +366,11 @@ def jpeg_scan(data: bytes) -> int:
 
 
 def jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Yield marker, content's offset and bytes of a JPEG's segments up to the first scan's; PhotoError if too many."""
+    """Yield the marker, and the content's offset and bytes, of a JPEG's segments up to the first scan's header.
+
+    Raises:
+        PhotoError: there are very many.
+    """
     start, marker, number = 2, 0, 0
     while marker != _SCAN and start + 4 <= len(data) and data[start] == 0xFF:
         marker = data[start + 1]

@@ -264,7 +264,7 @@ class Delivery(NamedTuple):
 
 
 def sight_garment(cutout: Cutout, view: str = "") -> Sighting:
-    """Measure the garment in a cutout, to find its scale; OutputError if nothing is visible."""
+    """Measure the garment in a cutout, to find its scale; raises OutputError if nothing is visible."""
     if cutout.garment_box_xyxy is None:
         raise OutputError("nothing of the garment is visible", code="nothing_visible")
     left, top, right, bottom = cutout.garment_box_xyxy

@@ -56,7 +56,11 @@ def encode_prepared(prepared: Preparation, format: str) -> bytes:
 
 
 def format_for(path: Path, format: str | None) -> str:
-    """The format to write a file in: the one named, else the one of its suffix; ConfigError if they contradict."""
+    """The format to write a file in: the one named, else the one of its suffix.
+
+    Raises:
+        ConfigError: neither is known, or the suffix belongs to another format.
+    """
     by_suffix = {suffix: name for name, row in FORMATS.items() if name != "mask" for suffix in row.suffixes}
     asked = by_suffix.get(path.suffix.lower())
     if not (format or asked):

@@ -137,7 +137,7 @@ class Stages:
         return cls(load("locate"), load("segment"), load("refine"), card.stages, fast)
 
     def __call__(self, photo: Photo, frame: Frame) -> Prediction:
-        """Predict a photo's alpha inside the box of its garment; NoGarmentError if there is none."""
+        """Predict a photo's alpha inside the box of its garment; raises NoGarmentError if there is none."""
         place = locate.find_garment(self.locate, frame, self.sizes)
         box = place.box_xyxy
         for _ in range(1 + _WIDENINGS):
@@ -409,7 +409,11 @@ class Cutter:
         return locate.frame_photo(photo, self.card)
 
     def predict(self, photo: Photo, frame: Frame) -> Prediction:
-        """Second step: find the garment, else NoGarmentError, and its alpha; takes nearly all of a call's time."""
+        """Second step: find the garment and its alpha; takes nearly all of a call's time.
+
+        Raises:
+            NoGarmentError: no garment was found.
+        """
         if self.stages is None:
             return Prediction.of_frame(self.runtime(frame.rgb), frame)
         found = self._predicted(self.stages, photo, frame)
@@ -439,7 +443,7 @@ class Cutter:
             return error
 
     def finish(self, photo: Photo, prediction: Prediction) -> Cutout:
-        """Last step of a call: the alpha at the photo's size; NoGarmentError if no garment was found."""
+        """Last step of a call: the alpha at the photo's size; raises NoGarmentError if no garment was found."""
         check_garment(prediction)
         alpha = choke_alpha(prediction.full_alpha(), self.card.choke_px + self.config.choke_px)
         return Cutout.of(photo, alpha)

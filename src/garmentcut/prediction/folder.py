@@ -419,7 +419,11 @@ class FolderCutter:
         return replace(row, model=self.cutter.card.label, options=self.options)
 
     def record_order(self) -> None:
-        """Record this run's order, so that a review knows the batch before its first photo is cut; else FolderError."""
+        """Record this run's order, so that a review knows the batch before its first photo is cut.
+
+        Raises:
+            garmentcut.errors.FolderError: it cannot be written.
+        """
         with self._written():
             record_order(self.out_dir, self.options, self.order)
 

@@ -133,7 +133,11 @@ class Place:
 
 
 def locate(coarse: NDArray[np.float32]) -> Place:
-    """Find the garment, all of it but false positives, in the locate stage's alpha; NoGarmentError if there is none."""
+    """Find the garment, all its components together, in the locate stage's alpha; false positives are left out.
+
+    Raises:
+        NoGarmentError: there is none.
+    """
     found = sorted_components(coarse >= 0.5)
     if not len(found.areas) or found.areas[0] < LEAST_SHARE * coarse.size:
         raise NoGarmentError(NO_GARMENT)

@@ -183,7 +183,11 @@ def _check_room() -> None:
 
 
 def _within_a_minute(start: Callable[[], Any]) -> Any:
-    """Call a function; RunError if it takes longer, because OpenVINO can hang for ever if address space is short."""
+    """Call a function with a time limit, because OpenVINO can hang for ever if address space is short.
+
+    Raises:
+        RunError: it did not return within `_START_S` seconds.
+    """
     found = Future[Any]()
 
     def work() -> None:

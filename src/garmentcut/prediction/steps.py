@@ -146,7 +146,11 @@ class Steps:
         return corrected or self.run.cutter.finish(photo, prediction)
 
     def finish(self, work: Work) -> Row:
-        """Make the cutout, write its files and record its row; FolderError if every further photo would fail too."""
+        """Make the cutout, write its files and record its row.
+
+        Raises:
+            FolderError: the disk is full, so every further photo would fail too.
+        """
         row = self._finished(work)
         if row.code != "kills_run":
             self.run.attempts.end(Path(row.input))
@@ -354,7 +358,7 @@ def corrected_cutout(
 
 @contextmanager
 def held_for_review(out_dir: Path, row: Row, decision: Decision | None) -> Iterator[None]:
-    """Keep the review from replacing a photo's files; RunError if a person has decided since they were made."""
+    """Keep the review from replacing a photo's files; raises RunError if a person has decided since they were made."""
     if not (out_dir / DECISIONS_FOLDER).is_dir():
         yield
         return

@@ -71,21 +71,25 @@ class Model:
         return self._cutter is not None and (self._tiles is not None or not with_tiles)
 
     def tiles(self) -> Tiles:
-        """The model for the smart brush; ModelError if it cannot be loaded."""
+        """The model for the smart brush; raises ModelError if it cannot be loaded."""
         with self._loading:
             if self._tiles is None:
                 self._tiles = load_tiles(self._path, self._config)
             return self._tiles
 
     def cutter(self) -> Cutter:
-        """The loaded model; ModelError if it cannot be loaded."""
+        """The loaded model; raises ModelError if it cannot be loaded."""
         with self._loading:
             if self._cutter is None:
                 self._cutter = Cutter.load(self._path, config=self._config, cut=self._cut)
             return self._cutter
 
     def cut(self, photo: Photo) -> Cutout:
-        """Cut one photo, else PhotoError; calls wait for each other, so that memory for one photo suffices."""
+        """Cut one photo; calls wait for each other, so that memory for one photo suffices.
+
+        Raises:
+            garmentcut.errors.PhotoError: no garment was found.
+        """
         cutter = self.cutter()
         with self._running:
             return cutter(photo)

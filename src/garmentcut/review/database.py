@@ -295,7 +295,11 @@ class Page(NamedTuple):
 
 
 def find_page(session: Session, batch_id: str, query: QueueQuery) -> Page:
-    """A page of the queue, and how many photos the whole queue has; ReviewError if `query.after` is no cursor."""
+    """A page of the queue, and how many photos the whole queue has.
+
+    Raises:
+        ReviewError: `query.after` is not a valid cursor.
+    """
     matching = _matching(batch_id, query)
     found = sa.select(PhotoRow).where(*matching).order_by(*_order(query.sort)).limit(query.limit + 1)
     if query.after:

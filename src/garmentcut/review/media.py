@@ -111,7 +111,7 @@ class ReviewPhoto:
 
     @property
     def size_hw(self) -> tuple[int, int]:
-        """Height and width of the photo; ReviewError if it could not be read."""
+        """Height and width of the photo; raises ReviewError if it could not be read."""
         if self.row.size_hw is None or not self.row.ok:
             raise ReviewError(f"there is no alpha: {self.row.reason or 'not cut'}", code="not_found")
         return self.row.size_hw[0], self.row.size_hw[1]
@@ -125,13 +125,13 @@ class AlphaFiles:
         self._predicting = threading.Lock()
 
     def order_of(self, row: Row) -> Order:
-        """The options of the run that wrote the row; ReviewError if they were not recorded."""
+        """The options of the run that wrote the row; raises ReviewError if they were not recorded."""
         if (order := self._order_of(row)) is None:
             raise ReviewError("cut by an older garmentcut; run the same garmentcut cut again", code="not_found")
         return order
 
     def read_photo(self, row: Row) -> Photo:
-        """The photo as it was cut; ReviewError if it is missing, was changed, or can no longer be read."""
+        """The photo as it was cut; raises ReviewError if it is missing, was changed, or can no longer be read."""
         limits = order.read if (order := self._order_of(row)) else ReadConfig()
         try:
             data = read_photo_bytes(Path(row.input), limits)
@@ -142,7 +142,7 @@ class AlphaFiles:
             raise ReviewError(f"the photo: {error}", code="not_found") from error
 
     def current(self, subject: ReviewPhoto) -> Alpha8:
-        """The corrected alpha or, without one, the prediction; ReviewError if there is none."""
+        """The corrected alpha or, without one, the prediction; raises ReviewError if there is none."""
         if not subject.alpha_sha256:
             return self.predicted(subject)
         try:

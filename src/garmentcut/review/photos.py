@@ -91,7 +91,7 @@ def text_of(row: Row) -> str:
 
 
 def row_of(photo: PhotoRow) -> Row:
-    """The row of results.jsonl that a photo was read from; ValueError if it was stored damaged."""
+    """The row of results.jsonl that a photo was read from; raises ValueError if it was stored damaged."""
     if (row := read_row(photo.row.encode())) is None:
         raise ValueError(f"the row of {photo.key} is damaged")
     return row

@@ -87,7 +87,11 @@ class Tiles:
 
 
 def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
-    """Load a model file's network for tiles, else ModelError."""
+    """Load a model file's network for tiles.
+
+    Raises:
+        garmentcut.errors.ModelError: it cannot be used.
+    """
     tiles = Tiles(Cutter.load(path, config=config))
     tiles.warm_up()
     return tiles

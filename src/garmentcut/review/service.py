@@ -96,7 +96,7 @@ class Service(CutService):
         self.database.close()
 
     def redraw(self, subject: ReviewPhoto, stroke: Stroke) -> Alpha8:
-        """Have the model draw the box of a stroke again; ReviewError if it cannot, or too many strokes wait."""
+        """Have the model draw the box of a stroke again; raises ReviewError if it cannot, or too many strokes wait."""
         digest, photo = self._last_photo or ("", None)  # strokes on the same photo follow each other
         if photo is None or digest != subject.row.input_sha256:
             photo = self.alphas.read_photo(subject.row)

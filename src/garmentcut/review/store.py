@@ -132,7 +132,7 @@ class Store:
         return True
 
     def photo(self, session: Session, photo_id: int) -> PhotoRow:
-        """A photo of this batch; ReviewError if there is none with this id."""
+        """A photo of this batch; raises ReviewError if there is none with this id."""
         photo = session.get(PhotoRow, photo_id) if 0 < photo_id < 2**31 else None
         if photo is None or photo.batch_id != self.batch_id:
             raise ReviewError("no such photo in this batch", code="not_found")
@@ -211,7 +211,11 @@ class Store:
             return session.scalars(done).all()
 
     def decide(self, basis: Basis, kind: ActionKind, note: str | None = None) -> Item:
-        """Accept, reject or reopen a photo, or discard its correction; ReviewError if somebody else has changed it."""
+        """Accept, reject or reopen a photo, or discard its correction.
+
+        Raises:
+            ReviewError: there is no such photo, it was never cut, or somebody else has changed it.
+        """
         with self.database.write() as session:
             photo = self._claimed(session, basis)
             if photo.state == "failed":

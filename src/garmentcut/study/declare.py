@@ -296,7 +296,11 @@ def variants_of(
 
 
 def distribution_of(value: Any) -> BaseDistribution:
-    """The distribution that Optuna draws from, for a list of values or `{ low = ..., high = ... }`; else StudyError."""
+    """The distribution that Optuna draws from, for a list of values or `{ low = ..., high = ... }`.
+
+    Raises:
+        StudyError: the value is neither.
+    """
     if isinstance(value, list) and value:
         return CategoricalDistribution([json.dumps(choice) for choice in value])
     if not isinstance(value, dict) or not {"low", "high"} <= set(value) <= {"low", "high", "log"}:

@@ -98,7 +98,7 @@ class Study:
         return {fold: training_split(self.manifest, str(fold)) for fold in (*self.file.folds, *tuned)}
 
     def split_of(self, variant: Variant, seed: int, fold: int) -> Split:
-        """What a run of a variant is trained on and measured on; StudyError if there are too few garments."""
+        """What a run of a variant is trained on and measured on; raises StudyError if there are too few garments."""
         whole, wanted = self.splits[fold], variant.table.garments
         if wanted is None:
             return whole
@@ -123,7 +123,11 @@ class Study:
         return Run(self.run_folder(key), recipe, self.manifest, self.split_of(key.variant, key.seed, key.fold))
 
     def claim_folder(self) -> None:
-        """Create the folder, or check that it holds a study of this dataset; StudyError if it holds something else."""
+        """Create the folder, or check that it holds a study of this dataset.
+
+        Raises:
+            StudyError: it holds something else, or cannot be written to.
+        """
         splits = json.dumps(sorted((pair.name, pair.split) for pair in self.manifest.usable)).encode()
         facts = {"data_sha256": self.manifest.sha256, "splits_sha256": hashlib.sha256(splits).hexdigest()}
         path, problem = self.folder / "study.json", ""
@@ -155,7 +159,11 @@ class Study:
 
 
 def open_study(path: Path, manifest: Manifest, folder: Path, choice: Choice | None = None) -> Study:
-    """Read a study and check all of it against the dataset before anything is trained; else StudyError."""
+    """Read a study and check all of it against the dataset before anything is trained.
+
+    Raises:
+        StudyError: it cannot be run as it is; the message says what to change.
+    """
     file, choice = read_study_file(path), choice or Choice()
     try:
         file = replace(file, seeds=choice.seeds or file.seeds, folds=choice.folds or file.folds)
@@ -228,7 +236,7 @@ class Registry:
         self._folder, self._began = folder / "jobs", time.time()
 
     def record(self, name: str) -> JobRecord:
-        """What is known about a job; StudyError if its record cannot be read."""
+        """What is known about a job; raises StudyError if its record cannot be read."""
         if (record := self._recorded(name)).outcome == "running":
             with self._turn():
                 if (lock := self._acquired(name)) is not None:

@@ -296,7 +296,11 @@ def score_run(run: Run) -> list[PhotoScore]:
 
 
 def last_evaluation(run: Run) -> Evaluated:
-    """A run's last evaluation of its held-out photos, at the training's size; TrainingError if there was none."""
+    """A run's last evaluation of its held-out photos, at the training's size.
+
+    Raises:
+        TrainingError: there was none.
+    """
     rows = [row for row in read_journal(run.folder / JOURNAL_NAME) if row["kind"] == "evaluation"]
     if not rows:
         raise TrainingError(f"{run.folder} holds no finished training; delete it, and run the same command again")

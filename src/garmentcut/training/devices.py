@@ -119,7 +119,7 @@ def machine_in_words(fabric: Fabric) -> str:
 
 
 def uses_cuda(devices: Devices) -> bool:
-    """True if the devices are NVIDIA GPUs; TrainingError if there is no such GPU."""
+    """True if the devices are NVIDIA GPUs; raises TrainingError if there is no such GPU."""
     if devices.accelerator not in ("auto", "cpu", "cuda"):
         raise TrainingError(f"--accelerator {devices.accelerator!r} is none of auto, cpu and cuda")
     found = torch.cuda.device_count() if torch.cuda.is_available() else 0

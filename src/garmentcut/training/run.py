@@ -66,7 +66,11 @@ def fold_names(manifest: Manifest) -> tuple[str, ...]:
 
 
 def without_wrong(split: Split) -> Split:
-    """The split without training pairs that were marked wrong, else TrainingError; those to measure on are kept."""
+    """The split without training pairs that were marked wrong; those to measure on are kept.
+
+    Raises:
+        TrainingError: all training pairs were marked wrong.
+    """
     train = tuple(pair for pair in split.train if pair.verdict != "wrong")
     if not train:
         raise TrainingError("every cutout to learn from is marked wrong; set data.wrong_weight above 0, or unmark some")
@@ -248,7 +252,11 @@ class Run:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Hold the lock of the folder, which is created if it is missing; TrainingError if another training has it."""
+        """Hold the lock of the folder, which is created if it is missing.
+
+        Raises:
+            TrainingError: another training is using the folder, or it cannot be written to.
+        """
         made = [path for path in (self.folder, *self.folder.parents) if not path.exists()]
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -295,7 +303,7 @@ class Run:
             )
 
     def read(self) -> dict[str, Any]:
-        """The contents of `run.json`, empty if there is none; TrainingError if it cannot be read."""
+        """The contents of `run.json`, empty if there is none; raises TrainingError if it cannot be read."""
         path = self.folder / RUN_NAME
         try:
             content = {**json_of(path.read_bytes())} if path.exists() else {}

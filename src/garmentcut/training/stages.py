@@ -187,7 +187,7 @@ def fold_runs(run: Run, plan: StagePlan) -> list[dict[str, Run]]:
 
 
 def fold_splits(split: Split, folds: int, seed: int) -> list[Split]:
-    """Divide the training photos into folds without dividing groups of look-alikes; TrainingError if too few."""
+    """Divide the training photos into folds without dividing groups of look-alikes; raises TrainingError if too few."""
     if len({pair.group for pair in split.train}) < folds:
         raise TrainingError(f"{len(split.train)} photos are too few for {folds} folds; add some, or set stages.folds")
     shares = assign_splits(split.train, Scheme.of_folds(folds), seed=seed)
