@@ -276,6 +276,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
     from garmentcut.prediction.watch import Watch
 
     summary = Summary(folder.out_dir, folder.journal.path, NotLookedAt(), most_named=_MOST_NAMED, has_pace=False)
+    next_warning = 1  # of foreign photos: at the 1st, 2nd, 4th ..., to warn early but not too often
     with StopRequest() as stop:
         folder.record_order()
         watch = Watch(folder, folders, stop=stop, monitor=monitor)
@@ -285,10 +286,13 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
         for row in watch.rows():
             report_row(monitor, row)
             summary.add(row)
-            number = summary.counts["foreign"]
-            if row.is_foreign and number & (number - 1) == 0:  # the 1st, 2nd, 4th ..., to warn early but not too often
+            if summary.counts["foreign"] >= next_warning:
                 log_event("foreign", level=logging.WARNING, text=summary.foreign_warning)
+                next_warning *= 2
         notify_service("STOPPING=1")
+        for path in summary.counted_as.keys() - folder.journal.rows.keys():
+            if "failed" in summary.counted_as[path]:  # a folder that can be read by now
+                summary.drop(path)
         log_event("stopped", cut=summary.counts["cut"], failed=summary.counts["failed"])
     _show(summary, as_json=as_json)
     return cli.INTERRUPTED if stop.number == signal.SIGINT else cli.OK
@@ -393,10 +397,7 @@ class Summary:
         if row.ok:
             found |= {"accepted": verdict == "accept", "review": verdict == "review"}
             found |= {"doubtful": is_doubtful, "foreign": row.is_foreign}
-        if earlier := self.counted_as.get(row.input):  # a watch cuts some photos again
-            self.counts.subtract(earlier)
-            for rows in self.named.values():
-                rows[:] = [other for other in rows if other.input != row.input]
+        self.drop(row.input)  # a watch cuts some photos again
         kind = "skipped" if was_done else "cut" if row.ok else "failed"
         self.counted_as[row.input] = (kind, *(name for name, is_so in found.items() if is_so))
         self.counts.update(self.counted_as[row.input])
@@ -407,6 +408,13 @@ class Summary:
         ):
             if is_named and (self.most_named is None or len(self.named[why]) < self.most_named):
                 self.named[why].append(row)
+
+    def drop(self, path: str) -> None:
+        """Forget a photo, or a folder that could not be read; nothing happens if it was not counted."""
+        if earlier := self.counted_as.pop(path, ()):
+            self.counts.subtract(earlier)
+            for rows in self.named.values():
+                rows[:] = [other for other in rows if other.input != path]
 
     @property
     def foreign_warning(self) -> str:

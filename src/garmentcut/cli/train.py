@@ -90,7 +90,7 @@ def train(
         from garmentcut.training.trial import draw_augmentations
 
         draw_augmentations(runs[0], augmentations)
-        cli.say(augmentations)
+        cli.show({"augmentations": str(augmentations)}, lambda: str(augmentations), as_json=as_json)
         return cli.OK
     machines = Devices(accelerator, devices, nodes)
     if range_test:
@@ -197,7 +197,10 @@ class _Shown:
 
     def _show_maps(self, name: str, event: "MapsDone") -> None:
         if self._progress:
-            self._advance(f"{name}maps of {counted(event.of, 'photo')}", event.photos, event.of)
+            bar = f"{name}maps of {counted(event.of, 'photo')}"
+            if event.photos == 1:  # another fold may have as many photos
+                self._tasks.pop(bar, None)
+            self._advance(bar, event.photos, event.of)
         elif event.photos * _LINES_OF_MAPS // event.of > (event.photos - 1) * _LINES_OF_MAPS // event.of:
             self._say(f"{name}maps of {event.photos}/{event.of} photos, for refine to learn from")
 

@@ -208,6 +208,7 @@ class FolderCutter:
             self.journal.compact()
             earlier_batch(self.out_dir)  # raises if it cannot be used, before anything is cut
             self.attempts = Attempts(self.out_dir, check=self.check)
+            self._comparison.catch_up(self.is_cut)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out", code=error.code) from error
         except (SourceError, OSError) as error:
@@ -228,6 +229,10 @@ class FolderCutter:
             self.attempts.close()
         finally:
             self._lock.release()
+
+    @property
+    def _comparison(self) -> ViewComparison:
+        return ViewComparison(self.judge, self.journal, self.config.folder.by_verdict)
 
     @property
     def note(self) -> str:
@@ -353,9 +358,13 @@ class FolderCutter:
         read = partial(files.read_photo_bytes, path, self.config.read)
         return not results.is_unchanged(row, path) and results.is_another_at(row, read)
 
+    def is_cut(self, row: Row) -> bool:
+        """True if a photo was cut with these options, and would get the same verdict again."""
+        return row.ok and row.options == self.options and row.verdict == self.judge.verdict_of(row.doubt, row.flags)
+
     def _is_current(self, row: Row, outputs: tuple[str, ...]) -> bool:
         """True if a photo was cut with these options and output names."""
-        if not row.ok or row.options != self.options or row.verdict != self.judge.verdict_of(row.doubt, row.flags):
+        if not self.is_cut(row):
             return False
         if self.config.folder.by_verdict:
             outputs = sorted_outputs(outputs, row.verdict)
@@ -381,13 +390,12 @@ class FolderCutter:
         """
         self.record_order()
         steps = Steps(self, plan, hold_back)
-        views = ViewComparison(self.judge, self.journal, self.config.folder.by_verdict)
         parts = (
             self._cut_part(part, steps, monitor or Monitor(), is_stopping, is_alone=is_alone)
             for part, is_alone in self._parts_of(plan)
         )
         rows = (row for part in parts for row in part)
-        yield from views.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
+        yield from self._comparison.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
         self.check()
 
     def _parts_of(self, plan: Plan) -> Iterator[tuple[Plan, bool]]:

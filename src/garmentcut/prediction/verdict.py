@@ -350,6 +350,20 @@ class ViewComparison:
             raise
         yield from (row for group in waiting.values() for row in group)
 
+    def catch_up(self, is_cut: Callable[[Row], bool]) -> None:
+        """Compare the views of garments whose run ended after their last view was cut, but before they were compared.
+
+        `is_cut` says whether a row's photo need not be cut again.
+        """
+        garments = defaultdict[str, list[Row]](list)
+        for row in self.journal.rows.values() if self.judge.card.doubt is not None else ():
+            if row.status != "failed":
+                garments[_garment(row.input, row.place)].append(row)
+                self._note(row)
+        for garment, rows in garments.items():
+            if len(rows) > 1 and len(self._views[garment]) == len(rows) and all(map(is_cut, rows)):
+                list(self._compared(garment, []))
+
     def _note(self, row: Row) -> None:
         view = subject_of(PurePosixPath(row.place)).view
         if view in VIEWS and row.ok and row.appearance:

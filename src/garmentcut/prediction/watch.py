@@ -106,6 +106,7 @@ class Arrivals:
         rows = folder.journal.rows.values()
         # What could not even be read is tried once more when a watch begins.
         self._unread = {row.input for row in rows if row.status == "failed" and not row.input_sha256}
+        self._denied: set[str] = set()  # failed photos that this user may not read yet
         self._passed_over: set[str] = set()
         self._unreadable = {path for path in self._unread if os.path.isdir(path)}  # noqa: PTH112 - never raises
         self._skipped: set[Skipped] = set()
@@ -177,6 +178,9 @@ class Arrivals:
     def finish(self, row: Row) -> None:
         """Record that a photo needs no more work."""
         self._unread.discard(row.input)
+        self._denied.discard(row.input)
+        if row.code == "unreadable" and not os.access(row.input, os.R_OK):
+            self._denied.add(row.input)
         self.waiting.pop(row.input, None)
         self._join_garment(row)
 
@@ -200,8 +204,8 @@ class Arrivals:
         if row is None or row.status == "pending" or row.options != self._folder.options:
             return found.path not in self._passed_over
         same = row.input_bytes == found.num_bytes and row.input_mtime_ns == found.mtime_ns
-        is_judged = not row.ok or row.verdict == self._folder.judge.verdict_of(row.doubt, row.flags)
-        return not (same and is_judged) or found.path in self._unread
+        is_readable_now = found.path in self._denied and os.access(found.path, os.R_OK)
+        return not (same and (not row.ok or self._folder.is_cut(row))) or found.path in self._unread or is_readable_now
 
     def _report_unreadable(self, unreadable: dict[str, str]) -> list[Row]:
         roots = {str(folder.root) for folder in self._folders}

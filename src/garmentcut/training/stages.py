@@ -95,6 +95,10 @@ def _stopped_in(run: Run, plan: StagePlan, devices: Devices, until: float | None
     for stage in _stages(run, plan):
         if isinstance(stage, MapsDone):
             yield run, stage
+            # If other processes wait in the next network, that one ends all of them at once.
+            if end and until is not None and time.monotonic() >= until and devices.num * devices.nodes == 1:
+                end = replace(end, reason="time is up", was_finished=False)
+                break
             continue
         left = None if until is None else max((until - time.monotonic()) / 60, 0.0)
         trained = stage

@@ -14,6 +14,7 @@ import { askBlob, askJson, Refusal } from "./server.js";
 const DATABASE = "garmentcut-review";
 const STORES = ["drafts", "outbox"];
 const HANGS_MS = 20_000; // a slow disk takes seconds, and what it holds must not be given up
+const HUNG_MS = 500; // for decisions, once it has hung and until it answers again: they are sent anyway
 const TAB_KEY = "garmentcut-tab";
 const TAB_LOCK = "garmentcut-tab-";
 
@@ -21,6 +22,7 @@ const TAB_LOCK = "garmentcut-tab-";
 let opening = null;
 /** @type {Promise<string> | null} */
 let naming = null;
+let hangs = false;
 
 /** The result of a request to a store, after its transaction is committed. A database that hangs is an error. @param {StoreName} name @param {(store: IDBObjectStore) => IDBRequest} work @param {IDBTransactionMode} [mode] */
 async function run(name, work, mode = "readwrite") {
@@ -36,7 +38,10 @@ async function run(name, work, mode = "readwrite") {
     transaction.oncomplete = () => resolve(request.result);
     transaction.onabort = () => reject(transaction.error);
   }));
-  return Promise.race([done, new Promise((_, reject) => setTimeout(reject, HANGS_MS, new Error("the browser's storage hangs")))]);
+  let isLate = true;
+  done.catch(() => undefined).then(() => (isLate = hangs = false));
+  const late = new Promise((_, reject) => setTimeout(() => reject(new Error("the browser's storage hangs"), (hangs ||= isLate)), hangs && name === "outbox" ? HUNG_MS : HANGS_MS));
+  return Promise.race([done, late]);
 }
 
 /** The key of something in this batch. @param {...(string | number)} parts */
