@@ -198,12 +198,11 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
     from garmentcut.prediction.sources import Skipped, find_sources
     from garmentcut.prediction.watch import watched_folders
 
-    config = order.config
     skipped: list[Skipped] = []
     sources = [] if watch else find_sources(photos, out, skipped=skipped)
     folders = watched_folders(photos, out) if watch else []
     with _observed(order) as monitor:
-        runtime = runtime_for(config.runtime, _MANY if watch else len(sources))
+        runtime = runtime_for(order.config.runtime, _MANY if watch else len(sources))
         with _folder_cutter(order, out, runtime) as folder:
             if folder.note:
                 cli.say(printable(folder.note), err=True)
@@ -393,10 +392,8 @@ class Summary:
         if is_doubtful and isinstance(self.out_dir, Path) and review_state(self.out_dir, row) in APPROVED:
             verdict, is_doubtful = verdict and "accept", False
         found = {"moved": "moved" in row.flags, "replaced": "replaced" in row.flags and not was_done}
-        found["missing"] = not row.ok and row.code == "missing"
-        if row.ok:
-            found |= {"accepted": verdict == "accept", "review": verdict == "review"}
-            found |= {"doubtful": is_doubtful, "foreign": row.is_foreign}
+        found |= {"missing": row.code == "missing", "doubtful": is_doubtful, "foreign": row.ok and row.is_foreign}
+        found |= {"accepted": row.ok and verdict == "accept", "review": row.ok and verdict == "review"}
         self.drop(row.input)  # a watch cuts some photos again
         kind = "skipped" if was_done else "cut" if row.ok else "failed"
         self.counted_as[row.input] = (kind, *(name for name, is_so in found.items() if is_so))
@@ -453,8 +450,8 @@ class Summary:
         rate = f", {counts['seconds'] / counts['cut']:.2f} s per photo" if counts["cut"] and self.has_pace else ""
         lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
         lines += filter(None, [counts["doubtful"] and self.foreign_warning])
-        for key, what, why in (("failures", "failed", lambda row: row.reason), ("doubts", "doubtful", _why_doubtful)):
-            shown = [f"{what}: {row.input}: {why(row)}" for row in self.named[key][:_SHOWN]]
+        for key, what in (("failures", "failed"), ("doubts", "doubtful")):
+            shown = [f"{what}: {row.input}: {_why(row)}" for row in self.named[key][:_SHOWN]]
             more = counts[what] - len(shown)
             lines += [*shown, f"... and {more} more, listed in {self.results}"] if more else shown
         lines += [f"note: {row.input}: {'; '.join(row.notes)}" for row in self.named["notes"][:_SHOWN]]
@@ -477,5 +474,6 @@ class Summary:
             yield f"{counted(number, 'damaged line')} of results.jsonl set aside in {own}/damaged.jsonl"
 
 
-def _why_doubtful(row: "Row") -> str:
-    return "; ".join((*row.reasons, *([] if row.doubt is None else [f"doubt {row.doubt:.2f}"])))
+def _why(row: "Row") -> str:
+    """Why it failed or is doubtful."""
+    return row.reason or "; ".join((*row.reasons, *([] if row.doubt is None else [f"doubt {row.doubt:.2f}"])))

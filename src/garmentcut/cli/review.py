@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from garmentcut.prediction.sheet import Cell, ContactSheet
 
 _LEAST_TOKEN_CHARS = 12
-
 _MOST_LISTED = 20
 
 

@@ -32,7 +32,6 @@ OK, SOME_FAILED, MISUSE, FAIL_ON, INTERRUPTED = 0, 1, 2, 3, 130
 SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
 
-
 _Options = Mapping[str, tuple[str, Any]]
 _Command = Callable[..., int | None]
 """A command: a function of the given options and arguments that returns the exit code; None means 0."""

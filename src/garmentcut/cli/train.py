@@ -82,10 +82,7 @@ def train(
     splits = training_splits(manifest, fold, validation=validation)
     if options.data.wrong_weight == 0:
         splits = tuple(map(without_wrong, splits))
-    if fold == "all":
-        runs = [Run(folder / split.name, options, manifest, split) for split in splits]
-    else:
-        runs = [Run(folder, options, manifest, splits[0])]
+    runs = [Run(folder / split.name if fold == "all" else folder, options, manifest, split) for split in splits]
     if augmentations is not None:
         from garmentcut.training.trial import draw_augmentations
 

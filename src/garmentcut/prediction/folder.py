@@ -204,11 +204,11 @@ class FolderCutter:
             self.out_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self.journal = Journal(self.out_dir, check=self.check)
-            self.num_damaged = self.journal.num_damaged
+            self.num_damaged = len(self.journal.damaged)
             self.journal.compact()
             earlier_batch(self.out_dir)  # raises if it cannot be used, before anything is cut
             self.attempts = Attempts(self.out_dir, check=self.check)
-            self._comparison.catch_up(self.is_cut)
+            ViewComparison(self.judge, self.journal, self.config.folder.by_verdict).catch_up(self.is_cut)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out", code=error.code) from error
         except (SourceError, OSError) as error:
@@ -229,10 +229,6 @@ class FolderCutter:
             self.attempts.close()
         finally:
             self._lock.release()
-
-    @property
-    def _comparison(self) -> ViewComparison:
-        return ViewComparison(self.judge, self.journal, self.config.folder.by_verdict)
 
     @property
     def note(self) -> str:
@@ -390,12 +386,13 @@ class FolderCutter:
         """
         self.record_order()
         steps = Steps(self, plan, hold_back)
+        views = ViewComparison(self.judge, self.journal, self.config.folder.by_verdict)
         parts = (
             self._cut_part(part, steps, monitor or Monitor(), is_stopping, is_alone=is_alone)
             for part, is_alone in self._parts_of(plan)
         )
         rows = (row for part in parts for row in part)
-        yield from self._comparison.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
+        yield from views.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
         self.check()
 
     def _parts_of(self, plan: Plan) -> Iterator[tuple[Plan, bool]]:

@@ -355,13 +355,12 @@ class ViewComparison:
 
         `is_cut` says whether a row's photo need not be cut again.
         """
-        garments = defaultdict[str, list[Row]](list)
-        for row in self.journal.rows.values() if self.judge.card.doubt is not None else ():
-            if row.status != "failed":
-                garments[_garment(row.input, row.place)].append(row)
-                self._note(row)
-        for garment, rows in garments.items():
-            if len(rows) > 1 and len(self._views[garment]) == len(rows) and all(map(is_cut, rows)):
+        rows = [row for row in self.journal.rows.values() if row.status != "failed"]
+        for row in filter(is_cut, rows):
+            self._note(row)
+        num_photos = Counter(_garment(row.input, row.place) for row in rows)
+        for garment, views in list(self._views.items()):
+            if 1 < len(views) == num_photos[garment]:
                 list(self._compared(garment, []))
 
     def _note(self, row: Row) -> None:

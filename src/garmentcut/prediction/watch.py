@@ -104,9 +104,8 @@ class Arrivals:
         self.waiting: dict[str, Arrival] = {}
         self.next_scan = clock()
         rows = folder.journal.rows.values()
-        # What could not even be read is tried once more when a watch begins.
+        # What could not even be read is tried once more when a watch begins or, without permission, once there is one.
         self._unread = {row.input for row in rows if row.status == "failed" and not row.input_sha256}
-        self._denied: set[str] = set()  # failed photos that this user may not read yet
         self._passed_over: set[str] = set()
         self._unreadable = {path for path in self._unread if os.path.isdir(path)}  # noqa: PTH112 - never raises
         self._skipped: set[Skipped] = set()
@@ -177,10 +176,8 @@ class Arrivals:
 
     def finish(self, row: Row) -> None:
         """Record that a photo needs no more work."""
-        self._unread.discard(row.input)
-        self._denied.discard(row.input)
-        if row.code == "unreadable" and not os.access(row.input, os.R_OK):
-            self._denied.add(row.input)
+        is_denied = row.code == "unreadable" and not os.access(row.input, os.R_OK)
+        (self._unread.add if is_denied else self._unread.discard)(row.input)
         self.waiting.pop(row.input, None)
         self._join_garment(row)
 
@@ -204,8 +201,8 @@ class Arrivals:
         if row is None or row.status == "pending" or row.options != self._folder.options:
             return found.path not in self._passed_over
         same = row.input_bytes == found.num_bytes and row.input_mtime_ns == found.mtime_ns
-        is_readable_now = found.path in self._denied and os.access(found.path, os.R_OK)
-        return not (same and (not row.ok or self._folder.is_cut(row))) or found.path in self._unread or is_readable_now
+        is_due_again = found.path in self._unread and os.access(found.path, os.R_OK)
+        return not same or is_due_again or (row.ok and not self._folder.is_cut(row))
 
     def _report_unreadable(self, unreadable: dict[str, str]) -> list[Row]:
         roots = {str(folder.root) for folder in self._folders}

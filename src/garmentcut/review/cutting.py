@@ -284,8 +284,7 @@ def _described(*media_types: str, takes_bytes: bool = False, **fields: str) -> d
 
 
 @router.post(
-    "/cut",
-    **_described(*(FORMATS[name].media_type for name in get_args(Wanted)), takes_bytes=True, photo="The photo."),
+    "/cut", **_described(*(FORMATS[name].media_type for name in get_args(Wanted)), takes_bytes=True, photo="The photo.")
 )
 async def cut(
     request: Request,
