@@ -398,11 +398,8 @@ class Summary:
         kind = "skipped" if was_done else "cut" if row.ok else "failed"
         self.counted_as[row.input] = (kind, *(name for name, is_so in found.items() if is_so))
         self.counts.update(self.counted_as[row.input])
-        for why, is_named in (
-            ("failures", not (was_done or row.ok)),
-            ("notes", row.notes and not was_done),
-            ("doubts", is_doubtful),
-        ):
+        named = {"failures": not (was_done or row.ok), "notes": row.notes and not was_done, "doubts": is_doubtful}
+        for why, is_named in named.items():
             if is_named and (self.most_named is None or len(self.named[why]) < self.most_named):
                 self.named[why].append(row)
 

@@ -260,7 +260,11 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def _terminate(main_pid: int, number: int, _frame: FrameType | None) -> None:
+def _terminate(main_pid: int, number: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    if os.getpid() == main_pid and callable(handler) and not isinstance(handler, partial):
+        handler(number, frame)  # a server's, which finishes the requests in progress; it hears no closed terminal
+        return
     if os.getpid() == main_pid:
         raise Terminated(number)
     signal.signal(number, signal.SIG_DFL)  # a worker that was forked: it has nothing to tidy up
