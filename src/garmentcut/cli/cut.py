@@ -472,5 +472,4 @@ class Summary:
 
 
 def _why(row: "Row") -> str:
-    """Why it failed or is doubtful."""
     return row.reason or "; ".join((*row.reasons, *([] if row.doubt is None else [f"doubt {row.doubt:.2f}"])))

@@ -238,7 +238,10 @@ class FolderCutter:
     def num_gone(self) -> int:
         """Number of photos that were cut but whose files are gone, if the folder was taken away; otherwise 0."""
         outputs = [row.outputs for row in self.journal.rows.values() if row.ok] if self.problem() else []
-        return sum(not all(os.path.isfile(self.out_dir / name) for name in names) for names in outputs)  # noqa: PTH113
+        return sum(not all(map(self._has_file, names)) for names in outputs)
+
+    def _has_file(self, name: str) -> bool:
+        return os.path.isfile(self.out_dir / name)  # noqa: PTH113 - never raises
 
     def check(self) -> None:
         """Make sure that the output folder is still the one that was entered.
@@ -273,10 +276,10 @@ class FolderCutter:
         self.attempts = Attempts(self.out_dir, check=self.check)
         self.journal.read()
 
-    def plan(self, sources: Iterable[Source]) -> Plan:
+    def plan(self, sources: Iterable[Source], *, makes_again: bool = True) -> Plan:
         """Name the outputs, and separate photos that were cut before from those still to cut.
 
-        Files that runs wrote into this folder are skipped.
+        Files that runs wrote into this folder are skipped. `makes_again`: photos whose files are gone are cut again.
 
         Raises:
             garmentcut.errors.ConfigError: the specification would give two files the same name.
@@ -294,13 +297,14 @@ class FolderCutter:
             check_kind(source, Source)
         below = {one.path: one.path.relative_to(out).as_posix() for one in sources if one.path.is_relative_to(out)}
         sources = [source for source in sources if below.get(source.path) not in ours]
-        results.adopt_moved(sources, self.journal)
+        has_file = self._has_file if makes_again else lambda _name: True
+        results.adopt_moved(sources, self.journal, has_file)
         sources, renamed = results.tell_apart(sources, rows, self._is_another, self.journal.displace)
         known = () if self.overwrite else ((source.path, rows.get(str(source.path))) for source in sources)
         plan = self.planned(
             sources,
             rows,
-            has_file=lambda name: os.path.isfile(out / name),  # noqa: PTH113
+            has_file=has_file,
             is_unchanged=results.is_unchanged,
             failed_for_good={path for path, row in known if results.fails_again(row, path, options=self.options)},
         )

@@ -245,16 +245,15 @@ def displaced(row: Row) -> Row:
     return replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note])
 
 
-def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
+def adopt_moved(sources: Iterable[Source], journal: Journal, has_file: Callable[[str], bool]) -> None:
     """Give the rows of missing photos to photos without a row that have the same content: they were moved or renamed.
 
     If more than case or Unicode normalisation of the name changed, the photo is flagged `moved`: its files keep their
-    names, and a person's decision on it stays valid. Once these files are removed, it counts as a new photo.
+    names, and a person's decision on it stays valid. Once the output folder has none of them, it counts as a new photo.
     """
-    rows, out_dir = journal.rows, journal.path.parent
-    for row in [row for row in rows.values() if "moved" in row.flags and row.outputs]:
-        if not any(os.path.exists(out_dir / name) for name in row.outputs):  # noqa: PTH110 - never raises
-            journal.forget([row.input])
+    rows = journal.rows
+    moved = [row for row in rows.values() if "moved" in row.flags and row.outputs]
+    journal.forget(row.input for row in moved if not any(map(has_file, row.outputs)))
     sizes: dict[int, list[Source]] = defaultdict(list)
     for source in sources:
         if str(source.path) not in rows:

@@ -298,7 +298,7 @@ class Watch:
         def is_held(row: Row) -> bool:  # it could not be read, and may still be arriving
             return not row.ok and row.size_hw is None and row.code != "kills_run" and row.input in may_grow
 
-        plan = self._folder.plan(due)
+        plan = self._folder.plan(due, makes_again=False)
         done = {row.input: row for row in plan.done}
         for path, arrival in came.items():
             if arrival and path in done:  # touched, but unchanged

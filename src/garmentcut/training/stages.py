@@ -213,8 +213,7 @@ def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, split: Split)
         recipe = replace(recipe, network=replace(recipe.network, start=start))
     # Evaluated only at the end: if held-out photos chose the best weights, they would no longer be held out.
     precision = plan.precisions.get(name, recipe.training.precision)
-    training = replace(recipe.training, steps=steps, evaluate_every=steps, precision=precision)
-    recipe = replace(recipe, training=training)
+    recipe = replace(recipe, training=replace(recipe.training, steps=steps, evaluate_every=steps, precision=precision))
     return Run(folder, recipe, run.manifest, split, maps_folder=run.maps_path, drawn_folder=run.folder / DRAWN_NAME)
 
 
