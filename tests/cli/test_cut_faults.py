@@ -379,3 +379,20 @@ def test_a_signal_tidies_up_like_ctrl_c_and_ends_the_process_as_it_asks(number):
     )
     printed = 'tidied up\n{"error": {"code": "stopped", "message": "stopped"}}\n'
     assert (done.returncode, done.stdout, done.stderr) == (-number, printed, "garmentcut: stopped\n")
+
+
+@pytest.mark.usefixtures("heard_hangup")
+def test_a_closed_terminal_lets_a_server_finish_its_requests_as_sigterm_does():
+    """Before, requests in progress were answered with 500."""
+    code = f"""
+        import os, signal
+        from garmentcut.cli.shell import _failures_reported
+        with _failures_reported("stopped"):
+            signal.signal(signal.SIGTERM, lambda number, frame: print("finishing"))  # as uvicorn does
+            os.kill(os.getpid(), {HANGUP:d})
+            print("finished")
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "finishing\nfinished\n", "")

@@ -1,14 +1,18 @@
+import json
 import os
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from garmentcut.cli import cut
 from garmentcut.cli.cut import Summary
 from garmentcut.cli.shell import progress_bar
 from garmentcut.dataset.corrections import Decision, decision_stem, write_decision
+from garmentcut.observe.monitor import Monitor
 from garmentcut.photo.files import NotLookedAt
 from garmentcut.prediction.results import Row, foreign_warning
 from garmentcut.prediction.sources import Skipped
@@ -56,6 +60,22 @@ def test_foreign_photos_are_told_with_what_to_do():
     assert "garmentcut train --help" in warning
     assert foreign_warning(0, 3, "out") == ""
     assert foreign_warning(1, 1, "out").startswith("1 of 1 photo looks unlike")
+
+
+def test_a_watch_counts_what_it_has_at_its_end_and_warns_of_each_foreign_photo_once(tmp_path, monkeypatch, capsys):
+    first, second = (Row(f"/in/{name}.jpg", name, doubt=0.02, flags=("foreign",)) for name in "ab")
+    closed = Row("/in/closed", status="failed", code="unreadable", reason="cannot be read: Permission denied")
+    rows, events = [first, closed, first, second, first], []
+    journal = SimpleNamespace(path=tmp_path / "results.jsonl", rows={row.input: row for row in (first, second)})
+    folder = SimpleNamespace(out_dir=tmp_path, journal=journal, record_order=lambda: None)
+    monkeypatch.setattr("garmentcut.prediction.watch.Watch", lambda *_, **_keys: SimpleNamespace(rows=lambda: rows))
+    monkeypatch.setattr(cut, "log_event", lambda event, **fields: events.append((event, fields)))
+    assert cut._watch(folder, [], Monitor(), as_json=True) == 0
+    warnings = [fields["text"][:18] for event, fields in events if event == "foreign"]
+    assert warnings == ["1 of 1 photo looks", "2 of 2 photos look"]
+    assert events[-1] == ("stopped", {"cut": 2, "failed": 0})  # the folder can be read by now, so it has no row
+    told = json.loads(capsys.readouterr().out)
+    assert (told["photos"], told["failed"], told["failures"]) == (2, 0, [])
 
 
 def test_a_flood_of_failures_is_cut_short():

@@ -162,7 +162,7 @@ def test_marked_cutouts_are_listed(cutouts, tmp_path):
     result = run_sheet(*args)
     assert result.exit_code == 1
     assert result.stdout.splitlines() == [
-        f"4 cutouts, 1 doubtful, 1 failed: 2 pages, {tmp_path}/sheet_001.png to {tmp_path}/sheet_002.png",
+        f"3 cutouts (1 doubtful), 1 failed: 2 pages, {tmp_path}/sheet_001.png to {tmp_path}/sheet_002.png",
         "doubtful: empty (sheet_001.png): empty: nothing is visible",
         "failed: torn\\n (sheet_002.png): truncated PNG; copy or export it again",
     ]

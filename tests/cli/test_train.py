@@ -1,3 +1,4 @@
+import io
 import itertools
 import json
 import os
@@ -13,10 +14,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from rich.console import Console
+from rich.progress import Progress
 from typer.testing import CliRunner
 
 from garmentcut.cli import app
-from garmentcut.cli.train import training_progress
+from garmentcut.cli.train import _Shown, training_progress
 from garmentcut.synthetic import VIEWS, draw_studio_photo
 from garmentcut.training import loop
 from garmentcut.training.logging import MapsDone, Planned
@@ -179,6 +182,8 @@ def test_a_page_of_augmentations_trains_nothing(dataset, recipe, tmp_path):
     done = run("train", recipe, "--data", dataset, "--augmentations", page, *zoomed)
     assert done.exit_code == 0, done.output
     assert done.stdout.strip() == str(page)
+    done = run("train", recipe, "--data", dataset, "--augmentations", page, *zoomed, "--json")
+    assert json.loads(done.stdout) == {"augmentations": str(page)}
     with Image.open(page) as drawn:
         assert drawn.height > 300
 
@@ -250,6 +255,15 @@ def test_the_progress_of_maps_is_shown_in_ten_lines(capsys, tmp_path):
     assert len(lines) == 11
     assert lines[0] == "maps of 7/66 photos, for refine to learn from"
     assert [line.split()[2] for line in lines[-2:]] == ["66/66", "1/1"]
+
+
+def test_folds_with_equally_many_photos_have_a_bar_of_maps_each(tmp_path):
+    run = SimpleNamespace(folder=tmp_path)
+    with Progress(console=Console(file=io.StringIO())) as progress:
+        show_event = _Shown([tmp_path], progress)
+        for number in (1, 2, 3, 1, 2):
+            show_event(run, MapsDone(number, 3))
+        assert [(task.completed, task.total) for task in progress.tasks] == [(3, 3), (2, 3)]
 
 
 @pytest.mark.parametrize(

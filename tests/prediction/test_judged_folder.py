@@ -11,7 +11,9 @@ from garmentcut.config import CutConfig, load_config
 from garmentcut.errors import ConfigError
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
+from garmentcut.prediction.results import Journal
 from garmentcut.prediction.sources import find_sources
+from garmentcut.prediction.verdict import ViewComparison
 
 
 @pytest.fixture
@@ -135,3 +137,34 @@ def test_a_view_that_comes_later_changes_the_rows_of_earlier_ones(doubting, tmp_
     draw_photo(tmp_path / "in/g1_Back.png", bottom=40)
     cut(doubting(), tmp_path / "in", tmp_path / "out")
     assert [rows_of(tmp_path / "out")[f"g1_{view}"]["verdict"] for view in ("Front", "Back")] == ["review", "review"]
+
+
+def test_views_that_a_killed_run_had_not_compared_are_compared_by_the_next(doubting, tmp_path, monkeypatch):
+    for view, bottom in (("Front", 70), ("Back", 70), ("FrontRight", 40)):
+        draw_photo(tmp_path / f"in/g1_{view}.png", bottom=bottom)
+    draw_photo(tmp_path / "in/g2_Front.png", bottom=40)
+    out, config = tmp_path / "out", load_config(overrides={"folder.by_verdict": True})
+    with monkeypatch.context() as killed:
+        killed.setattr(ViewComparison, "_compared", lambda *_: iter(()))
+        killed.setattr(Journal, "compact", lambda _: None)
+        cut(doubting(), tmp_path / "in", out, by_verdict=True)
+    assert (out / "accepted/g1_FrontRight.png").is_file()
+
+    with FolderCutter(doubting(), out, config=config) as run:
+        plan = run.plan(find_sources([tmp_path / "in"], out))
+        verdicts = {row.place: row.verdict for row in plan.done}
+        assert not list(run.cut(plan))
+    assert verdicts == {"g1_Front": "accept", "g1_Back": "accept", "g1_FrontRight": "review", "g2_Front": "accept"}
+    assert rows_of(out)["g1_FrontRight"]["flags"] == ["length_unlike_views"]
+    assert (out / "review/g1_FrontRight.png").is_file()
+    assert not (out / "accepted/g1_FrontRight.png").exists()
+
+
+def test_views_that_must_be_cut_again_are_not_compared_before(doubting, tmp_path):
+    for view, bottom in (("Front", 70), ("Back", 40)):
+        draw_photo(tmp_path / f"in/g1_{view}.png", bottom=bottom)
+    cut(doubting(), tmp_path / "in", tmp_path / "out")
+    before = (tmp_path / "out/results.jsonl").read_text()
+    with FolderCutter(doubting(0.95), tmp_path / "out") as run:  # with another threshold both have another verdict
+        assert {row.verdict for row in run.journal.rows.values()} == {"review"}
+    assert (tmp_path / "out/results.jsonl").read_text() == before

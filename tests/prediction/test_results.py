@@ -151,9 +151,9 @@ def test_a_damaged_line_is_set_aside_and_kept(tmp_path, field, value):
     journal.path.write_bytes(damaged + b"\n" + journal.path.read_bytes() + b"\0\0\n")
     journal = Journal(tmp_path)
     assert journal.rows == {ROW.input: ROW}
-    assert journal.num_damaged == 2
+    assert len(journal.damaged) == 2
     journal.compact()
-    assert Journal(tmp_path).num_damaged == journal.num_damaged == 0
+    assert Journal(tmp_path).damaged == journal.damaged == []
     assert (tmp_path / DAMAGED_NAME).read_bytes() == damaged + b"\n\0\0\n"
 
 

@@ -337,3 +337,37 @@ def test_a_folder_that_cannot_be_read_fails_once_and_what_is_passed_over_is_list
     assert sorted(journal_of(tmp_path / "out")) == ["a.png", "b.png"]
     (skipped,) = (tmp_path / "out/.garmentcut/skipped.jsonl").read_text().splitlines()
     assert json.loads(skipped)["code"] == "camera_raw"
+
+
+def test_a_cutout_that_was_taken_away_is_not_made_again_because_its_photo_is_touched_or_moved(
+    watch_for, script, draw, tmp_path
+):
+    """Before, the next program of a hot folder got it twice."""
+    for shift, name in enumerate(("moved", "touched")):
+        draw(tmp_path / f"in/{name}.png", shift=shift)
+        script.at(20, (tmp_path / f"out/{name}.png").unlink)
+    (tmp_path / "in/done").mkdir()
+    script.at(30, lambda: (tmp_path / "in/moved.png").rename(tmp_path / "in/done/moved.png"))
+    script.at(40, lambda: os.utime(tmp_path / "in/touched.png", ns=(1, 1)))
+    script.at(50, lambda: (tmp_path / "in/done/moved.png").rename(tmp_path / "in/done/again.png"))
+    assert names_of(watch_for(2 * MINUTE)) == ["moved.png", "touched.png"]
+    assert sorted(journal_of(tmp_path / "out")) == ["again.png", "touched.png"]
+    assert not list((tmp_path / "out").rglob("*.png"))
+
+
+def test_a_photo_that_nobody_may_read_fails_once_and_is_cut_when_one_may(
+    watch_for, script, draw, tmp_path, monkeypatch
+):
+    photo, open_file, access = draw(tmp_path / "in/a.png"), os.open, os.access
+
+    def is_closed(path):
+        return str(path) == str(photo) and script.now < 200
+
+    def opened(path, *args, **kwargs):
+        if is_closed(path):
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open_file(path, *args, **kwargs)
+
+    monkeypatch.setattr(os, "open", opened)
+    monkeypatch.setattr(os, "access", lambda path, mode: not is_closed(path) and access(path, mode))
+    assert [row.code for row in watch_for(8 * MINUTE)] == ["unreadable", ""]

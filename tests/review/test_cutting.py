@@ -41,6 +41,8 @@ def test_formats(review, photo):
     assert PSDImage.open(io.BytesIO(psd.content)).size == (64, 96)
     assert psd.headers["content-disposition"] == "attachment; filename*=UTF-8''Kleid%20%C3%A4.psd"
     assert review.post("/cut", params={"format": "exe"}, content=photo).status_code == 422
+    in_form = review.post("/cut", files={"photo": ("a.png", photo)}, data={"format": "psd"})
+    assert in_form.status_code == 400 and "/cut?format=psd" in in_form.json()["error"]
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,9 @@ from PIL import Image
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from garmentcut.dataset.corrections import DECISIONS_FOLDER, decision_on, read_decision
+from garmentcut.dataset.corrections import DECISIONS_FOLDER, ReviewSource, decision_on, find_reviewed, read_decision
 from garmentcut.errors import RunError
+from garmentcut.naming import DEFAULT_PATTERN, NamePattern
 from garmentcut.photo.files import LOCK_NAME
 from garmentcut.prediction.folder import BATCH_NAME
 from garmentcut.prediction.results import Journal
@@ -90,6 +91,20 @@ def test_after_reopening_cut_delivers_the_prediction(review, cut_batch, gray, pn
     answer = review.post(f"/api/photos/{item['id']}/decision", json={"version": item["version"], "action": "accept"})
     assert (answer.json()["state"], answer.json()["undelivered"]) == ("corrected", "")
     assert alpha_in(folder / "a_Front_mask.png")[45, 15] == 255
+
+
+@pytest.mark.parametrize("output", [{}, {"trim": True}], ids=["whole", "trimmed"])
+def test_a_cutout_accepted_as_it_is_can_become_a_training_pair(cut_batch, open_review, gray, output):
+    """Before, its alpha was stored only if it had been computed again, and `ingest --with-accepted` found none."""
+    folder = cut_batch(**output)
+    review = open_review(folder)
+    item = item_of(review)
+    review.post(f"/api/photos/{item['id']}/decision", json={"version": item["version"], "action": "accept"})
+    assert find_reviewed(ReviewSource((folder,)), NamePattern(DEFAULT_PATTERN)) == []
+    (found,) = find_reviewed(ReviewSource((folder,), with_accepted=True), NamePattern(DEFAULT_PATTERN))
+    assert (found.name, found.faults) == ("a_Front", ())
+    alpha = gray(found.cutout.read_bytes())
+    assert alpha.shape == (96, 64) and (alpha > 127).sum() == 50 * 24
 
 
 def test_an_exchanged_photo_is_open_again_and_its_correction_given_up(review, cut_batch, draw, gray, png, tmp_path):

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -109,6 +110,23 @@ def test_its_end_names_the_network_that_it_came_to(trained, manifest, tmp_path):
     other = run_of(manifest, tmp_path / "other")
     *_, (_, end) = train_all([other], CPU, minutes=0)
     assert (other.summary(end)["stage"], end.reason) == ("folds/0/locate", "time is up")
+
+
+def test_minutes_may_be_over_while_maps_are_made(trained, manifest, tmp_path, monkeypatch):
+    run, _ = trained
+    whole = run_of(manifest, tmp_path / "whole")
+    shutil.copytree(run.folder, whole.folder)
+    shutil.rmtree(whole.maps_path)
+    clock = SimpleNamespace(monotonic=lambda: 0.0)
+    monkeypatch.setattr("garmentcut.training.stages.time", clock)
+    told = []
+    for one, event in train_all([whole, run_of(manifest, tmp_path / "next")], CPU, minutes=1):
+        told.append((one, event))
+        if isinstance(event, MapsDone) and event.photos == 2:
+            clock.monotonic = lambda: 60.0
+    assert [event for _, event in told if isinstance(event, MapsDone)][-1].photos == 2
+    assert told[-1][0] == whole and told[-1][1].reason == "time is up" and not told[-1][1].finished
+    assert (whole.summary(told[-1][1])["stage"], told[-1][1].was_finished) == ("folds/0/segment", False)
 
 
 def test_each_map_is_told(trained):

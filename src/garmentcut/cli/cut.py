@@ -197,12 +197,11 @@ def _cut_folder(photos: list[Path], out: Path, order: _Order, *, watch: bool) ->
     from garmentcut.prediction.sources import Skipped, find_sources
     from garmentcut.prediction.watch import watched_folders
 
-    config = order.config
     skipped: list[Skipped] = []
     sources = [] if watch else find_sources(photos, out, skipped=skipped)
     folders = watched_folders(photos, out) if watch else []
     with _observed(order) as monitor:
-        runtime = runtime_for(config.runtime, _MANY if watch else len(sources))
+        runtime = runtime_for(order.config.runtime, _MANY if watch else len(sources))
         with _folder_cutter(order, out, runtime) as folder:
             if folder.note:
                 cli.say(printable(folder.note), err=True)
@@ -275,6 +274,7 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
     from garmentcut.prediction.watch import Watch
 
     summary = Summary(folder.out_dir, folder.journal.path, NotLookedAt(), most_named=_MOST_NAMED, has_pace=False)
+    next_warning = 1  # of foreign photos: at the 1st, 2nd, 4th ..., to warn early but not too often
     with StopRequest() as stop:
         folder.record_order()
         watch = Watch(folder, folders, stop=stop, monitor=monitor)
@@ -284,10 +284,13 @@ def _watch(folder: "FolderCutter", folders: list[Any], monitor: Monitor, *, as_j
         for row in watch.rows():
             report_row(monitor, row)
             summary.add(row)
-            number = summary.counts["foreign"]
-            if row.is_foreign and number & (number - 1) == 0:  # the 1st, 2nd, 4th ..., to warn early but not too often
+            if summary.counts["foreign"] >= next_warning:
                 log_event("foreign", level=logging.WARNING, text=summary.foreign_warning)
+                next_warning *= 2
         notify_service("STOPPING=1")
+        for path in summary.counted_as.keys() - folder.journal.rows.keys():
+            if "failed" in summary.counted_as[path]:  # a folder that can be read by now
+                summary.drop(path)
         log_event("stopped", cut=summary.counts["cut"], failed=summary.counts["failed"])
     _show(summary, as_json=as_json)
     return cli.INTERRUPTED if stop.number == signal.SIGINT else cli.OK
@@ -388,24 +391,23 @@ class Summary:
         if is_doubtful and isinstance(self.out_dir, Path) and review_state(self.out_dir, row) in APPROVED:
             verdict, is_doubtful = verdict and "accept", False
         found = {"moved": "moved" in row.flags, "replaced": "replaced" in row.flags and not was_done}
-        found["missing"] = not row.ok and row.code == "missing"
-        if row.ok:
-            found |= {"accepted": verdict == "accept", "review": verdict == "review"}
-            found |= {"doubtful": is_doubtful, "foreign": row.is_foreign}
-        if earlier := self.counted_as.get(row.input):  # a watch cuts some photos again
-            self.counts.subtract(earlier)
-            for rows in self.named.values():
-                rows[:] = [other for other in rows if other.input != row.input]
+        found |= {"missing": row.code == "missing", "doubtful": is_doubtful, "foreign": row.ok and row.is_foreign}
+        found |= {"accepted": row.ok and verdict == "accept", "review": row.ok and verdict == "review"}
+        self.drop(row.input)  # a watch cuts some photos again
         kind = "skipped" if was_done else "cut" if row.ok else "failed"
         self.counted_as[row.input] = (kind, *(name for name, is_so in found.items() if is_so))
         self.counts.update(self.counted_as[row.input])
-        for why, is_named in (
-            ("failures", not (was_done or row.ok)),
-            ("notes", row.notes and not was_done),
-            ("doubts", is_doubtful),
-        ):
+        named = {"failures": not (was_done or row.ok), "notes": row.notes and not was_done, "doubts": is_doubtful}
+        for why, is_named in named.items():
             if is_named and (self.most_named is None or len(self.named[why]) < self.most_named):
                 self.named[why].append(row)
+
+    def drop(self, path: str) -> None:
+        """Forget a photo, or a folder that could not be read; nothing happens if it was not counted."""
+        if earlier := self.counted_as.pop(path, ()):
+            self.counts.subtract(earlier)
+            for rows in self.named.values():
+                rows[:] = [other for other in rows if other.input != path]
 
     @property
     def foreign_warning(self) -> str:
@@ -444,8 +446,8 @@ class Summary:
         rate = f", {counts['seconds'] / counts['cut']:.2f} s per photo" if counts["cut"] and self.has_pace else ""
         lines = [f"{counted(counts['photos'], 'photo')}: {', '.join(parts)}{rate}; rows in {self.results}"]
         lines += filter(None, [counts["doubtful"] and self.foreign_warning])
-        for key, what, why in (("failures", "failed", lambda row: row.reason), ("doubts", "doubtful", _why_doubtful)):
-            shown = [f"{what}: {row.input}: {why(row)}" for row in self.named[key][:_SHOWN]]
+        for key, what in (("failures", "failed"), ("doubts", "doubtful")):
+            shown = [f"{what}: {row.input}: {_why(row)}" for row in self.named[key][:_SHOWN]]
             more = counts[what] - len(shown)
             lines += [*shown, f"... and {more} more, listed in {self.results}"] if more else shown
         lines += [f"note: {row.input}: {'; '.join(row.notes)}" for row in self.named["notes"][:_SHOWN]]
@@ -468,5 +470,5 @@ class Summary:
             yield f"{counted(number, 'damaged line')} of results.jsonl set aside in {own}/damaged.jsonl"
 
 
-def _why_doubtful(row: "Row") -> str:
-    return "; ".join((*row.reasons, *([] if row.doubt is None else [f"doubt {row.doubt:.2f}"])))
+def _why(row: "Row") -> str:
+    return row.reason or "; ".join((*row.reasons, *([] if row.doubt is None else [f"doubt {row.doubt:.2f}"])))

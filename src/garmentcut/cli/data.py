@@ -105,11 +105,7 @@ def ingest(
     --height PIXELS 96..12000: Height in pixels; the width is two thirds of it.
 """)
 def studio(
-    out: Path,
-    cutouts: Path | None = None,
-    seed: list[int] | None = None,
-    garments: int = 1,
-    height: int = 1728,
+    out: Path, cutouts: Path | None = None, seed: list[int] | None = None, garments: int = 1, height: int = 1728
 ) -> None:
     """Draw synthetic studio photos, three views of each garment, whose alpha is known exactly.
 

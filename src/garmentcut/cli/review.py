@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from garmentcut.prediction.sheet import Cell, ContactSheet
 
 _LEAST_TOKEN_CHARS = 12
-
 _MOST_LISTED = 20
 
 
@@ -196,11 +195,12 @@ def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]
 def _as_text(summary: dict[str, Any]) -> str:
     """The summary for people: one line, then a line for each marked cutout."""
     pages, marked = summary["pages"], summary["marked"]
-    parts = [
-        f"{summary[key]} {key.replace('_', ' ')}" for key in ("doubtful", "failed", "not_finished") if summary[key]
-    ]
+    others = {key.replace("_", " "): summary[key] for key in ("failed", "not_finished") if summary[key]}
+    shown = counted(summary["cutouts"] - sum(others.values()), "cutout")
+    doubtful = f" ({summary['doubtful']} doubtful)" if summary["doubtful"] else ""
+    counts = ", ".join([shown + doubtful, *(f"{number} {mark}" for mark, number in others.items())])
     where = f"{len(pages)} pages, {pages[0]} to {pages[-1]}" if len(pages) > 1 else pages[0]
-    lines = [f"{', '.join([counted(summary['cutouts'], 'cutout'), *parts])}: {where}"]
+    lines = [f"{counts}: {where}"]
     for cutout in marked[:_MOST_LISTED]:
         place = f" ({Path(cutout['page']).name})" if len(pages) > 1 else ""
         lines.append(": ".join(filter(None, (cutout["mark"], printable(cutout["name"]) + place, cutout["reason"]))))

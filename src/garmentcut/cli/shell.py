@@ -32,7 +32,6 @@ OK, SOME_FAILED, MISUSE, FAIL_ON, INTERRUPTED = 0, 1, 2, 3, 130
 SETTINGS_NAME = "garmentcut.toml"
 CUT, TRAIN, JUDGE = "Cut and review", "Data and training", "Measure and compare"  # groups of commands
 
-
 _Options = Mapping[str, tuple[str, Any]]
 _Command = Callable[..., int | None]
 """A command: a function of the given options and arguments that returns the exit code; None means 0."""
@@ -260,7 +259,11 @@ class Terminated(KeyboardInterrupt):
         self.number = number
 
 
-def _terminate(main_pid: int, number: int, _frame: FrameType | None) -> None:
+def _terminate(main_pid: int, number: int, frame: FrameType | None) -> None:
+    handler = signal.getsignal(signal.SIGTERM)
+    if os.getpid() == main_pid and callable(handler) and not isinstance(handler, partial):
+        handler(number, frame)  # a server's, which finishes the requests in progress; it hears no closed terminal
+        return
     if os.getpid() == main_pid:
         raise Terminated(number)
     signal.signal(number, signal.SIG_DFL)  # a worker that was forked: it has nothing to tidy up

@@ -82,15 +82,12 @@ def train(
     splits = training_splits(manifest, fold, validation=validation)
     if options.data.wrong_weight == 0:
         splits = tuple(map(without_wrong, splits))
-    if fold == "all":
-        runs = [Run(folder / split.name, options, manifest, split) for split in splits]
-    else:
-        runs = [Run(folder, options, manifest, splits[0])]
+    runs = [Run(folder / split.name if fold == "all" else folder, options, manifest, split) for split in splits]
     if augmentations is not None:
         from garmentcut.training.trial import draw_augmentations
 
         draw_augmentations(runs[0], augmentations)
-        cli.say(augmentations)
+        cli.show({"augmentations": str(augmentations)}, lambda: str(augmentations), as_json=as_json)
         return cli.OK
     machines = Devices(accelerator, devices, nodes)
     if range_test:
@@ -197,7 +194,10 @@ class _Shown:
 
     def _show_maps(self, name: str, event: "MapsDone") -> None:
         if self._progress:
-            self._advance(f"{name}maps of {counted(event.of, 'photo')}", event.photos, event.of)
+            bar = f"{name}maps of {counted(event.of, 'photo')}"
+            if event.photos == 1:  # another fold may have as many photos
+                self._tasks.pop(bar, None)
+            self._advance(bar, event.photos, event.of)
         elif event.photos * _LINES_OF_MAPS // event.of > (event.photos - 1) * _LINES_OF_MAPS // event.of:
             self._say(f"{name}maps of {event.photos}/{event.of} photos, for refine to learn from")
 

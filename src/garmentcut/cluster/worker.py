@@ -76,10 +76,7 @@ class Worker:
         Raises:
             OSError: the rows cannot be written, so that the work must be done again.
         """
-        with (
-            tempfile.TemporaryDirectory(dir=self._scratch) as scratch,
-            ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool,
-        ):
+        with tempfile.TemporaryDirectory(dir=self._scratch) as scratch, ThreadPoolExecutor(_REQUESTS_AT_A_TIME) as pool:
             # Under its own name, because some formats contain it.
             paths = [Path(scratch, str(n), PurePosixPath(job.row.input).name) for n, job in enumerate(jobs)]
             fetched = dict(zip(paths, pool.map(self._fetched, jobs, paths), strict=True))
@@ -112,7 +109,6 @@ class Worker:
             garments={str(path): job.garment for path, job in fetched.items()} if assignment.specification else {},
             renamed=frozenset(path for path, job in fetched.items() if "another_photo" in job.row.flags),
         )
-        made: list[Job] = []
         with FolderCutter(
             self._cutter, out_dir, config=assignment.config, specification=assignment.specification
         ) as run:
@@ -120,9 +116,8 @@ class Worker:
             known = ((str(path), job.earlier) for path, job in fetched.items() if job.earlier)
             rows.update({path: replace(row, input=path) for path, row in known})
             list(run.cut(plan))
-            for path, job in jobs.items():  # a row may change when other views of the garment are cut
-                made.append(_with_files(job, rows[str(path)], out_dir) if path in fetched else job)
-        return made
+            # Only now, because a row may change when other views of the garment are cut.
+            return [_with_files(job, rows[str(path)], out_dir) if job.row.ok else job for path, job in jobs.items()]
 
     def _checked(self, job: Job) -> Job:
         """The job; failed if a file that garmentcut did not write has the name of one of its outputs."""

@@ -106,12 +106,7 @@ def encode_psd(prepared: Preparation) -> bytes:
 
 
 def layered_psd(
-    cutout: Cutout,
-    *,
-    path: PenPath | None = None,
-    background: str | None = None,
-    name: str = "",
-    marked: bool = True,
+    cutout: Cutout, *, path: PenPath | None = None, background: str | None = None, name: str = "", marked: bool = True
 ) -> bytes:
     """Encode a layered document of the photo's depth.
 

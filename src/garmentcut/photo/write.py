@@ -232,11 +232,7 @@ def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequ
 
 
 def jpeg_bytes(
-    pixels: Pixels,
-    metadata: Metadata = NO_METADATA,
-    resources: Sequence[Resource] = (),
-    *,
-    quality: int,
+    pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequence[Resource] = (), *, quality: int
 ) -> bytes:
     """Encode RGB as a baseline JPEG without chroma subsampling (4:4:4); 16 bits are rounded to 8.
 

@@ -199,10 +199,11 @@ class FolderCutter:
             self.out_dir.mkdir(parents=True, exist_ok=True)
             self._lock.acquire()
             self.journal = Journal(self.out_dir, check=self.check)
-            self.num_damaged = self.journal.num_damaged
+            self.num_damaged = len(self.journal.damaged)
             self.journal.compact()
             earlier_batch(self.out_dir)  # raises if it cannot be used, before anything is cut
             self.attempts = Attempts(self.out_dir, check=self.check)
+            ViewComparison(self.judge, self.journal, self.config.folder.by_verdict).catch_up(self.is_cut)
         except LockTakenError as error:
             raise SourceError(f"{error}; wait or choose another --out", code=error.code) from error
         except (SourceError, OSError) as error:
@@ -232,7 +233,10 @@ class FolderCutter:
     def num_gone(self) -> int:
         """Number of photos that were cut but whose files are gone, if the folder was taken away; otherwise 0."""
         outputs = [row.outputs for row in self.journal.rows.values() if row.ok] if self.problem() else []
-        return sum(not all(os.path.isfile(self.out_dir / name) for name in names) for names in outputs)  # noqa: PTH113
+        return sum(not all(map(self._has_file, names)) for names in outputs)
+
+    def _has_file(self, name: str) -> bool:
+        return os.path.isfile(self.out_dir / name)  # noqa: PTH113 - never raises
 
     def check(self) -> None:
         """Raise FolderError if the output folder was removed, replaced or unmounted, or another run has taken it."""
@@ -263,10 +267,10 @@ class FolderCutter:
         self.attempts = Attempts(self.out_dir, check=self.check)
         self.journal.read()
 
-    def plan(self, sources: Iterable[Source]) -> Plan:
+    def plan(self, sources: Iterable[Source], *, makes_again: bool = True) -> Plan:
         """Name the outputs, and separate photos that were cut before from those still to cut.
 
-        Files that runs wrote into this folder are skipped.
+        Files that runs wrote into this folder are skipped. `makes_again`: photos whose files are gone are cut again.
 
         Raises:
             garmentcut.errors.ConfigError: the specification would give two files the same name.
@@ -284,13 +288,14 @@ class FolderCutter:
             check_kind(source, Source)
         below = {one.path: one.path.relative_to(out).as_posix() for one in sources if one.path.is_relative_to(out)}
         sources = [source for source in sources if below.get(source.path) not in ours]
-        results.adopt_moved(sources, self.journal)
+        has_file = self._has_file if makes_again else lambda _name: True
+        results.adopt_moved(sources, self.journal, has_file)
         sources, renamed = results.tell_apart(sources, rows, self._is_another, self.journal.displace)
         known = () if self.overwrite else ((source.path, rows.get(str(source.path))) for source in sources)
         plan = self.planned(
             sources,
             rows,
-            has_file=lambda name: os.path.isfile(out / name),  # noqa: PTH113
+            has_file=has_file,
             is_unchanged=results.is_unchanged,
             failed_for_good={path for path, row in known if results.fails_again(row, path, options=self.options)},
         )
@@ -344,9 +349,13 @@ class FolderCutter:
         read = partial(files.read_photo_bytes, path, self.config.read)
         return not results.is_unchanged(row, path) and results.is_another_at(row, read)
 
+    def is_cut(self, row: Row) -> bool:
+        """True if a photo was cut with these options, and would get the same verdict again."""
+        return row.ok and row.options == self.options and row.verdict == self.judge.verdict_of(row.doubt, row.flags)
+
     def _is_current(self, row: Row, outputs: tuple[str, ...]) -> bool:
         """True if a photo was cut with these options and output names."""
-        if not row.ok or row.options != self.options or row.verdict != self.judge.verdict_of(row.doubt, row.flags):
+        if not self.is_cut(row):
             return False
         if self.config.folder.by_verdict:
             outputs = sorted_outputs(outputs, row.verdict)

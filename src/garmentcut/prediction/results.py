@@ -138,15 +138,10 @@ class Journal:
         lines = data.split(b"\n")
         found = list(map(read_row, lines))
         self.rows = {row.input: row for row in found if row is not None}
-        # A killed run may leave half a line after the last complete one.
-        self._damaged = [line for line, row in zip(lines[:-1], found[:-1], strict=True) if row is None]
-        if self._damaged and not self.rows and not self._aside.parent.is_dir():
+        # Until `compact` sets them aside. A killed run may leave half a line after the last complete one.
+        self.damaged = [line for line, row in zip(lines[:-1], found[:-1], strict=True) if row is None]
+        if self.damaged and not self.rows and not self._aside.parent.is_dir():
             raise SourceError(f"{self.path}, line 1, is not a garmentcut row; move it or choose another --out")
-
-    @property
-    def num_damaged(self) -> int:
-        """Number of damaged lines in the file that have not been set aside yet."""
-        return len(self._damaged)
 
     def is_ours(self, path: Path, hashes: Iterable[str]) -> bool:
         """True if a file may be replaced: it does not exist, or `hashes` or a damaged line contain its hash."""
@@ -181,11 +176,11 @@ class Journal:
         """
         with self._lock:
             self.check()
-            if self._damaged:
+            if self.damaged:
                 earlier = read_regular_file(self._aside) if self._aside.exists() else b""
-                aside = earlier + b"".join(line + b"\n" for line in self._damaged)
+                aside = earlier + b"".join(line + b"\n" for line in self.damaged)
                 write_atomic(self._aside, aside, root=self.path.parent)
-                self._damaged = []
+                self.damaged = []
             if not self.rows:
                 self.path.unlink(missing_ok=True)
                 return
@@ -250,16 +245,15 @@ def displaced(row: Row) -> Row:
     return replace(row, input=f"{row.input}#{row.input_sha256[:8]}").noted([note])
 
 
-def adopt_moved(sources: Iterable[Source], journal: Journal) -> None:
+def adopt_moved(sources: Iterable[Source], journal: Journal, has_file: Callable[[str], bool]) -> None:
     """Give the rows of missing photos to photos without a row that have the same content: they were moved or renamed.
 
     If more than case or Unicode normalisation of the name changed, the photo is flagged `moved`: its files keep their
-    names, and a person's decision on it stays valid. Once these files are removed, it counts as a new photo.
+    names, and a person's decision on it stays valid. Once the output folder has none of them, it counts as a new photo.
     """
-    rows, out_dir = journal.rows, journal.path.parent
-    for row in [row for row in rows.values() if "moved" in row.flags and row.outputs]:
-        if not any(os.path.exists(out_dir / name) for name in row.outputs):  # noqa: PTH110 - never raises
-            journal.forget([row.input])
+    rows = journal.rows
+    moved = [row for row in rows.values() if "moved" in row.flags and row.outputs]
+    journal.forget(row.input for row in moved if not any(map(has_file, row.outputs)))
     sizes: dict[int, list[Source]] = defaultdict(list)
     for source in sources:
         if str(source.path) not in rows:

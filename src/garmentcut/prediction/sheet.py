@@ -475,6 +475,6 @@ class ContactSheet:
     def _write(self, path: Path, lines: list[list[Cell]]) -> None:
         page = (f"page {self.pages.index(path) + 1} of {len(self.pages)}",) if len(self.pages) > 1 else ()
         grounds = ", ".join({"#ffffff": "white"}.get(ground.lower(), ground) for ground in self._options.grounds)
-        subtitle = " · ".join((counted(len(self.cells), "cutout"), *page, f"on {grounds}"))
+        subtitle = " · ".join((counted(sum(bool(cell.file) for cell in self.cells), "cutout"), *page, f"on {grounds}"))
         drawn = draw_page(lines, self._options, title=self._folder.resolve().name, subtitle=subtitle)
         write_atomic(path, encode_sheet(drawn, path.suffix))

@@ -346,6 +346,19 @@ class ViewComparison:
             raise
         yield from (row for group in waiting.values() for row in group)
 
+    def catch_up(self, is_cut: Callable[[Row], bool]) -> None:
+        """Compare the views of garments whose run ended after their last view was cut, but before they were compared.
+
+        `is_cut` says whether a row's photo need not be cut again.
+        """
+        rows = [row for row in self.journal.rows.values() if row.status != "failed"]
+        for row in filter(is_cut, rows):
+            self._note(row)
+        num_photos = Counter(_garment(row.input, row.place) for row in rows)
+        for garment, views in list(self._views.items()):
+            if 1 < len(views) == num_photos[garment]:
+                list(self._compared(garment, []))
+
     def _note(self, row: Row) -> None:
         view = subject_of(PurePosixPath(row.place)).view
         if view in VIEWS and row.ok and row.appearance:

@@ -104,7 +104,7 @@ class Arrivals:
         self.waiting: dict[str, Arrival] = {}
         self.next_scan = clock()
         rows = folder.journal.rows.values()
-        # What could not even be read is tried once more when a watch begins.
+        # What could not even be read is tried once more when a watch begins or, without permission, once there is one.
         self._unread = {row.input for row in rows if row.status == "failed" and not row.input_sha256}
         self._passed_over: set[str] = set()
         self._unreadable = {path for path in self._unread if os.path.isdir(path)}  # noqa: PTH112 - never raises
@@ -176,7 +176,8 @@ class Arrivals:
 
     def finish(self, row: Row) -> None:
         """Record that a photo needs no more work."""
-        self._unread.discard(row.input)
+        is_denied = row.code == "unreadable" and not os.access(row.input, os.R_OK)
+        (self._unread.add if is_denied else self._unread.discard)(row.input)
         self.waiting.pop(row.input, None)
         self._join_garment(row)
 
@@ -200,8 +201,8 @@ class Arrivals:
         if row is None or row.status == "pending" or row.options != self._folder.options:
             return found.path not in self._passed_over
         same = row.input_bytes == found.num_bytes and row.input_mtime_ns == found.mtime_ns
-        is_judged = not row.ok or row.verdict == self._folder.judge.verdict_of(row.doubt, row.flags)
-        return not (same and is_judged) or found.path in self._unread
+        is_due_again = found.path in self._unread and os.access(found.path, os.R_OK)
+        return not same or is_due_again or (row.ok and not self._folder.is_cut(row))
 
     def _report_unreadable(self, unreadable: dict[str, str]) -> list[Row]:
         roots = {str(folder.root) for folder in self._folders}
@@ -296,7 +297,7 @@ class Watch:
         def is_held(row: Row) -> bool:  # it could not be read, and may still be arriving
             return not row.ok and row.size_hw is None and row.code != "kills_run" and row.input in may_grow
 
-        plan = self._folder.plan(due)
+        plan = self._folder.plan(due, makes_again=False)
         done = {row.input: row for row in plan.done}
         for path, arrival in came.items():
             if arrival and path in done:  # touched, but unchanged

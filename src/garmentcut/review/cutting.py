@@ -253,7 +253,7 @@ _MEANINGS = {
     408: "The body came too slowly.",
     413: "Too large.",
     415: "Not a photo.",
-    422: "No garment in it.",
+    422: "No garment in it, or an unknown format.",
     429: "Too many requests wait; Retry-After says how long.",
 }
 
@@ -276,8 +276,7 @@ def _described(*media_types: str, takes_bytes: bool = False, **fields: str) -> d
 
 
 @router.post(
-    "/cut",
-    **_described(*(FORMATS[name].media_type for name in get_args(Wanted)), takes_bytes=True, photo="The photo."),
+    "/cut", **_described(*(FORMATS[name].media_type for name in get_args(Wanted)), takes_bytes=True, photo="The photo.")
 )
 async def cut(
     request: Request,
@@ -288,6 +287,8 @@ async def cut(
     async with service.cut_queue.upload(request.stream()) as body:
         is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         form = await _read_form(request, body) if is_form else _Form(body)
+        if "format" in form.fields:
+            raise ReviewError("format: belongs into the address, such as /cut?format=psd, not into the form")
         order = CutRequest(format, OutputConfig(formats=(format,)), form.name)
         content = await service.cut_queue.cut(form.file(", that is, no part with a filename"), order)
     return _cutout_of(content, order)

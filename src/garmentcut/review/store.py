@@ -309,6 +309,9 @@ class Store:
 
     def apply(self, photo_id: int) -> None:
         """Update a photo's files to what was decided; if this fails, the reason is stored in `undelivered`."""
+        if (photo := self.find(photo_id)).state == "accepted":
+            with suppress(ReviewError, PhotoError, OSError):  # `ingest --with-accepted` names what is missing
+                self.alphas.predicted(subject_of_photo(photo), keep=True)
         try:
             # The lock file is for other processes and polled slowly; threads of this process queue before it.
             with self._turn, FolderLock(self.folder / LOCK_NAME, timeout_s=_LOCK_TIMEOUT_S):

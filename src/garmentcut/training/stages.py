@@ -52,7 +52,7 @@ class StagePlan:
     steps: dict[str, int]  # of each stage's network in the model file
     seconds_a_step: dict[str, float]  # of each stage, measured on this machine at the start
     hours: float | None = None  # requested duration; None: as many steps as the recipe says
-    precisions: dict[str, str] = field(default_factory=dict)  # of each stage, as measured; missing: as in the recipe
+    precisions: dict[str, Any] = field(default_factory=dict)  # of each stage, as measured; missing: as in the recipe
 
     def seconds(self, recipe: Recipe) -> float:
         """Estimated duration of the whole training in seconds."""
@@ -95,6 +95,10 @@ def _stopped_in(run: Run, plan: StagePlan, devices: Devices, until: float | None
     for stage in _stages(run, plan):
         if isinstance(stage, MapsDone):
             yield run, stage
+            # If other processes wait in the next network, that one ends all of them at once.
+            if end and until is not None and time.monotonic() >= until and devices.num * devices.nodes == 1:
+                end = replace(end, reason="time is up", was_finished=False)
+                break
             continue
         left = None if until is None else max((until - time.monotonic()) / 60, 0.0)
         trained = stage
@@ -162,14 +166,10 @@ def _probed(recipe: Recipe, devices: Devices) -> tuple[str, float]:
         choices = ["float32", "auto" if uses_cuda(devices) else "bfloat16"]
     found = {}
     for precision in choices:
-        tried = _with_precision(recipe, precision)
+        tried = replace(recipe, training=replace(recipe.training, precision=precision))
         with launched(devices, tried.training) as fabric:
             found[precision] = round(seconds_a_step(tried, fabric), 4)
     return min(found.items(), key=itemgetter(1))
-
-
-def _with_precision(recipe: Recipe, precision: Any) -> Recipe:
-    return replace(recipe, training=replace(recipe.training, precision=precision))
 
 
 def stage_runs(run: Run, plan: StagePlan) -> dict[str, Run]:
@@ -200,7 +200,6 @@ def fold_splits(split: Split, folds: int, seed: int) -> list[Split]:
 
 def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, split: Split) -> Run:
     recipe, steps = stage_recipe(run.recipe, name), plan.steps[name]
-    recipe = _with_precision(recipe, plan.precisions.get(name, recipe.training.precision))
     if split is not run.split:  # a fold network
         steps = max(round(steps * run.recipe.stages.fold_steps), _LEAST_STEPS)
         # Trained without drawn photos, so that these are new to it when it makes their maps.
@@ -209,7 +208,8 @@ def _stage_run(run: Run, plan: StagePlan, name: str, folder: Path, split: Split)
         start = _unseen_start(recipe.network.start, run.manifest, split, otherwise)
         recipe = replace(recipe, network=replace(recipe.network, start=start))
     # Evaluated only at the end: if held-out photos chose the best weights, they would no longer be held out.
-    recipe = replace(recipe, training=replace(recipe.training, steps=steps, evaluate_every=steps))
+    precision = plan.precisions.get(name, recipe.training.precision)
+    recipe = replace(recipe, training=replace(recipe.training, steps=steps, evaluate_every=steps, precision=precision))
     return Run(folder, recipe, run.manifest, split, maps_folder=run.maps_path, drawn_folder=run.folder / DRAWN_NAME)
 
 

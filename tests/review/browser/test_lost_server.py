@@ -139,7 +139,8 @@ def test_a_browser_whose_store_hangs_asks_and_lets_the_page_go(edit, own_site):
     assert asked == ["beforeunload"]
 
 
-HANGS = """IDBDatabase.prototype.transaction = () => ({ objectStore: () => ({ put() {}, get() {}, getAll() {} }) });
+HANGS = """const hung = { put() {}, get() {}, getAll() {}, delete() {} };
+    IDBDatabase.prototype.transaction = () => ({ objectStore: () => hung });
     const real = setTimeout; window.setTimeout = (work, ms, ...more) => real(work, Math.min(ms, 1000), ...more)"""
 REFUSES = "IDBFactory.prototype.open = () => { throw new Error('refused'); }"
 
@@ -162,6 +163,25 @@ def test_a_browser_that_cannot_store_still_sends(edit, own_site, open_tab, fault
     queue.add_init_script(fault)
     queue.goto(own_site)
     expect(queue.locator(".card[data-id='2']")).to_contain_text("Corrected")
+    editor.tab.close()  # other tests would use it, with the script
+
+
+def test_a_store_that_hangs_is_waited_for_once(edit, own_site):
+    """Before, each decision was sent after 20 seconds, and the next one after 20 more."""
+    editor = edit(own_site, 2)
+    noting = "window.waits = []; window.setTimeout = (work, ms, ...more) => (waits.push(ms), capped(work, ms, ...more))"
+    editor.tab.evaluate(f"() => {{ {HANGS}; const capped = setTimeout; {noting} }}")
+    for number, short_waits in ((2, 1), (3, 2)):  # the first to drop it from the store only, then also to keep it there
+        editor.tab.evaluate("waits.length = 0")
+        editor.keys.press("a")
+        editor.wait(number + 1)
+        for _ in range(100):
+            editor.tab.wait_for_timeout(50)
+            if editor.tab.evaluate("waits").count(500) == short_waits:
+                break
+        else:
+            pytest.fail(f"{number}: {editor.tab.evaluate('waits')}")
+        assert editor.item(number)["state"] == "accepted"
     editor.tab.close()  # other tests would use it, with the script
 
 

@@ -292,11 +292,7 @@ def _linknet_block(channels: int, width: int) -> nn.Sequential:
 
 _DENSE_FIRST = 48
 # New maps per layer; layers in the five blocks down, mirrored on the way up; layers at the bottom.
-_DENSE_SHAPES = {
-    56: (12, (4, 4, 4, 4, 4), 4),
-    67: (16, (5, 5, 5, 5, 5), 5),
-    103: (16, (4, 5, 7, 10, 12), 15),
-}
+_DENSE_SHAPES = {56: (12, (4, 4, 4, 4, 4), 4), 67: (16, (5, 5, 5, 5, 5), 5), 103: (16, (4, 5, 7, 10, 12), 15)}
 
 
 class DenseBlock(nn.Module):

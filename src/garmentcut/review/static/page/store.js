@@ -13,14 +13,14 @@ import { askBlob, askJson, Refusal } from "./server.js";
 
 const DATABASE = "garmentcut-review";
 const STORES = ["drafts", "outbox"];
-const HANGS_MS = 20_000; // a slow disk takes seconds, and what it holds must not be given up
+const [HANGS_MS, HUNG_MS] = [20_000, 500]; // a slow disk takes seconds; once it hangs, decisions, which are sent anyway, wait less
 const TAB_KEY = "garmentcut-tab";
-const TAB_LOCK = "garmentcut-tab-";
 
 /** @type {Promise<IDBDatabase> | null} */
 let opening = null;
 /** @type {Promise<string> | null} */
 let naming = null;
+let hangs = false;
 
 /** The result of a request to a store, after its transaction is committed. A database that hangs is an error. @param {StoreName} name @param {(store: IDBObjectStore) => IDBRequest} work @param {IDBTransactionMode} [mode] */
 async function run(name, work, mode = "readwrite") {
@@ -35,8 +35,10 @@ async function run(name, work, mode = "readwrite") {
     const request = work(transaction.objectStore(name));
     transaction.oncomplete = () => resolve(request.result);
     transaction.onabort = () => reject(transaction.error);
-  }));
-  return Promise.race([done, new Promise((_, reject) => setTimeout(reject, HANGS_MS, new Error("the browser's storage hangs")))]);
+  })).finally(() => (hangs = false));
+  const late = new Error("the browser's storage hangs");
+  const waited = new Promise((_, reject) => setTimeout(reject, hangs && name === "outbox" ? HUNG_MS : HANGS_MS, late));
+  return Promise.race([done, waited]).catch((error) => ((hangs = error === late), Promise.reject(error)));
 }
 
 /** The key of something in this batch. @param {...(string | number)} parts */
@@ -60,7 +62,7 @@ function claim(name) {
   sessionStorage.setItem(TAB_KEY, name);
   if (!navigator.locks) return Promise.resolve(name);
   return new Promise((resolve) => {
-    navigator.locks.request(TAB_LOCK + name, { ifAvailable: true }, (lock) => {
+    navigator.locks.request(`${TAB_KEY}-${name}`, { ifAvailable: true }, (lock) => {
       resolve(lock ? name : claim(null));
       return lock ? new Promise(() => undefined) : undefined;
     });
@@ -69,7 +71,7 @@ function claim(name) {
 
 /** True if a tab with this name is open; false if the browser cannot tell (plain http from another machine). */
 async function isAlive(name) {
-  return navigator.locks ? navigator.locks.request(TAB_LOCK + name, { ifAvailable: true }, async (lock) => lock === null) : false;
+  return navigator.locks ? navigator.locks.request(`${TAB_KEY}-${name}`, { ifAvailable: true }, async (lock) => lock === null) : false;
 }
 
 /**
@@ -92,8 +94,7 @@ export async function keepDraft({ item: { id, version }, alpha, saved }, seconds
   const tiles = tilesOfDifference(alpha, saved);
   if (!tiles.length) return dropDraft(id);
   const tab = await tabName();
-  const { width, height } = alpha;
-  const draft = { id, tab, version, width, height, tiles, seconds, kept_ms: Date.now() };
+  const draft = { id, tab, version, width: alpha.width, height: alpha.height, tiles, seconds, kept_ms: Date.now() };
   return run("drafts", (store) => store.put(draft, keyOf(id, tab)));
 }
 
@@ -223,10 +224,9 @@ async function send(letter) {
     if (earlier.version !== letter.version && (await hasArrived(letter, earlier))) return { kind: "sent", item: earlier, message: "" };
     return { kind: "sent", item: await askJson(...requestOf(letter)), message: "" };
   } catch (error) {
-    const { message } = error;
     const item = error instanceof Refusal && error.status === 409 ? error.item : null;
     const hasIt = item && (await hasArrived(letter, item));
-    return { kind: hasIt ? "sent" : item ? "stale" : "refused", item, message };
+    return { kind: hasIt ? "sent" : item ? "stale" : "refused", item, message: error.message };
   }
 }
 
