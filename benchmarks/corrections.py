@@ -9,9 +9,9 @@ Cuts each fold's held-out photos without any correction, with `grab_cut` alone, 
 Prints for each fold and way Dice (`alpha >= 128`) and surface Dice at 2 px, both also as differences from no correction
 with 95 % intervals by garment, thin parts kept and right, and the processor time of the corrections of a photo.
 
-Decision 8 shows a run that was trained with `--set stages.locate.training.steps=480`,
-`--set stages.segment.training.steps=1600` and `--set stages.refine.training.steps=1800`, of which fold networks take
-half. Then their refine networks were trained for another 1600 steps at a rate of 1.6e-3, from these weights.
+Decision 8 shows a run that was trained with `--set stages.folds=3`, `--set stages.locate.training.steps=480`,
+`--set stages.segment.training.steps=1800` and `--set stages.refine.training.steps=3600`, of which fold networks take
+half.
 """
 
 import sys
