@@ -1,4 +1,4 @@
-"""Scales a photo for the networks and finds its garment: the locate stage, crops, corrections based on that stage."""
+"""Scales photos for `cutter` and finds the garment: the locate stage, crops, corrections based on that stage."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The photos of a batch under review: from rows of results.jsonl to the database, and from there to the API."""
+"""The photos of a batch under review: from rows of results.jsonl to the `store`'s database, and on to the `routes`."""
 
 import json
 import os
