@@ -262,7 +262,7 @@ class Terminated(KeyboardInterrupt):
 def _terminate(main_pid: int, number: int, frame: FrameType | None) -> None:
     handler = signal.getsignal(signal.SIGTERM)
     if os.getpid() == main_pid and callable(handler) and not isinstance(handler, partial):
-        handler(number, frame)  # a server's, which finishes the requests in progress; it hears no closed terminal
+        handler(number, frame)  # a server's for SIGTERM: a closed terminal, too, lets it finish its requests
         return
     if os.getpid() == main_pid:
         raise Terminated(number)

@@ -92,7 +92,7 @@ class Storage:
         return _persistently(read_first) if most_bytes else bytes(_persistently(lambda: fs.cat_file(path)))
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file atomically; an existing file is replaced. OSError if it still fails after several tries."""
+        """Write a file atomically; an existing one is replaced. Raises OSError if several tries fail."""
         if self.folder is not None:
             write_atomic(self.folder / name, data)
             return

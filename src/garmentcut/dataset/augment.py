@@ -39,11 +39,11 @@ def augment(
     A sample that nothing happens to stays bit-equal. The inputs are not modified. Except for noise, which is drawn on
     the device, results are the same on all devices, up to rounding.
 
-    Photos are `(N, 3, H, W)` and alphas `(N, 1, H, W)`, float32 in [0, 1], else ValueError, and so are the results;
-    `views` decide how often each photo is mirrored. `key` seeds all random numbers; its last number is that of the
-    first sample, and counts up for the others. Without `moves`, only colours change, because windows were already moved
-    when they were cut out; a fourth channel of the photos, the map, is then kept. `strongest` draws the largest
-    strengths, for a page of examples.
+    Photos are `(N, 3, H, W)` and alphas `(N, 1, H, W)`, float32 in [0, 1], and so are the results; `views` decide how
+    often each photo is mirrored. `key` seeds all random numbers; its last number is that of the first sample, and
+    counts up for the others. Without `moves`, only colours change, because windows were already moved when they were
+    cut out; a fourth channel of the photos, the map, is then kept. `strongest` draws the largest strengths, for a page
+    of examples. Raises ValueError for other shapes or dtypes.
     """
     num, channels, height, width = photos.shape if photos.ndim == 4 else (0, 0, 0, 0)
     if channels not in ((3,) if moves else (3, 4)) or alphas.shape != (num, 1, height, width) or len(views) != num:

@@ -76,7 +76,7 @@ def write_decision(out_dir: Path, stem: str, decision: Decision) -> None:
 
 
 def read_decision(out_dir: Path, stem: str) -> Decision | None:
-    """The decision stored at a stem, see `decision_stem`; None: there is none. PhotoError if it cannot be read."""
+    """The decision stored at a stem, see `decision_stem`; None if there is none. Raises PhotoError if unreadable."""
     path = out_dir / f"{stem}{_SUFFIX}"
     try:
         decision = _DECISION.validate_python(json_of(read_regular_file(path)))

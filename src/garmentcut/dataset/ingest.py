@@ -166,7 +166,7 @@ class Ingest:
         skipped: list[tuple[str, str]] = []
         found = find_candidates(*self._sides, out_dir=self.folder, skipped=skipped) if self._sides else ()
         reviewed = find_reviewed(self.options.review, NamePattern(self.options.pattern))
-        named = {candidate.name: candidate for candidate in (*found, *reviewed)}  # of one name, the reviewed one counts
+        named = {candidate.name: candidate for candidate in (*found, *reviewed)}  # reviewed ones count
         candidates = [named[name] for name in sorted(named)]
         # Unreadable pairs are tried again: a network share that was not mounted may be back.
         retry = {"unreadable", "size" if self.options.resample else "resampled"}

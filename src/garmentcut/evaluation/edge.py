@@ -95,7 +95,7 @@ def edge_sample(garment: str, alpha: Alpha, target: Alpha, edge: Edge) -> EdgeSa
     """What a fit needs from one photo.
 
     `alpha`, `(H, W)`, is the output of a network with `edge` on its card, before any choke. `target`, the retoucher's
-    alpha, may have any size. EvaluationError if the two edges do not overlap.
+    alpha, may have any size. Raises EvaluationError if the two edges do not overlap.
     """
     scale, target = target.shape[0] / alpha.shape[0], resize_alpha(target, (alpha.shape[0], alpha.shape[1]))
     area = area_of(target > 0, margin_px=_REACH_PX)

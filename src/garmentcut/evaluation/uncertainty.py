@@ -68,7 +68,7 @@ def fit_doubt(experiences: Sequence[Experience], *, data: str = "") -> DoubtMode
     classes (fractional logit: Papke and Wooldridge 1996), so that its prediction is the doubt itself.
 
     Weights are fitted to the studio's photos and the foreign ones; what is usual is taken from the studio's alone. All
-    must have been cut by models that had not seen them. `data` describes them. EvaluationError if garments are too few.
+    must have been cut by models that had not seen them. `data` describes them. Raises EvaluationError without enough.
     """
     known = _known(experiences)
     own = _own(known)

@@ -35,7 +35,7 @@ def card_of_network(network: nn.Module, spec: NetworkSpec, **words: Any) -> Mode
 
     The spec's `facts` in `_FACTS` fill the card's fields of the same name. If they are missing, a training's own facts
     do: `data` and `num_trained_on` for what it was trained on, `dice` for its score. `words` are further fields of the
-    card, which take precedence. RunError if a fact has another type than the card's field.
+    card, which take precedence. Raises RunError if a fact has another type than the card's field.
     """
     millions = sum(parameter.numel() for parameter in network.parameters()) / 1e6
     options = "".join(f", {key} {value}" for key, value in spec.options.items())

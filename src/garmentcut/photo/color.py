@@ -195,7 +195,7 @@ def made_profile(white: tuple[float, ...], primaries: tuple[float, ...], transfe
     """An ICC profile of an RGB colour space, always the same bytes; None: it is sRGB.
 
     White and primaries (red, green, blue) are given as x and y; `transfer` is `srgb`, or the exponent that maps encoded
-    values to linear light. PhotoError if the numbers describe no possible colour space.
+    values to linear light. Raises PhotoError if the numbers describe no possible colour space.
     """
     points = [coordinate for xy in zip(primaries[::2], primaries[1::2], strict=True) for coordinate in (*xy, 1.0)]
     curve: dict[str, Any] = {"gamma": transfer}

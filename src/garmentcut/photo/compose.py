@@ -398,7 +398,7 @@ def shrink_cutout(cutout: Cutout, size_hw: tuple[int, int], *, trim: bool = True
 
     Pixels are weighted by alpha, so that hidden colours do not bleed into the edge; the filter does not overshoot, so
     that the edge gets no halo. With `trim` only the box of what is visible is shown, specks included; if nothing is
-    visible, the whole frame. PhotoError if its colour profile cannot be applied.
+    visible, the whole frame. Raises PhotoError if its colour profile cannot be applied.
     """
     box = (bounding_box(cutout.alpha > _SEEN) if trim else None) or (0, 0, *cutout.alpha.shape[::-1])
     alpha: NDArray[np.uint8] = np.rint(cutout.alpha[slices_of(box)] * np.float32(255)).astype(np.uint8)

@@ -354,7 +354,7 @@ def psd_bytes(layers: Sequence[PsdLayer], planes: Sequence[Pixels], resources: I
     """Encode an RGB document from its layers, lowest first, and image resources, which also name the saved channels.
 
     `planes` are those of the merged picture, each `(H, W)`: three colours, then saved channels. All pixels of the
-    document are uint8, or all are uint16. OutputError if a side is over 30,000 pixels, or the file over 2 GB.
+    document are uint8, or all are uint16. Raises OutputError if a side is over 30,000 pixels, or the file over 2 GB.
     """
     (height, width), depth = planes[0].shape, 8 * planes[0].itemsize
     if max(height, width) > _MOST_SIDE_PX:

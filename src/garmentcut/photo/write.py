@@ -237,7 +237,7 @@ def jpeg_bytes(
     """Encode RGB as a baseline JPEG without chroma subsampling (4:4:4); 16 bits are rounded to 8.
 
     EXIF over 64 kB does not fit in a JPEG and is left out. DPI are written as whole numbers or, if the header, which
-    ends at 65535, cannot hold them, as fractions in EXIF. OutputError if a side is over 65500 pixels.
+    ends at 65535, cannot hold them, as fractions in EXIF. Raises OutputError if a side is over 65500 pixels.
     """
     if max(pixels.shape[:2]) > _MOST_JPEG_SIDE_PX:
         fault = f"JPEG ends at {_MOST_JPEG_SIDE_PX} pixels a side, this has {max(pixels.shape[:2])}"

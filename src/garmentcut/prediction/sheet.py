@@ -423,7 +423,7 @@ class ContactSheet:
     """
 
     def __init__(self, folder: Path, out: Path, options: SheetOptions | None = None) -> None:
-        """Plan all pages; no picture is read and nothing written. SourceError if there is nothing to show."""
+        """Plan all pages; no picture is read and nothing written. Raises SourceError if there is nothing to show."""
         options = options or SheetOptions()
         if out.suffix.lower() not in SHEET_SUFFIXES:
             raise SourceError(f"{out}: a sheet is written as {' or '.join(SHEET_SUFFIXES)}; change the suffix")

@@ -341,7 +341,7 @@ def with_written(out_dir: Path, row: Row, decision: Decision | None) -> Row:
 def corrected_cutout(
     out_dir: Path, row: Row, photo: Photo, decision: Decision | None, *, limits: ReadConfig
 ) -> Cutout | None:
-    """The photo with its corrected alpha; None: nobody corrected it. PhotoError if the alpha is gone or damaged."""
+    """The photo with its corrected alpha; None: it has none. Raises PhotoError if the alpha is gone or damaged."""
     if decision is None or decision.state != CORRECTED or not decision.alpha:
         return None
     if decision.input_sha256 != row.input_sha256:  # the photo was replaced after the decision

@@ -410,7 +410,7 @@ def _garment(path: str, place: str) -> str:
 def move_outputs(out_dir: Path, row: Row) -> Row:
     """Move a photo's outputs and the sidecar files beside them to its verdict's folder; returns the row with new names.
 
-    If somebody has changed one of them, or another file is in the way, none is moved. OSError if one cannot be moved.
+    If somebody has changed one of them, or another file is in the way, none is moved. Raises OSError if that fails.
     """
     names = (*row.outputs, *row.sidecars)
     wanted = sorted_outputs(map(unsorted_output, names), row.verdict)

@@ -249,7 +249,7 @@ class Connection(H11Protocol):
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """Bind a socket that does not accept connections yet; port 0 selects a free port. UsageError if it is taken."""
+    """Bind a socket that does not accept connections yet; port 0 is any free port. Raises UsageError if it is taken."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, proto)

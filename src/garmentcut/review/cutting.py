@@ -288,7 +288,7 @@ async def cut(
         is_form = request.headers.get("content-type", "").lower().startswith("multipart/form-data")
         form = await _read_form(request, body) if is_form else _Form(body)
         if "format" in form.fields:
-            raise ReviewError("format: belongs into the address, such as /cut?format=psd, not into the form")
+            raise ReviewError("format: belongs in the address, such as /cut?format=psd, not in the form")
         order = CutRequest(format, OutputConfig(formats=(format,)), form.name)
         content = await service.cut_queue.cut(form.file(", that is, no part with a filename"), order)
     return _cutout_of(content, order)

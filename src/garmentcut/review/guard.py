@@ -137,7 +137,7 @@ def open_access(folder: Path | None, host: str, port: int, token: str | None) ->
 
     The batch's secret is generated once, in a file in its `folder` that only its user can read; if that is None, at
     each start. `token` is what readers must send; None: it is derived from the secret if others can reach the server,
-    else none is needed. OSError if the secret can neither be read nor written.
+    else none is needed. Raises OSError if the secret can neither be read nor written.
     """
     secret = secrets.token_hex(32) if folder is None else _read_secret(folder / SECRET_NAME)
     drawn = hmac.new(secret.encode(), b"link", hashlib.sha256).hexdigest()[:32]

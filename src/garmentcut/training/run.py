@@ -89,8 +89,8 @@ def training_split(manifest: Manifest, fold: str | None = None, *, validation: s
 
     The dataset has either folds or the splits train, validation and test. `fold` is the number of the fold to hold out,
     or `none` to train on everything; None means fold 0, or the split `validation`. `validation` is the split to measure
-    on instead of a fold. All other splits but `test` are trained on. TrainingError if there is no such fold or split,
-    both were given, or one side has no pair.
+    on instead of a fold. All other splits but `test` are trained on. Raises TrainingError if there is no such fold
+    or split, both were given, or one side has no pair.
     """
     if fold is not None and validation is not None:
         raise TrainingError("--fold and --validation contradict each other; give only one of them")

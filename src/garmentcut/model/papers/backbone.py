@@ -46,7 +46,7 @@ class PretrainedNetwork(PhotoNetwork):
 
 
 def hub_weights(name: str) -> Weights:
-    """Weights by their name in torchvision or timm, with the classifier's; fetched once, if the hub can be reached."""
+    """Weights by their name in torchvision or timm, with the classifier's; fetched from the hub once, then cached."""
     if "_Weights." in name:
         weights: Weights = get_weight(name).get_state_dict(progress=False, check_hash=True)
         return weights
