@@ -131,6 +131,8 @@ class AugmentConfig:
     """Only the garment: dyed another colour, with its folds and prints; blended in up to `amount`."""
     pattern: Strength = _OFF
     """Only the garment: stripes, checks or dots added, with a contrast up to `amount`."""
+    panel: Strength = _OFF
+    """Only the garment: a part made sheer, or nearly of the colour beside it, up to `amount`; it stays garment."""
     background: Strength = _OFF
     """Everything except the garment: colour and brightness changed, up to `amount`."""
     map_corruption: Strength = _OFF

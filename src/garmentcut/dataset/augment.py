@@ -59,6 +59,7 @@ def augment(
         photo, alpha, view = garment.paste_garment(photos, alphas, views, row, draws)
         photo = garment.recolor_garment(photo, alpha, draws)
         photo = garment.pattern_garment(photo, alpha, draws)
+        photo = garment.panel_garment(photo, alpha, draws)
         photo = garment.vary_background(photo, alpha, draws)
         photo, alpha = frame.bend(photo, alpha, frame.draw_homography(draws, view, (height, width)))
         for change in (frame.vary_light, frame.vary_color, frame.blur_photo, frame.add_noise, frame.compress_jpeg):

@@ -39,6 +39,10 @@ _PERIODS = (0.006, 0.07)  # of the frame's height: from pinstripes to a hand's b
 _DUTIES = (0.25, 0.6)  # width of a stripe as a share of the period
 _SWAY = 0.6  # most periods by which folds shift the pattern sideways
 _LATTICE = (9, 6)  # rows and columns of folds over the frame
+_RING_PX = 12  # how far from the garment a panel's colour is taken
+_PANELS = (0.15, 0.5)  # of the garment's extent across the panel's edge
+_PANEL_SWAY = 0.02  # of the frame's height
+_HEMS_PX = 7  # the widest hem of a panel, exclusive
 _HIDE_PX = 4  # margin within which the old garment's shadow and blurred edge are hidden too
 _TINT = 0.6  # of the change in brightness
 _SEAM_PX = 3
@@ -118,6 +122,39 @@ def pattern_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
     shading = ((luma + 0.05) / (_mean_of(luma, alpha) + 0.05)).clamp(*_SHADING)
     ink = (_dye(rng, photo) * shading).clamp(0, 1)
     return repaint(photo, edge.share, edge.garment, torch.lerp(edge.garment, ink, amount * cover))
+
+
+def panel_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
+    """Make a part of the garment sheer, or nearly of the colour of the mannequin or backdrop beside it.
+
+    The part lies on one side of a wavy line; half of these panels keep a hem of the old cloth, and half have folds. Its
+    colours are blended with that of a place outside the garment, by up to `amount`. The alpha stays, because retouchers
+    cut sheer cloth out as opaque. Pixels beyond the visible edge stay bit-equal.
+    """
+    amount, rng = min(draws.share("panel"), 1), draws.stream("seam")
+    if not amount:
+        return photo
+    height, width = photo.shape[2:]
+    edge, inside = find_edge(photo, alpha), alpha > 0
+    angle = rng.uniform(0, 2 * math.pi)
+    x = torch.arange(width, dtype=torch.float32, device=photo.device)
+    y = torch.arange(height, dtype=torch.float32, device=photo.device)[:, None]
+    sway = smooth_field(_PANEL_SWAY * height * rng.uniform(-1, 1, (1, *_LATTICE)), photo)
+    across = math.cos(angle) * x + math.sin(angle) * y + sway
+    first, last = across.where(inside, across.amax()).amin(), across.where(inside, across.amin()).amax()
+    part = (first + rng.uniform(*_PANELS) * (last - first) - across + 0.5).clamp(0, 1)
+    smooth = box_mean(photo, 1)
+    ring = (dilate(inside, _RING_PX) - dilate(inside, BAND_PX)) * (part > 0)
+    drawn = ring * (smooth_field(rng.random((1, *_LATTICE)), photo) + 1)  # positive on the ring
+    if rng.random() < 0.5:  # most of a ring is backdrop: what differs from its mean is the mannequin
+        drawn = drawn * (smooth - _mean_of(smooth, ring)).square().sum(dim=1, keepdim=True).sqrt()
+    color = smooth.flatten(2)[..., drawn.argmax()][..., None, None]
+    hem_px = int(rng.integers(1, _HEMS_PX)) if rng.random() < 0.5 else 0
+    kept = dilate(alpha < 0.5, hem_px) if hem_px else 0
+    luma = luma_of(edge.garment)
+    shading = ((luma + 0.05) / (_mean_of(luma, alpha) + 0.05)).clamp(*_SHADING) if rng.random() < 0.5 else 1
+    cloth = torch.lerp(edge.garment, (color * shading).clamp(0, 1), amount)
+    return repaint(photo, edge.share * part * (1 - kept), edge.garment, cloth)
 
 
 def _mean_of(values: Tensor, weights: Tensor) -> Tensor:
