@@ -3,7 +3,6 @@
 Photos are `(1, 3, H, W)` float32 in [0, 1], alphas `(1, 1, H, W)`. An augmentation that is off changes no bit.
 """
 
-import io
 import math
 import zlib
 from collections.abc import Sequence
@@ -14,7 +13,6 @@ import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812 - the name everyone knows it by
 from numpy.typing import ArrayLike, NDArray
-from PIL import Image, JpegImagePlugin
 from torch import Tensor
 
 from garmentcut.photo.color import LUMA
@@ -23,15 +21,8 @@ from garmentcut.recipe import AugmentConfig
 _Floats = NDArray[np.float64]
 # Red, green, blue to luma and two colour differences (NTSC's YIQ); hue is the angle in the plane of the differences.
 _TO_YIQ = np.array([LUMA, (0.5959, -0.2746, -0.3213), (0.2115, -0.5227, 0.3112)])
-_RED, _GREEN, _BLUE = LUMA
-_TO_BLUENESS = -_RED / (2 - 2 * _BLUE), -_GREEN / (2 - 2 * _BLUE), 0.5
-_TO_REDNESS = 0.5, -_GREEN / (2 - 2 * _RED), -_BLUE / (2 - 2 * _RED)
-_TO_YCC = np.array([LUMA, _TO_BLUENESS, _TO_REDNESS])
 _LATTICE = (3, 2)  # as coarse as the light of softboxes and walls
 _MOST_REDUCTION = 1.35  # if reduced further, single pixels would fall between the samples of the cubic filter
-# JPEG's orthonormal 8-point cosine transform (A.3.3); one frequency per row.
-_COSINES = np.cos((2 * np.arange(8) + 1) * np.arange(8)[:, None] * np.pi / 16) / 2
-_COSINES[0] /= math.sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -216,32 +207,11 @@ def bend(photo: Tensor, alpha: Tensor, warp: _Floats) -> tuple[Tensor, Tensor]:
 
 
 def compress_jpeg(photo: Tensor, draws: SampleDraws) -> Tensor:
-    """Give a photo the artefacts of JPEG at a quality between 100 - amount and 100."""
+    """Give a photo the artefacts of JPEG at a quality between 100 - amount and 100; it is encoded on the CPU."""
     lost = draws.share("jpeg")
-    return at_quality(photo, round(min(max(100 - lost, 1), 100))) if lost else photo
-
-
-def at_quality(photo: Tensor, quality: int) -> Tensor:
-    """Simulate JPEG compression on the photo's own device; `quality` is 1 to 100, as in libjpeg."""
-    file = io.BytesIO()
-    Image.new("RGB", (8, 8)).save(file, "JPEG", quality=quality)
-    with Image.open(file) as image:
-        assert isinstance(image, JpegImagePlugin.JpegImageFile)
-        luma_steps, chroma_steps = (np.reshape(image.quantization[table], (8, 8)) for table in (0, 1))
-    height, width = photo.shape[2:]
-    padded = F.pad(photo * 255, (0, -width % 16, 0, -height % 16), mode="replicate")
-    mixed = mix_channels(padded, _TO_YCC)
-    luma = _quantised(mixed[:, :1] - 128, luma_steps) + 128
-    chroma = _quantised(F.avg_pool2d(mixed[:, 1:], 2), chroma_steps)
-    chroma = F.interpolate(chroma, scale_factor=2, mode="bilinear", align_corners=False)
-    back = mix_channels(torch.cat([luma, chroma], dim=1), np.linalg.inv(_TO_YCC))
-    return (back[..., :height, :width] / 255).clamp(0, 1)
-
-
-def _quantised(planes: Tensor, steps: NDArray[np.int64]) -> Tensor:
-    """Quantise each 8x8 block's cosine transform to multiples of `steps`, `(8, 8)`."""
-    num, channels, height, width = planes.shape
-    cosines, step = beside(_COSINES, planes), beside(steps, planes)
-    blocks = planes.reshape(num, channels, height // 8, 8, width // 8, 8).transpose(3, 4)
-    rounded = (cosines @ blocks @ cosines.mT / step).round() * step
-    return (cosines.mT @ rounded @ cosines).transpose(3, 4).reshape(planes.shape)
+    if not lost:
+        return photo
+    levels = (photo[0].flip(0) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()  # OpenCV has BGR
+    _, file = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, round(min(max(100 - lost, 1), 100))])
+    decoded = np.ascontiguousarray(cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1].transpose(2, 0, 1))
+    return (torch.from_numpy(decoded)[None] / 255).to(photo.device)

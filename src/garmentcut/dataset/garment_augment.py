@@ -117,11 +117,7 @@ def pattern_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
     if not amount:
         return photo
     cover = _print(rng, photo)
-    edge = find_edge(photo, alpha)
-    luma = luma_of(edge.garment)
-    shading = ((luma + 0.05) / (_mean_of(luma, alpha) + 0.05)).clamp(*_SHADING)
-    ink = (_dye(rng, photo) * shading).clamp(0, 1)
-    return repaint(photo, edge.share, edge.garment, torch.lerp(edge.garment, ink, amount * cover))
+    return _paint(photo, alpha, _dye(rng, photo), amount * cover)
 
 
 def panel_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
@@ -134,27 +130,34 @@ def panel_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
     amount, rng = min(draws.share("panel"), 1), draws.stream("seam")
     if not amount:
         return photo
-    height, width = photo.shape[2:]
-    edge, inside = find_edge(photo, alpha), alpha > 0
-    angle = rng.uniform(0, 2 * math.pi)
-    x = torch.arange(width, dtype=torch.float32, device=photo.device)
-    y = torch.arange(height, dtype=torch.float32, device=photo.device)[:, None]
-    sway = smooth_field(_PANEL_SWAY * height * rng.uniform(-1, 1, (1, *_LATTICE)), photo)
-    across = math.cos(angle) * x + math.sin(angle) * y + sway
+    inside, smooth = alpha > 0, box_mean(photo, 1)
+    x, y = _axes(photo)
+    angle, sway = rng.uniform(0, 2 * math.pi), _PANEL_SWAY * len(y) * rng.uniform(-1, 1, (1, *_LATTICE))
+    across = math.cos(angle) * x + math.sin(angle) * y + smooth_field(sway, photo)
     first, last = across.where(inside, across.amax()).amin(), across.where(inside, across.amin()).amax()
-    part = (first + rng.uniform(*_PANELS) * (last - first) - across + 0.5).clamp(0, 1)
-    smooth = box_mean(photo, 1)
-    ring = (dilate(inside, _RING_PX) - dilate(inside, BAND_PX)) * (part > 0)
+    cover = (first + rng.uniform(*_PANELS) * (last - first) - across + 0.5).clamp(0, 1)
+    ring = (dilate(inside, _RING_PX) - dilate(inside, BAND_PX)) * (cover > 0)
     drawn = ring * (smooth_field(rng.random((1, *_LATTICE)), photo) + 1)  # positive on the ring
     if rng.random() < 0.5:  # most of a ring is backdrop: what differs from its mean is the mannequin
         drawn = drawn * (smooth - _mean_of(smooth, ring)).square().sum(dim=1, keepdim=True).sqrt()
     color = smooth.flatten(2)[..., drawn.argmax()][..., None, None]
     hem_px = int(rng.integers(1, _HEMS_PX)) if rng.random() < 0.5 else 0
-    kept = dilate(alpha < 0.5, hem_px) if hem_px else 0
+    cover = cover * (1 - dilate(alpha < 0.5, hem_px)) if hem_px else cover
+    return _paint(photo, alpha, color, amount * cover, has_folds=rng.random() < 0.5)
+
+
+def _paint(photo: Tensor, alpha: Tensor, color: Tensor, cover: Tensor, *, has_folds: bool = True) -> Tensor:
+    """Blend a colour `(1, 3, 1, 1)` into the garment by `cover`, `(1, 1, H, W)`; folds darken it as they do cloth."""
+    edge = find_edge(photo, alpha)
     luma = luma_of(edge.garment)
-    shading = ((luma + 0.05) / (_mean_of(luma, alpha) + 0.05)).clamp(*_SHADING) if rng.random() < 0.5 else 1
-    cloth = torch.lerp(edge.garment, (color * shading).clamp(0, 1), amount)
-    return repaint(photo, edge.share * part * (1 - kept), edge.garment, cloth)
+    shading = ((luma + 0.05) / (_mean_of(luma, alpha) + 0.05)).clamp(*_SHADING) if has_folds else 1
+    return repaint(photo, edge.share, edge.garment, torch.lerp(edge.garment, (color * shading).clamp(0, 1), cover))
+
+
+def _axes(photo: Tensor) -> tuple[Tensor, Tensor]:
+    """Columns `(W,)` and rows `(H, 1)` of a photo's pixels."""
+    y, x = (torch.arange(size, dtype=torch.float32, device=photo.device) for size in photo.shape[2:])
+    return x, y[:, None]
 
 
 def _mean_of(values: Tensor, weights: Tensor) -> Tensor:
@@ -170,11 +173,9 @@ def _dye(rng: np.random.Generator, photo: Tensor) -> Tensor:
 
 def _print(rng: np.random.Generator, photo: Tensor) -> Tensor:
     """Ink coverage of stripes, checks or dots, `(1, 1, H, W)` in [0, 1]; their edges are one pixel soft."""
-    height, width = photo.shape[2:]
-    period_px = float(height * _PERIODS[0] * (_PERIODS[1] / _PERIODS[0]) ** rng.random())
+    period_px = float(photo.shape[2] * _PERIODS[0] * (_PERIODS[1] / _PERIODS[0]) ** rng.random())
     angle, radius, kind = rng.uniform(0, 2 * math.pi), rng.uniform(*_DUTIES) / 2, int(rng.integers(3))
-    x = torch.arange(width, dtype=torch.float32, device=photo.device)
-    y = torch.arange(height, dtype=torch.float32, device=photo.device)[:, None]
+    x, y = _axes(photo)
     cos, sin = math.cos(angle) / period_px, math.sin(angle) / period_px
     places = torch.stack([cos * x + sin * y + rng.random(), cos * y - sin * x + rng.random()])[None]  # in periods
     places = places + _SWAY * smooth_field(rng.uniform(-1, 1, (2, *_LATTICE)), photo)
