@@ -213,5 +213,4 @@ def compress_jpeg(photo: Tensor, draws: SampleDraws) -> Tensor:
         return photo
     levels = (photo[0].flip(0) * 255).round().to(torch.uint8).permute(1, 2, 0).cpu().numpy()  # OpenCV has BGR
     _, file = cv2.imencode(".jpg", levels, [cv2.IMWRITE_JPEG_QUALITY, round(min(max(100 - lost, 1), 100))])
-    decoded = np.ascontiguousarray(cv2.imdecode(file, cv2.IMREAD_COLOR)[..., ::-1].transpose(2, 0, 1))
-    return (torch.from_numpy(decoded)[None] / 255).to(photo.device)
+    return torch.from_numpy(cv2.imdecode(file, cv2.IMREAD_COLOR)).permute(2, 0, 1).flip(0)[None].to(photo) / 255

@@ -39,10 +39,8 @@ _PERIODS = (0.006, 0.07)  # of the frame's height: from pinstripes to a hand's b
 _DUTIES = (0.25, 0.6)  # width of a stripe as a share of the period
 _SWAY = 0.6  # most periods by which folds shift the pattern sideways
 _LATTICE = (9, 6)  # rows and columns of folds over the frame
-_RING_PX = 12  # how far from the garment a panel's colour is taken
-_PANELS = (0.15, 0.5)  # of the garment's extent across the panel's edge
-_PANEL_SWAY = 0.02  # of the frame's height
-_HEMS_PX = 7  # the widest hem of a panel, exclusive
+_PANELS, _PANEL_SWAY = (0.15, 0.5), 0.02  # of the garment's extent across the seam, and of the frame's height
+_RING_PX, _HEM_PX = 12, 6  # how far outside the garment a panel's colour is taken, and its widest hem
 _HIDE_PX = 4  # margin within which the old garment's shadow and blurred edge are hidden too
 _TINT = 0.6  # of the change in brightness
 _SEAM_PX = 3
@@ -131,9 +129,9 @@ def panel_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
     if not amount:
         return photo
     inside, smooth = alpha > 0, box_mean(photo, 1)
-    x, y = _axes(photo)
+    y, x = (torch.arange(size, dtype=torch.float32, device=photo.device) for size in photo.shape[2:])
     angle, sway = rng.uniform(0, 2 * math.pi), _PANEL_SWAY * len(y) * rng.uniform(-1, 1, (1, *_LATTICE))
-    across = math.cos(angle) * x + math.sin(angle) * y + smooth_field(sway, photo)
+    across = math.cos(angle) * x + math.sin(angle) * y[:, None] + smooth_field(sway, photo)
     first, last = across.where(inside, across.amax()).amin(), across.where(inside, across.amin()).amax()
     cover = (first + rng.uniform(*_PANELS) * (last - first) - across + 0.5).clamp(0, 1)
     ring = (dilate(inside, _RING_PX) - dilate(inside, BAND_PX)) * (cover > 0)
@@ -141,7 +139,7 @@ def panel_garment(photo: Tensor, alpha: Tensor, draws: SampleDraws) -> Tensor:
     if rng.random() < 0.5:  # most of a ring is backdrop: what differs from its mean is the mannequin
         drawn = drawn * (smooth - _mean_of(smooth, ring)).square().sum(dim=1, keepdim=True).sqrt()
     color = smooth.flatten(2)[..., drawn.argmax()][..., None, None]
-    hem_px = int(rng.integers(1, _HEMS_PX)) if rng.random() < 0.5 else 0
+    hem_px = int(rng.integers(_HEM_PX) + 1) if rng.random() < 0.5 else 0
     cover = cover * (1 - dilate(alpha < 0.5, hem_px)) if hem_px else cover
     return _paint(photo, alpha, color, amount * cover, has_folds=rng.random() < 0.5)
 
@@ -152,12 +150,6 @@ def _paint(photo: Tensor, alpha: Tensor, color: Tensor, cover: Tensor, *, has_fo
     luma = luma_of(edge.garment)
     shading = ((luma + 0.05) / (_mean_of(luma, alpha) + 0.05)).clamp(*_SHADING) if has_folds else 1
     return repaint(photo, edge.share, edge.garment, torch.lerp(edge.garment, (color * shading).clamp(0, 1), cover))
-
-
-def _axes(photo: Tensor) -> tuple[Tensor, Tensor]:
-    """Columns `(W,)` and rows `(H, 1)` of a photo's pixels."""
-    y, x = (torch.arange(size, dtype=torch.float32, device=photo.device) for size in photo.shape[2:])
-    return x, y[:, None]
 
 
 def _mean_of(values: Tensor, weights: Tensor) -> Tensor:
@@ -175,8 +167,8 @@ def _print(rng: np.random.Generator, photo: Tensor) -> Tensor:
     """Ink coverage of stripes, checks or dots, `(1, 1, H, W)` in [0, 1]; their edges are one pixel soft."""
     period_px = float(photo.shape[2] * _PERIODS[0] * (_PERIODS[1] / _PERIODS[0]) ** rng.random())
     angle, radius, kind = rng.uniform(0, 2 * math.pi), rng.uniform(*_DUTIES) / 2, int(rng.integers(3))
-    x, y = _axes(photo)
-    cos, sin = math.cos(angle) / period_px, math.sin(angle) / period_px
+    y, x = (torch.arange(size, dtype=torch.float32, device=photo.device) for size in photo.shape[2:])
+    y, cos, sin = y[:, None], math.cos(angle) / period_px, math.sin(angle) / period_px
     places = torch.stack([cos * x + sin * y + rng.random(), cos * y - sin * x + rng.random()])[None]  # in periods
     places = places + _SWAY * smooth_field(rng.uniform(-1, 1, (2, *_LATTICE)), photo)
     off = (places % 1 - 0.5).abs()  # distance from the middle of a stripe

@@ -388,9 +388,7 @@ def mse(prediction: Alpha, target: Alpha, band: Mask) -> float:
 
     mean (a - a*)^2. Source as for `sad`.
     """
-    if not band.any():
-        return 0.0
-    return float(np.square(prediction[band] - target[band]).mean(dtype=np.float64))
+    return float(np.square(prediction[band] - target[band]).mean(dtype=np.float64)) if band.any() else 0.0
 
 
 def gradient_error(prediction: Alpha, target: Alpha, band: Mask) -> float:

@@ -70,9 +70,7 @@ class Mark:
 
 def checksum_of(levels: Pixels) -> int | None:
     """CRC-32 of uint8 levels of any shape; None for uint16 (the module's docstring says why)."""
-    if levels.dtype != np.uint8:
-        return None
-    return int(isal_zlib.crc32(np.ascontiguousarray(levels).data))
+    return int(isal_zlib.crc32(np.ascontiguousarray(levels).data)) if levels.dtype == np.uint8 else None
 
 
 def write_mark(xmp: bytes | None, mark: Mark) -> bytes:

@@ -254,9 +254,7 @@ def write_masked(
 
 def widened(mask: NDArray[np.bool_], width_px: int) -> NDArray[np.bool_]:
     """A mask and all pixels within a Euclidean distance of `width_px` from it; the whole frame if it is empty."""
-    if not mask.any():
-        return np.ones_like(mask)
-    return np.asarray(distance_to(mask) <= width_px)
+    return np.asarray(distance_to(mask) <= width_px) if mask.any() else np.ones_like(mask)
 
 
 def export_run(run: Run) -> Path:
