@@ -348,9 +348,33 @@ def weights(parts):
     return torch.cat([parameter.detach().flatten() for parameter in parts.network.parameters()])
 
 
-def test_frozen_stages_need_an_encoder(fabric):
-    with pytest.raises(ModelError, match="simple has no encoder that can be frozen"):
-        parts_of(fabric, **{"network.frozen_stages": 1})
+@pytest.mark.parametrize(
+    ("setting", "value", "message"),
+    [
+        ("network.frozen_stages", 1, "network.frozen_stages: simple has no encoder that can be frozen"),
+        ("optimizer.encoder_factor", 0.3, "optimizer.encoder_factor: simple has no encoder that could learn"),
+    ],
+)
+def test_what_needs_an_encoder(fabric, setting, value, message):
+    with pytest.raises(ModelError, match=message):
+        parts_of(fabric, **{setting: value})
+
+
+def test_the_encoder_inside_a_prepared_network_is_frozen_and_learns_at_its_own_rate(fabric):
+    options = {"network": "cutnet", "options": {"encoder": "test_efficientnet"}, "color": "gray"}
+    parts = parts_of(
+        fabric,
+        **{"network.name": "prepared", "network.options": options, "network.frozen_stages": 1},
+        **{"optimizer.encoder_factor": 0.5, "optimizer.lr": 0.1},
+    )
+    trainable = {name: parameter for name, parameter in parts.network.named_parameters() if parameter.requires_grad}
+    all_names = {name for name, _ in parts.network.named_parameters()}
+    frozen = all_names - set(trainable)
+    assert frozen
+    assert all(name.startswith("network.encoder.") for name in frozen)
+    highest = {id(one): group["initial_lr"] for group in parts.optimizer.param_groups for one in group["params"]}
+    slow = {name for name, parameter in trainable.items() if highest[id(parameter)] == 0.05}
+    assert slow == {name for name in trainable if name.startswith("network.encoder.")}
 
 
 def test_the_seed_decides_on_the_weights(fabric):

@@ -164,11 +164,6 @@ def test_an_encoder_learns_at_its_own_share_of_the_rate():
     assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([0.05, 0.05, 0.015, 0.015])
 
 
-def test_a_share_for_an_encoder_that_is_not_there():
-    with pytest.raises(ValueError, match="no encoder"):
-        build_optimizer(toy(), OptimizerConfig(encoder_factor=0.3))
-
-
 def test_muon_turns_matrices_and_leaves_the_rest_to_adamw():
     network = toy()
     optimizer = build_optimizer(network, OptimizerConfig(name="muon", lr=1e-3))

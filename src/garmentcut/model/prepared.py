@@ -4,10 +4,10 @@ Preprocessing happens inside the network, so training, evaluation, export and cu
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from garmentcut.errors import ModelError
@@ -70,6 +70,11 @@ class Prepared(PhotoNetwork):
         self.min_training_photos = inner.min_training_photos
         self.neutral_parts = tuple(f"network.{part}" for part in getattr(inner, "neutral_parts", ()))
         self.register_buffer("luma", torch.tensor(LUMA).view(1, 3, 1, 1), persistent=False)
+
+    @property
+    def encoder(self) -> nn.Module:
+        """The encoder of the network inside, which can be frozen or learn at another rate."""
+        return cast(nn.Module, self.network.encoder)
 
     def normalize(self, photos: Tensor) -> Tensor:
         """Check photos, and prepare them for the network inside; raises as `forward`."""

@@ -19,9 +19,8 @@ from pydantic.dataclasses import dataclass
 
 from garmentcut.config import STRICT, explain, read_tree
 from garmentcut.errors import ConfigError, EvaluationError, ModelError, TrainingError
-from garmentcut.model.networks import build_network
 from garmentcut.recipe import STAGES, Recipe, load_recipe
-from garmentcut.training.loop import check_size
+from garmentcut.training.loop import network_of
 
 RATE, RANGE_TEST_KEY = "optimizer.lr", "range test"
 
@@ -389,7 +388,7 @@ def _check(variant: Variant) -> None:
             raise StudyError(f"{named}: training.patience must be 0 in a study; set it so in [settings]")
         try:
             with torch.device("meta"):
-                check_size(recipe, build_network(recipe.network.name, **recipe.network.options))
+                network_of(recipe)
         except (ModelError, TrainingError) as error:
             raise StudyError(f"{named}: {error}") from error
 

@@ -312,18 +312,13 @@ def build_parts(recipe: Recipe, fabric: Fabric, *, with_start: bool = True) -> P
     Without `with_start` the weights that the recipe starts from are not loaded, because a saved state replaces them.
 
     Raises:
-        TrainingError: the size of the photos does not fit the network.
-        ModelError: the network cannot be built, or the weights that it starts from cannot be loaded.
+        TrainingError: as `network_of`.
+        ModelError: as `network_of`; or the weights that it starts from cannot be loaded.
     """
     torch.manual_seed(recipe.training.seed)
-    network = build_network(recipe.network.name, **recipe.network.options)
-    check_size(recipe, network)
+    network = network_of(recipe)
     if with_start:
         start_network(network, recipe.network.name, recipe.network.start)
-    if recipe.network.frozen_stages:
-        if not isinstance(encoder := getattr(network, "encoder", None), Encoder):
-            raise ModelError(f"network.frozen_stages: {recipe.network.name} has no encoder that can be frozen")
-        encoder.freeze(recipe.network.frozen_stages)
     if fabric.world_size > 1 and fabric.device.type == "cuda":  # PyTorch synchronises batch norms only on GPUs
         network = convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
     network = network.to(fabric.device).to(memory_format=torch.channels_last).train()
@@ -355,15 +350,27 @@ def take_step(
     return logits, loss, norm
 
 
-def check_size(recipe: Recipe, network: nn.Module) -> None:
-    """Raise TrainingError, with the nearest size that fits, if the network cannot process the recipe's photos."""
+def network_of(recipe: Recipe) -> nn.Module:
+    """Build the network that a recipe trains, with random weights; the encoder's frozen stages are frozen.
+
+    Raises:
+        TrainingError: it cannot process the recipe's photos; the message has the nearest size that fits.
+        ModelError: it cannot be built, or has no encoder that could be frozen or learn at a rate of its own.
+    """
+    name, (height, width) = recipe.network.name, recipe.data.size_hw
+    network = build_network(name, **recipe.network.options)
     multiple = int(getattr(network, "multiple_of", 1))
-    height, width = recipe.data.size_hw
     if height % multiple or width % multiple:
         near = [max(round(side / multiple), 1) * multiple for side in (height, width)]
-        raise TrainingError(
-            f"data.size_hw = [{height}, {width}]: {recipe.network.name} needs multiples of {multiple}; try {near}"
-        )
+        raise TrainingError(f"data.size_hw = [{height}, {width}]: {name} needs multiples of {multiple}; try {near}")
+    encoder = getattr(network, "encoder", None)
+    if recipe.optimizer.encoder_factor != 1 and encoder is None:
+        raise ModelError(f"optimizer.encoder_factor: {name} has no encoder that could learn at another rate")
+    if recipe.network.frozen_stages:
+        if not isinstance(encoder, Encoder):
+            raise ModelError(f"network.frozen_stages: {name} has no encoder that can be frozen")
+        encoder.freeze(recipe.network.frozen_stages)
+    return network
 
 
 def open_samples(run: Run) -> tuple[Samples, Samples]:

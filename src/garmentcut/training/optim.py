@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping
 from operator import itemgetter
-from typing import Any
+from typing import Any, cast
 
 from timm.optim import create_optimizer_v2  # type: ignore[attr-defined]
 from timm.utils.model_ema import ModelEmaV3
@@ -51,7 +51,7 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
     factor as `lr_scale`. After `load_state_dict` a training continues bit for bit.
 
     Raises:
-        ValueError: there is nothing to train, or no encoder that could learn at another rate.
+        ValueError: there is nothing to train.
     """
     if not (groups := _groups(network, config)):
         raise ValueError("the network has no parameters to train")
@@ -62,13 +62,13 @@ def build_optimizer(network: nn.Module, config: OptimizerConfig) -> Optimizer:
 
 def _groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]:
     """Parameter groups: weights; biases and norms (those of one dimension); the encoder's, if its rate differs."""
-    if config.encoder_factor != 1 and not hasattr(network, "encoder"):
-        raise ValueError("optimizer.encoder_factor: the network has no encoder that could learn at another rate")
     found: dict[tuple[bool, bool], list[nn.Parameter]] = {}
+    slow = set(map(id, cast(nn.Module, network.encoder).parameters())) if config.encoder_factor != 1 else set()
     for name, parameter in network.named_parameters():
         if parameter.requires_grad:
-            is_slow = config.encoder_factor != 1 and name.startswith("encoder.")
-            found.setdefault((is_slow, parameter.ndim <= 1 or name.endswith("bias")), []).append(parameter)
+            found.setdefault((id(parameter) in slow, parameter.ndim <= 1 or name.endswith("bias")), []).append(
+                parameter
+            )
     groups = []
     for (is_slow, is_spared), parameters in sorted(found.items(), key=itemgetter(0)):
         scale, decay = config.encoder_factor if is_slow else 1.0, 0.0 if is_spared else config.weight_decay
