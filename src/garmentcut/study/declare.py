@@ -303,9 +303,7 @@ def distribution_of(value: Any) -> BaseDistribution:
     if isinstance(value, list) and value:
         return CategoricalDistribution([json.dumps(choice) for choice in value])
     if not isinstance(value, dict) or not {"low", "high"} <= set(value) <= {"low", "high", "log"}:
-        raise StudyError(
-            f"tune: {value!r} is neither a list of values nor a range such as {{ low = 1e-4, high = 1e-2 }}"
-        )
+        raise StudyError(f"tune: {value!r} is neither a list nor a range like {{ low = 1e-4, high = 1e-2 }}")
     kinds = {type(value["low"]), type(value["high"])}
     try:
         if not kinds <= {int, float} or not value["low"] < value["high"] or type(value.get("log", False)) is not bool:

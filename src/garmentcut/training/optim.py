@@ -64,11 +64,9 @@ def _groups(network: nn.Module, config: OptimizerConfig) -> list[dict[str, Any]]
     """Parameter groups: weights; biases and norms (those of one dimension); the encoder's, if its rate differs."""
     found: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     slow = set(map(id, cast(nn.Module, network.encoder).parameters())) if config.encoder_factor != 1 else set()
-    for name, parameter in network.named_parameters():
-        if parameter.requires_grad:
-            found.setdefault((id(parameter) in slow, parameter.ndim <= 1 or name.endswith("bias")), []).append(
-                parameter
-            )
+    for name, tensor in network.named_parameters():
+        if tensor.requires_grad:
+            found.setdefault((id(tensor) in slow, tensor.ndim <= 1 or name.endswith("bias")), []).append(tensor)
     groups = []
     for (is_slow, is_spared), parameters in sorted(found.items(), key=itemgetter(0)):
         scale, decay = config.encoder_factor if is_slow else 1.0, 0.0 if is_spared else config.weight_decay

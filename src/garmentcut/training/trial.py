@@ -18,6 +18,8 @@ import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.ndimage import convolve1d
+from scipy.signal.windows import triang
 from torch import nn
 from torch.optim import Optimizer
 
@@ -60,9 +62,7 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
 
         points = range_test(step, parts.network, parts.optimizer, num_steps=_NUM_STEPS)
         if len(points) < 2:
-            raise TrainingError(
-                "the loss is not finite from the first steps on; check the recipe's [loss] and [network]"
-            )
+            raise TrainingError("the loss is not finite from the start; check the recipe's [loss] and [network]")
         suggested = suggested_lr(points)
         write_atomic(run.folder / RANGE_CURVE_NAME, curve_svg(points, suggested).encode())
         lines = "".join(json.dumps(asdict(point)) + "\n" for point in points)
@@ -160,12 +160,9 @@ def smoothed_losses(points: Sequence[RangePoint]) -> NDArray[np.float64]:
 
     On both sides, because a running mean would lag behind and suggest a rate that is too high.
     """
+    window = triang(2 * math.ceil(len(points) / 20) + 1)
     losses = np.array([point.loss for point in points])
-    reach = math.ceil(len(points) / 20)
-    # Triangular weights, truncated at both ends of the curve.
-    window = 1 - np.abs(np.arange(-reach, reach + 1)) / (reach + 1)
-    full = np.convolve(losses, window)[reach : reach + len(points)]
-    return np.asarray(full / np.convolve(np.ones(len(points)), window)[reach : reach + len(points)], np.float64)
+    return np.asarray(convolve1d(losses, window / window.sum(), mode="nearest"))
 
 
 @contextmanager
