@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import curve_fit
 
-from garmentcut.errors import EvaluationError, TrainingError
+from garmentcut.errors import EvaluationError, TrainingError, counted
 from garmentcut.evaluation.intervals import Difference, Draws, FoldBlock, difference_of
 from garmentcut.evaluation.scores import PhotoScore, read_scores
 from garmentcut.photo.files import json_of
@@ -37,7 +37,7 @@ _VERDICTS = {
     "no difference shown": ("No difference from {} shown", "no difference from {} shown"),
     "one training each": (
         "No verdict, one training each",
-        "no verdict, one training each: another training might turn it round",
+        "no verdict, one training each: another training might reverse it",
     ),
     "too few garments": ("No verdict, too few garments", "no verdict, too few garments for an interval"),
     "incomplete": (
@@ -357,5 +357,5 @@ def _sentence(row: VariantResult, reference: str) -> str:
     if verdict == "no difference shown" and (low > 0 or high < 0):
         words += ", once corrected for the number of comparisons"
     shown = f"{signed(paired.dice.value)} Dice {interval_text(paired.dice)}".rstrip()
-    same = f", the same on {paired.same}" if paired.same else ""
-    return f"{_quoted(row)}: {words}: {shown}; better on {paired.better} photos, worse on {paired.worse}{same}."
+    same, better = f", the same on {paired.same}" if paired.same else "", counted(paired.better, "photo")
+    return f"{_quoted(row)}: {words}: {shown}; better on {better}, worse on {paired.worse}{same}."
