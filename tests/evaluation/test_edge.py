@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from garmentcut.errors import EvaluationError
-from garmentcut.evaluation.edge import Edge, edge_sample, fit_edge
+from garmentcut.evaluation.edge import Edge, EdgeFit, EdgeScore, edge_sample, fit_edge
 from garmentcut.photo.compose import choke_alpha
 
 
@@ -70,7 +72,19 @@ def test_the_result_is_measured_on_garments_that_had_no_part_in_it():
     outside = samples_of(network_edge=Edge(), target_of=lambda d: crisp(d, -1.2), num=3)
     halves = [s for pair in zip(inside, outside, strict=True) for s in pair]
     named = [type(s)(f"g{number}", s.logits, s.target) for number, s in enumerate(halves)]
-    assert fit_edge(named, Edge()).after.edge_error_px > 2
+    found = fit_edge(named, own := Edge(0.1, 1.5))
+    assert found.after.edge_error_px > 2
+    assert not found.is_better
+    assert found.edge == own  # a fit that does harm elsewhere changes nothing
+
+
+def test_an_edge_that_lowers_dice_is_not_taken():
+    score = EdgeScore(edge_error_px=2.0, dice=0.95)
+    closer = EdgeScore(edge_error_px=1.9, dice=0.94)
+    assert not EdgeFit(Edge(), before=score, after=closer, num_photos=4, num_garments=4).is_better
+    assert EdgeFit(
+        Edge(), before=closer, after=replace(score, edge_error_px=1.8), num_photos=4, num_garments=4
+    ).is_better
 
 
 def test_too_few_garments_are_refused():

@@ -271,7 +271,12 @@ def calibrate(
         if not seen:
             refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
         fit = fit_edge(_measured(trials, manifest, sample_of), Edge.of(trials[0].card))
-        content, text, changes, code = asdict(fit), _edge_text(fit), asdict(fit.edge), cli.OK
+        content, text, changes, code = (
+            asdict(fit) | {"better": fit.is_better},
+            _edge_text(fit),
+            asdict(fit.edge),
+            cli.OK,
+        )
     else:
         names, held_out = [manifest.folder.resolve().name, *splits], tried.is_dir() and not splits
         about: dict[str, Any] = {"data": ", ".join(names), "use_seen": seen, "held_out": held_out}
@@ -392,7 +397,8 @@ def _edge_text(fit: "EdgeFit") -> str:
     return "\n".join(
         [
             f"fitted on {counted(fit.num_photos, 'photo')} of {counted(fit.num_garments, 'garment')}",
-            f"edge: threshold {edge.edge_bias:g}, steepness {edge.edge_gain:g}, choke {edge.choke_px:g} px",
+            f"edge: threshold {edge.edge_bias:g}, steepness {edge.edge_gain:g}, choke {edge.choke_px:g} px"
+            + ("" if fit.is_better else ", the model's own: a fitted one is no better on other garments"),
             f"off by, in pixels: {before.edge_error_px:.3f} before, {after.edge_error_px:.3f} after",
             f"mean Dice, alpha >= 128: {before.dice:.4f} before, {after.dice:.4f} after",
             "after: each half of the garments with the edge of the other half",

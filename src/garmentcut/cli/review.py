@@ -179,7 +179,7 @@ def _summary(drawing: "ContactSheet", drawn: "Sequence[Cell]") -> dict[str, Any]
     """The summary for machines: counts, pages, and each marked cutout."""
     counts = Counter(cutout.mark for cutout in drawn)
     return {
-        "cutouts": len(drawn),
+        "cutouts": len(drawn) - counts["failed"] - counts["not finished"],
         "doubtful": counts["doubtful"],
         "failed": counts["failed"],
         "not_finished": counts["not finished"],
@@ -196,7 +196,7 @@ def _as_text(summary: dict[str, Any]) -> str:
     """The summary for people: one line, then a line for each marked cutout."""
     pages, marked = summary["pages"], summary["marked"]
     others = {key.replace("_", " "): summary[key] for key in ("failed", "not_finished") if summary[key]}
-    shown = counted(summary["cutouts"] - sum(others.values()), "cutout")
+    shown = counted(summary["cutouts"], "cutout")
     doubtful = f" ({summary['doubtful']} doubtful)" if summary["doubtful"] else ""
     counts = ", ".join([shown + doubtful, *(f"{number} {mark}" for mark, number in others.items())])
     where = f"{len(pages)} pages, {pages[0]} to {pages[-1]}" if len(pages) > 1 else pages[0]
