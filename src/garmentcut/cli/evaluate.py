@@ -394,13 +394,11 @@ def _threshold_text(one: "Threshold") -> str:
 
 def _edge_text(fit: "EdgeFit") -> str:
     edge, before, after = fit.edge, fit.before, fit.after
-    return "\n".join(
-        [
-            f"fitted on {counted(fit.num_photos, 'photo')} of {counted(fit.num_garments, 'garment')}",
-            f"edge: threshold {edge.edge_bias:g}, steepness {edge.edge_gain:g}, choke {edge.choke_px:g} px"
-            + ("" if fit.is_better else ", the model's own: a fitted one is no better on other garments"),
-            f"off by, in pixels: {before.edge_error_px:.3f} before, {after.edge_error_px:.3f} after",
-            f"mean Dice, alpha >= 128: {before.dice:.4f} before, {after.dice:.4f} after",
-            "after: each half of the garments with the edge of the other half",
-        ]
+    own = "" if fit.is_better else ", the model's own, because a fitted one is no better on other garments"
+    return (
+        f"fitted on {counted(fit.num_photos, 'photo')} of {counted(fit.num_garments, 'garment')}\n"
+        f"edge: threshold {edge.edge_bias:g}, steepness {edge.edge_gain:g}, choke {edge.choke_px:g} px{own}\n"
+        f"off by, in pixels: {before.edge_error_px:.3f} before, {after.edge_error_px:.3f} after\n"
+        f"mean Dice, alpha >= 128: {before.dice:.4f} before, {after.dice:.4f} after\n"
+        "after: each half of the garments with the edge of the other half"
     )

@@ -83,8 +83,7 @@ class EdgeFit:
     @property
     def is_better(self) -> bool:
         """Whether fitted edges are nearer to the retouchers' on other garments, without a loss of Dice."""
-        nearer = self.after.edge_error_px < self.before.edge_error_px
-        return nearer and self.after.dice >= self.before.dice - _NO_LOSS
+        return self.after.edge_error_px < self.before.edge_error_px and self.after.dice > self.before.dice - _NO_LOSS
 
 
 def sample_of(cut: CutPair) -> EdgeSample:
@@ -149,7 +148,7 @@ def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
     for sample in samples:
         near = (np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255))
         # The target is moved by the inverse of the choke, so that the choke need not be applied for each trial.
-        target = choke_alpha(_target_of(sample), -edge.choke_px / sample.scale)[near]
+        target = choke_alpha(np.divide(sample.target, 255, dtype=np.float32), -edge.choke_px / sample.scale)[near]
         logits = sample.logits[near].astype(np.float32)
         errors += [sample.error_px(alpha_of_logits(logits, bias, gain), target) for bias, gain in tried]
     bias, gain = tried[int(errors.argmin())]
@@ -175,9 +174,5 @@ def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
     for sample in samples:
         alpha = alpha_of_logits(sample.logits.astype(np.float32), edge.edge_bias, edge.edge_gain)
         alpha = choke_alpha(alpha, edge.choke_px / sample.scale)
-        rows.append((sample.error_px(alpha, _target_of(sample)), dice(alpha >= 0.5, sample.target >= 128)))
+        rows.append((sample.error_px(alpha, np.divide(sample.target, 255, dtype=np.float32)), dice(alpha >= 0.5, sample.target >= 128)))
     return np.array(rows)
-
-
-def _target_of(sample: EdgeSample) -> Alpha:
-    return np.divide(sample.target, 255, dtype=np.float32)

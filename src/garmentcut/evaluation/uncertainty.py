@@ -230,7 +230,7 @@ def find_threshold(
     None, with a reason, if these photos cannot guarantee the risk.
 
     Raises:
-        ValueError: see `least_garments`; or there are no photos.
+        ValueError: see `least_garments`.
 
     Sources: Angelopoulos et al., "Learn then test", arXiv 2110.01052; Bates et al., "Distribution-free,
     risk-controlling prediction sets", JACM 2021. "Conformal risk control" (arXiv 2208.02814) holds only on average
@@ -238,8 +238,6 @@ def find_threshold(
     """
     least = least_garments(risk, confidence)
     names, place = np.unique(np.asarray(garments), return_inverse=True)
-    if not len(names):
-        raise ValueError("no photos")
     if len(names) < least:
         return Threshold(risk, None, f"cannot: {counted(len(names), 'garment')}, needs at least {least}")
     lowest, lowest_short = (np.full(len(names), np.inf) for _ in range(2))

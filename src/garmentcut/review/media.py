@@ -210,10 +210,9 @@ class AlphaFiles:
     def _made_again(self, row: Row) -> Alpha8:
         photo = self.read_photo(row)
         try:
-            alpha = self._cut(photo).alpha
+            return _to_levels(self._cut(photo).alpha)
         except PhotoError as error:
             raise ReviewError(str(error), code="not_found") from error
-        return _to_levels(alpha)
 
 
 def _to_levels(alpha: NDArray[np.float32]) -> Alpha8:
