@@ -174,5 +174,6 @@ def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
     for sample in samples:
         alpha = alpha_of_logits(sample.logits.astype(np.float32), edge.edge_bias, edge.edge_gain)
         alpha = choke_alpha(alpha, edge.choke_px / sample.scale)
-        rows.append((sample.error_px(alpha, np.divide(sample.target, 255, dtype=np.float32)), dice(alpha >= 0.5, sample.target >= 128)))
+        target = np.divide(sample.target, 255, dtype=np.float32)
+        rows.append((sample.error_px(alpha, target), dice(alpha >= 0.5, sample.target >= 128)))
     return np.array(rows)

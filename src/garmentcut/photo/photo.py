@@ -4,6 +4,7 @@ import functools
 import itertools
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -363,12 +364,10 @@ def _process_memory() -> int:
     found = [_NO_LIMIT]
     if hasattr(os, "sysconf") and "SC_PHYS_PAGES" in os.sysconf_names:
         found.append(os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"))
-    try:
+    with suppress(ImportError):  # Windows
         import resource
 
         found += [limit for limit in resource.getrlimit(resource.RLIMIT_AS) if limit != resource.RLIM_INFINITY]
-    except ImportError:  # Windows
-        pass
     return min(found + list(_cgroup_limits(Path("/proc/self/cgroup"), Path("/sys/fs/cgroup"))))
 
 
