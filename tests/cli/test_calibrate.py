@@ -116,17 +116,17 @@ def test_the_embedded_model_is_not_changed(many_garments):
     assert "the embedded model cannot be overwritten" in done.stderr
 
 
-@pytest.fixture
-def seen(monkeypatch, tmp_path):
-    """A studio that cuts 1 px inside of what the model sees; a data set and a model file."""
+@pytest.fixture(params=[(1, 1, 1, 1)])
+def seen(request, monkeypatch, tmp_path):
+    """A studio that cuts so many pixels inside of what the model sees, by garment; a data set and a model file."""
     card = read_model(model_path())[1]
     y, x = np.mgrid[:120, :120]
     found = []
-    for garment in range(4):
+    for garment, inwards_px in enumerate(request.param):
         apart = 30 + garment - np.hypot(y - 60, x - 60)
         logits = (apart * 2 - card.edge_bias) * card.edge_gain
         alpha = (1 / (1 + np.exp(-logits.clip(-60, 60)))).astype(np.float32)
-        target = (apart - 1 + 0.5).clip(0, 1).astype(np.float32)
+        target = (apart - inwards_px + 0.5).clip(0, 1).astype(np.float32)
         found.append(edge_sample(f"g{garment}", alpha, target, Edge.of(card)))
 
     class Pair:
@@ -153,6 +153,17 @@ def test_the_edge_is_written_into_the_card(seen):
     assert card.edge_bias / 2 + card.choke_px == pytest.approx(1, abs=0.2)
     assert card.sha256 == before.sha256
     assert told["after"]["edge_error_px"] < told["before"]["edge_error_px"]
+    assert told["better"] is True
+
+
+@pytest.mark.parametrize("seen", [(2, -2, 2, -2)], indirect=True)
+def test_an_edge_that_does_not_help_other_garments_changes_no_card(seen):
+    done = calibrate_edge("--out", seen / "ours.onnx")
+    assert done.exit_code == 0, done.output
+    assert "the model's own, because a fitted one is no better on other garments" in done.stdout
+    before, card = read_model(model_path())[1], read_model(seen / "ours.onnx")[1]
+    assert Edge.of(card) == Edge.of(before)
+    assert json.loads(calibrate_edge("--json").stdout)["better"] is False
 
 
 @pytest.mark.usefixtures("seen")

@@ -271,12 +271,8 @@ def calibrate(
         if not seen:
             refuse_seen(trials, manifest, because="where it puts the edge as their retouchers did")
         fit = fit_edge(_measured(trials, manifest, sample_of), Edge.of(trials[0].card))
-        content, text, changes, code = (
-            asdict(fit) | {"better": fit.is_better},
-            _edge_text(fit),
-            asdict(fit.edge),
-            cli.OK,
-        )
+        content = asdict(fit) | {"better": fit.is_better}
+        text, changes, code = _edge_text(fit), asdict(fit.edge) if fit.is_better else {}, cli.OK
     else:
         names, held_out = [manifest.folder.resolve().name, *splits], tried.is_dir() and not splits
         about: dict[str, Any] = {"data": ", ".join(names), "use_seen": seen, "held_out": held_out}
