@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[1]
 SOURCES = sorted((ROOT / "src").rglob("*.py"))
 SCRIPT = ROOT / "scripts/count_files.py"
 MOST = {
-    "lines of Python": 34_880,
+    "lines of Python": 34_879,
     "Python files": 129,
     "lines of JavaScript": 3_820,
     "JavaScript files": 20,

@@ -16,7 +16,7 @@ from garmentcut.evaluation.metrics import Alpha, area_of, dice
 from garmentcut.evaluation.predict import CutPair
 from garmentcut.model.card import ModelCard, alpha_of_logits
 from garmentcut.photo.compose import choke_alpha
-from garmentcut.photo.photo import resize_alpha
+from garmentcut.photo.photo import resize_alpha, to_alpha
 
 _BIASES = tuple(np.arange(-1.0, 3.01, 0.1).round(2).tolist())
 _GAINS = (0.75, 1.0, 1.25, 1.5, 2.0, 2.5, 3.0, 4.0)
@@ -148,7 +148,7 @@ def _with_levels(samples: Sequence[EdgeSample], edge: Edge) -> Edge:
     for sample in samples:
         near = (np.abs(sample.logits) < 8) | ((sample.target > 0) & (sample.target < 255))
         # The target is moved by the inverse of the choke, so that the choke need not be applied for each trial.
-        target = choke_alpha(np.divide(sample.target, 255, dtype=np.float32), -edge.choke_px / sample.scale)[near]
+        target = choke_alpha(to_alpha(sample.target), -edge.choke_px / sample.scale)[near]
         logits = sample.logits[near].astype(np.float32)
         errors += [sample.error_px(alpha_of_logits(logits, bias, gain), target) for bias, gain in tried]
     bias, gain = tried[int(errors.argmin())]
@@ -174,6 +174,5 @@ def _scores(samples: Sequence[EdgeSample], edge: Edge) -> NDArray[np.float64]:
     for sample in samples:
         alpha = alpha_of_logits(sample.logits.astype(np.float32), edge.edge_bias, edge.edge_gain)
         alpha = choke_alpha(alpha, edge.choke_px / sample.scale)
-        target = np.divide(sample.target, 255, dtype=np.float32)
-        rows.append((sample.error_px(alpha, target), dice(alpha >= 0.5, sample.target >= 128)))
+        rows.append((sample.error_px(alpha, to_alpha(sample.target)), dice(alpha >= 0.5, sample.target >= 128)))
     return np.array(rows)
