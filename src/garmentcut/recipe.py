@@ -64,8 +64,8 @@ class DataConfig:
     synthetic: Annotated[int, Field(ge=0, strict=True)] = 0
     """Number of drawn photos of sheer cloth and lace to add to the training; their alpha is exact."""
     varied: Annotated[int, Field(ge=0, strict=True)] = 0
-    """Number of drawn photos to add to the training that show other mannequins and backgrounds, thin straps and
-    skin-coloured cloth."""
+    """Number of drawn photos to add to the training that show other mannequins and backgrounds, sleeves,
+    trousers, thin straps and skin-coloured cloth."""
     composites: Annotated[int, Field(ge=0, strict=True)] = 0
     """Number of photos to add to the training that show the training photos' garments on other backgrounds and
     mannequins."""

@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from garmentcut.synthetic import VIEWS, StudioPhoto, Variation, draw_studio_photo, draw_variation, write_studio_photos
+from garmentcut.synthetic import (
+    VIEWS,
+    StudioPhoto,
+    Variation,
+    draw_studio_photo,
+    draw_variation,
+    write_studio_photos,
+)
 from garmentcut.synthetic.garment import KINDS
 from garmentcut.synthetic.mannequin import MAKES, design_mannequin
 from garmentcut.synthetic.render import DETAILS
@@ -173,6 +180,51 @@ def test_no_variation_is_the_studio_itself(draw):
     assert draw(6).garment == plain.garment
 
 
+LIMBS = {"sleeves": Variation(arms="sleeves"), "trousers": Variation(has_legs=True)}
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("trait", LIMBS)
+def test_sleeves_and_legs_are_cloth_as_far_as_they_cover_a_pixel(trait, view):
+    own = {"view": view, "garment_kind": "dress", "print_name": "plain", "variation": LIMBS[trait]}
+    dark, light = (draw_studio_photo(7, size_hw=(288, 192), fabric_rgb=(grey,) * 3, **own) for grey in (0.1, 0.9))
+    np.testing.assert_array_equal(dark.alpha, light.alpha)
+    plain = draw_studio_photo(7, size_hw=(288, 192), fabric_rgb=(0.1,) * 3, **own | {"variation": None})
+    assert trait in dark.traits - plain.traits and dark.garment != plain.garment
+    change = (light.rgb.astype(float) - dark.rgb).mean(axis=-1)
+    limbs = (dark.alpha > 0.1) & (plain.alpha == 0)
+    assert limbs.sum() > 100
+    assert np.abs(change[dark.alpha == 0]).max() == 0
+    assert np.all(change[limbs] > 60 * dark.alpha[limbs])
+
+
+def test_trousers_have_two_legs_apart_from_each_other():
+    """Whatever the kind of garment, there are two runs of cloth above the hem of some trousers, and one at the hip."""
+    counts = set()
+    for seed in range(3):
+        alpha = draw_studio_photo(seed, size_hw=(288, 192), variation=Variation(has_legs=True)).alpha
+        rows = np.flatnonzero((alpha >= 0.5).any(axis=1))
+        for share in (0.05, 0.85):
+            row = alpha[rows[0] + round(share * (rows[-1] - rows[0]))] >= 0.5
+            counts.add((share, int((np.diff(row.astype(int)) == 1).sum())))
+    assert (0.85, 2) in counts and (0.85, 3) not in counts
+
+
+def test_bare_arms_are_no_garment_and_forms_and_hangers_have_none(draw):
+    own = draw_studio_photo(4, size_hw=(288, 192), variation=Variation(arms="bare"))
+    assert own.garment == draw(4).garment
+    assert (np.abs(own.alpha - draw(4).alpha) > 0.02).mean() < 0.01  # where an arm hides the inside of the cloth
+    assert (np.abs(own.rgb.astype(int) - draw(4).rgb).max(axis=-1) > 20).mean() > 0.01
+    for make, has_arms in (("grey", True), ("black form", False), ("hanger", False)):
+        assert design_mannequin(4, make, has_arms=True).has_arms is has_arms
+
+
+@pytest.mark.parametrize(("seed", "kind", "grows"), [(7, "dress", True), (7, "skirt", False), (8, "dress", False)])
+def test_only_what_covers_the_shoulders_gets_sleeves(seed, kind, grows):
+    photo = draw_studio_photo(seed, size_hw=(96, 64), garment_kind=kind, variation=Variation(arms="sleeves"))
+    assert ("sleeves" in photo.traits) is grows
+
+
 @pytest.mark.parametrize("detail", DETAILS)
 def test_thin_details_belong_to_the_garment_as_far_as_they_cover_a_pixel(draw, detail):
     own = {"variation": Variation(details=(detail,)), "garment_kind": "dress", "print_name": "plain"}
@@ -201,7 +253,7 @@ def test_a_seed_draws_the_same_variation_and_they_differ():
     assert len(set(drawn)) > 20
 
 
-@pytest.mark.parametrize("wrong", [{"make": "robot"}, {"ground": "moon"}, {"details": ("wings",)}])
+@pytest.mark.parametrize("wrong", [{"make": "robot"}, {"ground": "moon"}, {"details": ("wings",)}, {"arms": "short"}])
 def test_unknown_variations_are_refused(wrong):
     with pytest.raises(ValueError, match="is none of"):
         draw_studio_photo(1, size_hw=(64, 48), variation=Variation(**wrong))

@@ -189,7 +189,8 @@ def _spots(garment: GarmentDesign, place: FigurePlacement, window: Window, *, ne
     theta = surface.theta
     relief = fold_relief(garment.folds, theta, body_y)
     relief *= 1 - 0.85 * belt_coverage(garment.trims, body_y, place.unit_px)  # a belt holds the cloth flat
-    down, right = np.gradient(relief + bust_relief(theta, body_y, 0.8), 1 / place.unit_px)
+    fullness = 0.0 if garment.kind == "limb" else 0.8
+    down, right = np.gradient(relief + bust_relief(theta, body_y, fullness), 1 / place.unit_px)
     slope = np.stack([right, down, np.zeros_like(right)], axis=-1)
     normals = unit(facing(slices, surface, y) - np.clip(slope, -_STEEPEST, _STEEPEST))
     around = theta * (0.055 + 0.45 * slices.half_width) + 0.5 * relief

@@ -1,5 +1,6 @@
 """Designs a garment from a seed, for `render`: kind, lengths, cut and trims, in body units (see `mannequin`)."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -29,7 +30,7 @@ _WIDE_OPEN = profile([(0.0, 1.0), (0.01, 1.0)])  # an armhole that removes no cl
 _EDGE_ROUNDING = 0.005  # body units
 _HEM_SHIFT = 0.45  # how far a protruding fold lowers the hem, in units of its relief
 KINDS = {"dress": 6.0, "skirt": 2.2, "top": 1.0, "vest": 1.0}
-_BUST, _WAIST = 0.155, 0.25
+_BUST, _WAIST, _CROTCH = 0.155, 0.25, 0.452
 
 
 @dataclass(frozen=True)
@@ -295,6 +296,7 @@ class GarmentDesign:
     bulge: Profile  # How far the outline swings out, as a share of its width, by body y
     bulges: Floats  # Lattice of these swings
     traits: frozenset[str]  # Words that describe it
+    limbs: tuple["GarmentDesign", ...] = ()  # Its sleeves and trouser legs, each of kind `limb`
 
 
 def pick_kind(seed: int) -> str:
@@ -302,8 +304,10 @@ def pick_kind(seed: int) -> str:
     return pick(named_stream(seed, "kind"), KINDS)
 
 
-def design_garment(seed: int, kind: str, torso: Tube, fabric: FabricDesign) -> GarmentDesign:
-    """Return the garment for a seed, fitted to a torso."""
+def design_garment(
+    seed: int, kind: str, torso: Tube, fabric: FabricDesign, *, legs: Sequence[Tube] = (), arms: Sequence[Tube] = ()
+) -> GarmentDesign:
+    """Return the garment for a seed, fitted to a torso; around `legs` it is trousers, around `arms` it has sleeves."""
     rng = named_stream(seed, "garment", kind)
     shape_name, shape = _pick_shape(rng, kind)
     waist = _WAIST + between(rng, -0.012, 0.012) - (0.045 if kind == "dress" and happens(rng, 0.12) else 0.0)
@@ -324,7 +328,7 @@ def design_garment(seed: int, kind: str, torso: Tube, fabric: FabricDesign) -> G
         traits.add("belt" if kind == "dress" else "waistband")
     if quilting:
         traits.add("quilted")
-    return GarmentDesign(
+    garment = GarmentDesign(
         kind=kind,
         tube=tube,
         cut=cut,
@@ -335,6 +339,48 @@ def design_garment(seed: int, kind: str, torso: Tube, fabric: FabricDesign) -> G
         bulges=lattice(rng, 7, 11),
         traits=frozenset(traits - {""}),
     )
+    return _with_sleeves(_with_legs(garment, seed, legs, torso) if legs else garment, seed, arms)
+
+
+def _with_legs(garment: GarmentDesign, seed: int, legs: Sequence[Tube], torso: Tube) -> GarmentDesign:
+    """Make trousers of a skirt, a jumpsuit of anything else: its hem ends at the crotch, and legs continue it."""
+    rng = named_stream(seed, "trousers")
+    hem, ease, flare = between(rng, 0.5, 0.965), between(rng, 0.002, 0.012), max(between(rng, -0.03, 0.05), 0.0)
+    tube = _drape(torso, SILHOUETTES["pencil"][0], _WAIST, _CROTCH, ease=ease)
+    cut = replace(garment.cut, hem=np.full(HEM_ANGLES.shape, _CROTCH), slit=None, sheer=())
+    whole = replace(garment, tube=tube, cut=cut, bulge=profile([(0.0, 0.004), (1.1, 0.008)]))
+    limbs = tuple(_limb(whole, seed, leg, top=_CROTCH - 0.06, hem=hem, ease=ease, flare=flare) for leg in legs)
+    return replace(whole, limbs=limbs, traits=garment.traits | {"trousers"})
+
+
+def _with_sleeves(garment: GarmentDesign, seed: int, arms: Sequence[Tube]) -> GarmentDesign:
+    """Add sleeves of any length and width; what leaves the shoulders bare stays as it is."""
+    if not arms or garment.kind == "skirt" or "bare shoulders" in garment.traits:
+        return garment
+    rng = named_stream(seed, "sleeves")
+    hem, ease, flare = between(rng, 0.14, 0.44), between(rng, 0.002, 0.008), max(between(rng, -0.03, 0.04), 0.0)
+    sleeves = tuple(_limb(garment, seed, arm, top=0.05, hem=hem, ease=ease, flare=flare) for arm in arms)
+    cut, limbs = replace(garment.cut, armhole=_WIDE_OPEN), (*garment.limbs, *sleeves)
+    return replace(garment, cut=cut, limbs=limbs, traits=garment.traits | {"sleeves"})
+
+
+def _limb(
+    garment: GarmentDesign, seed: int, inner: Tube, *, top: float, hem: float, ease: float, flare: float
+) -> GarmentDesign:
+    """A sleeve or trouser leg around an arm or leg: wider than it by `ease`, and at its hem by `flare` more."""
+    y = np.linspace(inner.top, hem + 0.06, 160)
+    wider = np.interp(y, (top, top + 0.02, hem), (0, ease, ease + flare))
+    # Cloth hangs straight down, so below a thigh or an upper arm it is hardly narrower.
+    width, depth = (
+        np.maximum(half(y), 0.72 * np.maximum.accumulate(half(y))) + wider
+        for half in (inner.half_width, inner.half_depth)
+    )
+    tube = tube_of(y, inner.centre_x, inner.centre_z, half_width=width, half_depth=depth, smoothness=0.008)
+    upper_edge = profile([(0.0, top), (1.0, top)])
+    shape = replace(SILHOUETTES["straight"][0], fold=0.0015 + flare / 12)
+    folds = design_folds(seed, shape, seam=top, hem=hem, stiffness=garment.fabric.finish.stiffness)
+    cut = Cut(upper_edge, upper_edge, _WIDE_OPEN, hem=np.full(HEM_ANGLES.shape, hem), sheer=garment.cut.sheer)
+    return replace(garment, kind="limb", tube=tube, cut=cut, folds=folds, trims=Trims(), limbs=())
 
 
 def _pick_shape(rng: np.random.Generator, kind: str) -> tuple[str, Silhouette]:

@@ -28,7 +28,7 @@ from garmentcut.synthetic.scene import FigurePlacement, Light, shine
 
 _PROFILE_SAMPLES = 400
 SKINS = read_table(dict[str, tuple[tuple[int, int, int], float]], "skins")
-_TORSO, _LEG, _HEAD = (np.array(read_table(list[list[float]], name)) for name in ("torso", "leg", "head"))
+_TORSO, _LEG, _ARM, _HEAD = (np.array(read_table(list[list[float]], name)) for name in ("torso", "leg", "arm", "head"))
 
 
 @dataclass(frozen=True)
@@ -177,6 +177,8 @@ class MannequinDesign:
     gloss: float  # Strength of the highlights
     torso: Tube  # Neck to hips
     legs: tuple[Tube, Tube]  # The figure's right and left leg
+    arms: tuple[Tube, Tube]  # Where its right and left arm are, or would be
+    has_arms: bool  # Else it has stumps
     arm_length: float  # How far the upper-arm stumps extend beyond the shoulder, body units; 0 is none
     socket: Floats  # (3,) colour of the disc where an arm would be attached
     has_waist_seam: bool  # The torso lifts off the legs at a visible seam
@@ -185,9 +187,9 @@ class MannequinDesign:
     head: Tube | None = None  # On the neck, or None
 
 
-def design_mannequin(seed: int, make: str = "") -> MannequinDesign:
+def design_mannequin(seed: int, make: str = "", *, has_arms: bool = False) -> MannequinDesign:
     """Return the mannequin for a seed; with `make`, a key of `MAKES`, it is of that make, with the seed's measures."""
-    rng = named_stream(seed, "mannequin")
+    rng, posture = named_stream(seed, "mannequin"), named_stream(seed, "arms")
     skin = np.array(SKINS[pick(rng, {name: weight for name, (_, weight) in SKINS.items()})][0], np.float32) / 255
     skin = np.clip(skin + rng.normal(0, 0.012, 3).astype(np.float32), 0, 1)
     width = between(rng, 0.95, 1.05)
@@ -201,6 +203,8 @@ def design_mannequin(seed: int, make: str = "") -> MannequinDesign:
         gloss=between(rng, 0.0, 0.14),
         torso=_torso(width),
         legs=(_leg(-1, stance, slim, width), _leg(1, -stance, slim, width)),
+        arms=(_arm(-1, between(posture, 0.2, 2.5)), _arm(1, between(posture, 0.2, 2.5))),
+        has_arms=has_arms,
         arm_length=arm_length,
         socket=np.full(3, grey, np.float32),
         has_waist_seam=happens(rng, 0.7),
@@ -216,6 +220,7 @@ def _made_as(design: MannequinDesign, make: Make, rng: np.random.Generator) -> M
         design,
         skin=skin,
         gloss=make.gloss * between(rng, 0.6, 1.1),
+        has_arms=design.has_arms and make.build == "mannequin",
         arm_length=0.0 if make.build == "form" else design.arm_length,
         cap=np.asarray(np.clip(skin * between(rng, 0.8, 1.1), 0, 1), np.float32),
         make=make,
@@ -242,6 +247,14 @@ def _leg(side: int, stance: float, slim: float, hips: float) -> Tube:
     depth = radius * np.interp(y, (0.42, 0.55), (1.22, 1.06))  # thighs are deeper than wide
     x, z = profile(np.c_[y, side * spread]), profile(np.c_[y, stance - back], 0.03)
     return tube_of(y, x, z, half_width=radius, half_depth=depth, smoothness=0.025)
+
+
+def _arm(side: int, spread: float) -> Tube:
+    """An arm that hangs down; `spread` says how far from the body, 1 is usual."""
+    y, away, radius, forward = _ARM.T
+    away = away[3] + (away - away[3]) * np.where(y > y[3], spread, 1.0)
+    x, z = profile(np.c_[y, side * away]), profile(np.c_[y, forward])
+    return tube_of(y, x, z, half_width=radius, half_depth=radius * 1.1, smoothness=0.008)
 
 
 def tube_of(y: Floats, x: Profile, z: Profile, *, half_width: Floats, half_depth: Floats, smoothness: float) -> Tube:
@@ -271,11 +284,11 @@ def paint_mannequin(design: MannequinDesign, place: FigurePlacement, light: Ligh
         return layer
     far_arms = [side for side in (-1, 1) if side * float(np.sin(place.yaw)) >= -0.2]
     for side in far_arms:
-        _paint_arm(layer, side, design, place)
-    for tube in (design.torso, *sorted(design.legs, key=lambda leg: _depth(leg, place.yaw))):
+        _paint_arm(layer, side, design, place, light)
+    for tube in (design.torso, *sorted(design.legs, key=lambda leg: depth_of(leg, place.yaw))):
         _paint_tube(layer, tube, design, place, light)
     for side in {-1, 1}.difference(far_arms):
-        _paint_arm(layer, side, design, place)
+        _paint_arm(layer, side, design, place, light)
     if design.head is None:
         _paint_neck_cap(layer, design, place)
     else:
@@ -304,7 +317,8 @@ def _paint_hanger(layer: PaintLayer, design: MannequinDesign, place: FigurePlace
     layer.paint(place.cover(stroke(spline(bow, closed=False), 0.015)), design.skin)
 
 
-def _depth(tube: Tube, yaw: float) -> float:
+def depth_of(tube: Tube, yaw: float) -> float:
+    """Return how far a tube's middle lies from the figure's axis, towards the camera, body units."""
     middle = np.array([(tube.top + tube.bottom) / 2])
     return float((tube.centre_z(middle) * np.cos(yaw) - tube.centre_x(middle) * np.sin(yaw))[0])
 
@@ -352,8 +366,11 @@ def _joints(design: MannequinDesign, surface: Surface, y: Floats) -> Floats:
     return np.asarray((1 - 0.11 * shoulder) * (1 - 0.28 * waist), np.float32)
 
 
-def _paint_arm(layer: PaintLayer, side: int, design: MannequinDesign, place: FigurePlacement) -> None:
-    """Paint an upper-arm stump, or only the joint in its place, with its end disc if that faces the camera."""
+def _paint_arm(layer: PaintLayer, side: int, design: MannequinDesign, place: FigurePlacement, light: Light) -> None:
+    """Paint an arm, a stump, or only the joint in its place, with its end disc if that faces the camera."""
+    if design.has_arms:
+        _paint_tube(layer, design.arms[side > 0], design, place, light)
+        return
     cos, sin = float(np.cos(place.yaw)), float(np.sin(place.yaw))
     flat = max(abs(sin), 0.14)
     outer = 0.094 + design.arm_length

@@ -30,7 +30,7 @@ from garmentcut.synthetic.canvas import (
 from garmentcut.synthetic.cloth import ClothSide, Coverage, drape_side, find_window, measure_coverage
 from garmentcut.synthetic.fabric import PRINTS, design_fabric, paint_texture
 from garmentcut.synthetic.garment import HEM_ANGLES, KINDS, GarmentDesign, design_garment, pick_kind
-from garmentcut.synthetic.mannequin import MAKES, design_mannequin, paint_mannequin
+from garmentcut.synthetic.mannequin import MAKES, depth_of, design_mannequin, paint_mannequin
 from garmentcut.synthetic.scene import (
     CAMERA_DISTANCE,
     CAMERA_HEIGHT,
@@ -51,6 +51,7 @@ _NAMESPACE = uuid.UUID("6f1f5c0e-52a8-4f0f-9a39-5c0a8b8f3c11")
 _JPEG_QUALITY = 95
 _SHARES, _MOST_SCALE = (0.35, 0.97), 1.5  # of the garment's largest size in the frame; enlargement
 _SHOULDER, _WAIST = 0.05, 0.24  # body y
+_IN_FRONT, _FADE_IN = 0.03, 0.055  # body units: a sleeve so far from the axis is before the body; of limbs' upper ends
 _SHADOW = 0.3  # share of the light behind the garment that its shadow may take
 
 
@@ -70,6 +71,16 @@ def compose(
     rgb, alpha = skin + (1 - figure.alpha[..., None]) * studio, np.zeros(place.size_hw, np.float32)
     bare = PaintLayer(skin[window], figure.alpha[window])
     rgb[window], alpha[window] = _dress(coverage, outside, inside, bare, studio[window])
+    for limb in sorted(garment.limbs, key=lambda limb: depth_of(limb.tube, place.yaw)):
+        window = find_window(limb, place)
+        outside = drape_side(limb, texture, weave, place, window, light, near=True)
+        cover = measure_coverage(limb, place, window).near * outside.opacity
+        # Sleeves lie under the body's cloth unless they are in front of it; others show from their upper end down.
+        is_under = limb.cut.top < _WAIST and depth_of(limb.tube, place.yaw) < _IN_FRONT
+        below = (place.of_window(window)[1] - limb.cut.top) / _FADE_IN * (not is_under)
+        cover *= 1 - alpha[window] * (1 - np.clip(below, 0, 1).astype(np.float32)[:, None])
+        rgb[window] += cover[..., None] * (outside.rgb - rgb[window])
+        alpha[window] += cover * (1 - alpha[window])
     return rgb, alpha
 
 
@@ -129,10 +140,14 @@ class Variation:
     ground: str = ""  # A key of `GROUNDS`: where it is; empty: a studio
     details: tuple[str, ...] = ()  # Names of `DETAILS`: thin things that belong to the garment
     like_skin: bool = False  # The cloth has the colour of the bare figure
+    arms: str = ""  # One of `ARMS`; empty: the figure has stumps
+    has_legs: bool = False  # The garment is a pair of trousers or a jumpsuit
 
 
 DETAILS = ("straps", "ties", "cords", "fringe")
 """Thin details on garments: straps around the neck, ties at the waist, a bow of cord, fringe along the hem."""
+ARMS = ("bare", "sleeves")
+"""What a figure's arms are, if it has any; sleeves hang empty where nobody wears them."""
 
 
 def draw_variation(seed: int) -> Variation:
@@ -143,6 +158,8 @@ def draw_variation(seed: int) -> Variation:
         ground=pick(rng, {"": 2.0, **dict.fromkeys(GROUNDS, 1.0)}),
         details=tuple(name for name in DETAILS if happens(rng, 0.2)),
         like_skin=happens(rng, 0.12),
+        arms=pick(rng, {"": 2.0, "bare": 1.0, "sleeves": 3.0}),
+        has_legs=happens(rng, 0.35),
     )
 
 
@@ -169,19 +186,23 @@ def draw_studio_photo(
     own = variation or Variation()
     words: list[tuple[str, Collection[str]]] = [(view, VIEWS), (garment_kind or "dress", KINDS)]
     words += [(print_name or "plain", PRINTS), (own.make or "nothing", MAKES), (own.ground or "white", GROUNDS)]
-    words += [(name, DETAILS) for name in own.details]
+    words += [(name, DETAILS) for name in own.details] + [(own.arms or "bare", ARMS)]
     for value, known in words:
         if value not in known:
             raise ValueError(f"{value!r} is none of {', '.join(known)}")
     if min(size_hw) < 32:
         raise ValueError(f"size_hw {size_hw} is too small; each side needs at least 32 pixels")
-    scene, mannequin, light = design_scene(seed), design_mannequin(seed, own.make), design_light(seed)
+    scene, light = design_scene(seed), design_light(seed)
+    mannequin = design_mannequin(seed, own.make, has_arms=own.arms != "")
     if own.like_skin and fabric_rgb is None:
         fabric_rgb = np.clip(mannequin.skin + named_stream(seed, "likeness").normal(0, 0.015, 3), 0, 1).tolist()
     if own.ground == "white":  # as in shops' photos
         light = replace(light, tint=np.ones(3, np.float32))
     fabric = design_fabric(seed, mannequin.skin, scene.backdrop, rgb=fabric_rgb, print_name=print_name)
-    garment = design_garment(seed, garment_kind or pick_kind(seed), mannequin.torso, fabric)
+    if garment_kind is None and own.has_legs and happens(named_stream(seed, "trousers", "kind"), 0.6):
+        garment_kind = "skirt"
+    legs, arms = mannequin.legs if own.has_legs else (), mannequin.arms if own.arms == "sleeves" else ()
+    garment = design_garment(seed, garment_kind or pick_kind(seed), mannequin.torso, fabric, legs=legs, arms=arms)
 
     place = place_figure(seed, view, size_hw)
     studio = paint_ground(seed, own.ground, size_hw) if own.ground else paint_scene(scene, place)
@@ -194,7 +215,8 @@ def draw_studio_photo(
     photo, alpha = expose(rgb, alpha, light, seed=seed, view=view)
 
     colour = [round(float(part), 4) for part in fabric.rgb]
-    name = "/".join([str(seed), garment.kind, fabric.print_name, str(colour), *own.details])
+    limbs = sorted(garment.traits & {"sleeves", "trousers"})
+    name = "/".join([str(seed), garment.kind, fabric.print_name, str(colour), *own.details, *limbs])
     traits = garment.traits | {own.ground or scene.name, *own.details} | ({own.make} if own.make else set())
     return StudioPhoto(photo, alpha, str(uuid.uuid5(_NAMESPACE, name)), view, traits)
 
