@@ -379,13 +379,11 @@ class FolderLock:
         return sorted(path for path in self.path.parent.iterdir() if name.fullmatch(path.name))
 
     def _is_live(self, claim: Path) -> bool:
-        try:
+        with suppress(FileNotFoundError):
             os.utime(self.path)  # sets the time by the share's own clock
-            if self.path.stat().st_mtime - claim.stat().st_mtime > TAKEN_FOR_DEAD_S:
-                return False
-        except FileNotFoundError:
-            return False
-        return may_be_held(claim)
+            is_recent = self.path.stat().st_mtime - claim.stat().st_mtime <= TAKEN_FOR_DEAD_S
+            return is_recent and may_be_held(claim)
+        return False
 
     def _renew_for_ever(self, claim: Path, over: threading.Event) -> None:
         renewed = time.monotonic()
