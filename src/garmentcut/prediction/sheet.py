@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -452,8 +452,7 @@ class ContactSheet:
                 for cell in readers.map(self._read, chain(*lines)):
                     read.append(cell)
                     yield replace(cell, page=path, thumbnail=None)
-                cells = iter(read)
-                self._write(path, [list(islice(cells, len(line))) for line in lines])
+                self._write(path, [[read.pop(0) for _ in line] for line in lines])
         # Remove pages of an earlier, longer sheet of the same name, which would be taken for pages of this one.
         name = re.compile(rf"{re.escape(self._out.stem)}(_\d{{3,}})?{re.escape(self._out.suffix)}")
         for path in list(self._out.parent.iterdir()):
