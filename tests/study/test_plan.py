@@ -11,6 +11,7 @@ import pytest
 from garmentcut.dataset.manifest import read_manifest
 from garmentcut.model.checkpoint import NetworkSpec, save_network
 from garmentcut.model.networks import build_network
+from garmentcut.photo.files import FolderLock
 from garmentcut.study.declare import StudyError
 from garmentcut.study.plan import (
     Choice,
@@ -279,16 +280,16 @@ def test_a_check_keeps_nobody_from_taking_the_job(tmp_path, monkeypatch):
     """A process that found the job of a killed one locked by another's check would take it for under way, and end."""
     checking, other = Registry(tmp_path), Registry(tmp_path)
     checking.take("runs/job").lock.release()
-    acquire, taking = checking._acquired, []
-    with ThreadPoolExecutor() as pool:
+    release, taking = FolderLock.release, []
+    with ThreadPoolExecutor() as pool, monkeypatch.context() as patched:
 
-        def acquire_slowly(name):
-            lock = acquire(name)
-            taking.append(pool.submit(other.take, name))
-            wait(taking, timeout=0.3)
-            return lock
+        def release_slowly(lock):
+            if lock.path.name == "job.lock" and not taking:
+                taking.append(pool.submit(other.take, "runs/job"))
+                wait(taking, timeout=0.3)
+            release(lock)
 
-        monkeypatch.setattr(checking, "_acquired", acquire_slowly)
+        patched.setattr(FolderLock, "release", release_slowly)
         checking.record("runs/job")
         assert taking[0].result() is not None
 

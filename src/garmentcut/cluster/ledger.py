@@ -20,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -118,23 +118,14 @@ def finish(target: Storage, run: int, rows: Collection[Row], announced: str = ""
 
 def fits_parquet(row: Row) -> bool:
     """False if a folder run has cut a photo whose name is not valid Unicode: only results.jsonl can hold its row."""
-    try:
-        json.dumps(asdict(row), ensure_ascii=False).encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    return not re.search("[\ud800-\udfff]", json.dumps(asdict(row), ensure_ascii=False))
 
 
 def parquet_bytes(rows: Iterable[Row]) -> bytes:
     """Rows as one Parquet file, a column for each field."""
-
-    def plain(value: Any) -> Any:
-        return list(value.items()) if isinstance(value, dict) else value  # Arrow expects maps as lists of pairs
-
-    content = [{key: plain(value) for key, value in asdict(row).items()} for row in rows]
     schema = pa.schema([(name, _arrow_type(hint)) for name, hint in get_type_hints(Row).items()])
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(content, schema=schema), buffer, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(list(map(asdict, rows)), schema=schema), buffer, compression="zstd")
     return buffer.getvalue()
 
 
@@ -155,15 +146,14 @@ def read_parquet(data: bytes) -> Iterator[Row]:
 
 
 def _arrow_type(hint: Any) -> pa.DataType:
-    origin, inner = get_origin(hint), [each for each in get_args(hint) if each not in (type(None), Ellipsis)]
-    if origin is types.UnionType:
-        return _arrow_type(inner[0])
+    origin, inner = get_origin(hint), [_arrow_type(each) for each in get_args(hint)]
+    if origin is types.UnionType:  # of one type and None
+        return inner[0]
     if origin is tuple:
-        return pa.list_(_arrow_type(inner[0]))
+        return pa.list_(inner[0])
     if origin is dict:
-        return pa.map_(_arrow_type(inner[0]), _arrow_type(inner[1]))
-    primitives = {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
-    return pa.string() if origin is Literal else primitives.get(hint, pa.string())
+        return pa.map_(*inner)
+    return {int: pa.int64(), float: pa.float64(), bool: pa.bool_()}.get(hint, pa.string())
 
 
 def _latest(old: Row, new: Row) -> Row:

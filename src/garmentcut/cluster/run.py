@@ -60,6 +60,7 @@ class ClusterCutter:
         target: where the cutouts are written.
         results: where the rows are written.
         skipped: what `plan` skipped.
+        assignment: what all workers must know.
     """
 
     def __init__(self, folder: FolderCutter, out: str) -> None:
@@ -98,16 +99,12 @@ class ClusterCutter:
                 message = f"{self.target.url} cannot be the output folder: {reason}{fix}"
                 raise SourceError(message, code=getattr(error, "code", "")) from error
             self._stack = stack.pop_all()
+        options = self._folder.config, self._folder.specification, self._folder.overwrite
+        self.assignment = Assignment(self.target.url, self._lease.number, *options)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stack.close()
-
-    @property
-    def assignment(self) -> Assignment:
-        """What all workers must know."""
-        run, folder = self._lease.number, self._folder
-        return Assignment(self.target.url, run, folder.config, folder.specification, folder.overwrite)
 
     def plan(self, inputs: Sequence[str]) -> ClusterPlan:
         """List the photos, name their outputs, and separate photos done before from those to do."""

@@ -199,10 +199,8 @@ def list_photos(inputs: Sequence[str], target: Storage, *, skipped: list[Skipped
 
 
 def _local_photo(source: Source) -> Row:
-    try:
-        str(source.path).encode()
-    except UnicodeEncodeError:  # cannot be stored in a Parquet file
-        readable = str(source.path).encode(errors="backslashreplace").decode()
+    readable = str(source.path).encode(errors="backslashreplace").decode()
+    if readable != str(source.path):  # cannot be stored in a Parquet file
         return _refused(readable, "its name is no valid Unicode; rename it")
     row = Row(str(source.path), str(source.place))
     with suppress(OSError):  # gone meanwhile, which reading it will report

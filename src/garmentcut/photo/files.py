@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -186,27 +186,25 @@ class StagedFile:
         self._part = path.with_name(_STAGED.format(owner=owner, token=secrets.token_hex(8)))
         # Not tempfile: its files have mode 0600, but cutouts should follow the user's umask.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        try:
-            with os.fdopen(os.open(self._part, flags, 0o666), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
-        except BaseException as error:
-            self._blame(error)
-            raise
+        with self._discarded_on_error(), os.fdopen(os.open(self._part, flags, 0o666), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
 
     def commit(self) -> None:
         """Replace `path` by the staged bytes, atomically."""
-        try:
+        with self._discarded_on_error():
             self._part.replace(self.path)
-        except BaseException as error:
-            self._blame(error)
-            raise
 
-    def _blame(self, error: BaseException) -> None:
-        self.discard()
-        if isinstance(error, OSError):  # the hidden name means nothing to users
-            error.filename, error.filename2 = str(self.path), None
+    @contextmanager
+    def _discarded_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, OSError):  # the hidden name means nothing to users
+                error.filename, error.filename2 = str(self.path), None
+            raise
 
     def discard(self) -> None:
         """Remove the staged bytes; `path` stays as it was."""
@@ -381,13 +379,11 @@ class FolderLock:
         return sorted(path for path in self.path.parent.iterdir() if name.fullmatch(path.name))
 
     def _is_live(self, claim: Path) -> bool:
-        try:
+        with suppress(FileNotFoundError):
             os.utime(self.path)  # sets the time by the share's own clock
-            if self.path.stat().st_mtime - claim.stat().st_mtime > TAKEN_FOR_DEAD_S:
-                return False
-        except FileNotFoundError:
-            return False
-        return may_be_held(claim)
+            is_recent = self.path.stat().st_mtime - claim.stat().st_mtime <= TAKEN_FOR_DEAD_S
+            return is_recent and may_be_held(claim)
+        return False
 
     def _renew_for_ever(self, claim: Path, over: threading.Event) -> None:
         renewed = time.monotonic()
@@ -397,10 +393,8 @@ class FolderLock:
                 if self._claims()[-1:] == [claim]:
                     renewed = time.monotonic()
                     continue
-            except FileNotFoundError:
-                pass
-            except OSError:  # the share may be back before anyone takes this run for dead
-                if time.monotonic() - renewed <= TAKEN_FOR_DEAD_S:
+            except OSError as error:  # the share may be back before anyone takes this run for dead
+                if not isinstance(error, FileNotFoundError) and time.monotonic() - renewed <= TAKEN_FOR_DEAD_S:
                     continue
             if not over.is_set():
                 self._lost = "another run has taken this folder"

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
-from itertools import chain, groupby, islice
+from itertools import chain, groupby
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -169,9 +169,8 @@ def read_cell(cell: Cell, size_hw: tuple[int, int], limits: ReadConfig, *, trim:
         cutout, notes, suspicion = _read_shown(cell.file, cell.photo, limits)
         thumbnail = shrink_cutout(cutout, size_hw, trim=trim)
     except Exception as error:  # noqa: BLE001 - whatever is wrong with one file must not stop the others
-        reason = str(error).removeprefix(f"{cell.file}: ") or type(error).__name__
-        reason = "not enough memory" if isinstance(error, MemoryError) else reason
-        return replace(cell, facts=cell.file.name, mark="failed", reason=reason)
+        reason = "not enough memory" if isinstance(error, MemoryError) else str(error) or type(error).__name__
+        return replace(cell, facts=cell.file.name, mark="failed", reason=reason.removeprefix(f"{cell.file}: "))
     height, width = cutout.alpha.shape
     doubt = () if cell.doubt is None else (f"doubt {cell.doubt:.2f}",)
     return replace(
@@ -294,13 +293,10 @@ def legible(text: str) -> str:
 
 def fit_line(text: str, width_px: int, size_px: int) -> str:
     """Shorten a text to one line of at most `width_px`, in the middle, because a name ends in the view."""
-    text = line = legible(text)
-    for num_left in range(len(text), -1, -1):
-        if width_of(line, size_px) <= width_px:
-            return line
-        tail = num_left // 2
-        line = f"{text[: num_left - tail]}…{text[len(text) - tail :]}"
-    return ""
+    text = legible(text)
+    nums_left = range(len(text) - 1, 0, -1)
+    shorter = (f"{text[: num_left - num_left // 2]}…{text[len(text) - num_left // 2 :]}" for num_left in nums_left)
+    return next((line for line in chain([text], shorter) if width_of(line, size_px) <= width_px), "")
 
 
 def wrap_lines(text: str, width_px: int, size_px: int, *, max_lines: int) -> list[str]:
@@ -441,9 +437,8 @@ class ContactSheet:
         names = [f"{out.stem}_{number:0{digits}}{out.suffix}" for number in range(1, len(pages) + 1)]
         self._lines = dict(zip(map(out.with_name, names if len(pages) > 1 else [out.name]), pages, strict=True))
         self.pages = tuple(self._lines)
-        others = [path for path in self.pages if path.exists() and not is_contact_sheet(path)]
-        if others:
-            raise SourceError(f"{others[0]} exists already and is not a contact sheet; choose another --out")
+        if other := next((path for path in self.pages if path.exists() and not is_contact_sheet(path)), None):
+            raise SourceError(f"{other} exists already and is not a contact sheet; choose another --out")
 
     def draw(self) -> Iterator[Cell]:
         """Read all cutouts and write the pages; yields each cell once it is read, without its thumbnail.
@@ -452,16 +447,12 @@ class ContactSheet:
             OSError: a page cannot be written; those before it are complete.
         """
         with ThreadPoolExecutor(_READERS) as readers:
-            try:
-                for path, lines in self._lines.items():
-                    read = list[Cell]()
-                    for cell in readers.map(self._read, chain(*lines)):
-                        read.append(cell)
-                        yield replace(cell, page=path, thumbnail=None)
-                    cells = iter(read)
-                    self._write(path, [list(islice(cells, len(line))) for line in lines])
-            finally:
-                readers.shutdown(cancel_futures=True)
+            for path, lines in self._lines.items():
+                read = list[Cell]()
+                for cell in readers.map(self._read, chain(*lines)):
+                    read.append(cell)
+                    yield replace(cell, page=path, thumbnail=None)
+                self._write(path, [[read.pop(0) for _ in line] for line in lines])
         # Remove pages of an earlier, longer sheet of the same name, which would be taken for pages of this one.
         name = re.compile(rf"{re.escape(self._out.stem)}(_\d{{3,}})?{re.escape(self._out.suffix)}")
         for path in list(self._out.parent.iterdir()):

@@ -170,9 +170,8 @@ class Results:
         sizes = np.array([numbers[one.name] for one in variants])
         errors = [self.blocks([1 - table for table in self.table(one, DICE)]) for one in variants]
         shapes = {tuple(block.values.shape for block in blocks) for blocks in errors}
-        if len(set(sizes)) < LEAST_SIZES or len(shapes) > 1:
-            return None
-        if (draws := Draws.of(errors[0], resamples=_GROWTH_RESAMPLES)) is None:
+        can_be_fitted = len(set(sizes)) >= LEAST_SIZES and len(shapes) == 1
+        if not can_be_fitted or (draws := Draws.of(errors[0], resamples=_GROWTH_RESAMPLES)) is None:
             return None
         means = np.array([np.concatenate([block.values.mean(axis=1) for block in blocks]).mean() for blocks in errors])
         drawn = np.stack([m + draws.spread([b.values - m for b in e])[0] for m, e in zip(means, errors, strict=True)])

@@ -25,7 +25,6 @@ from garmentcut.training.loop import network_of
 RATE, RANGE_TEST_KEY = "optimizer.lr", "range test"
 
 Setting = dict[str, Any]  # values of recipe keys, by `section.key`
-Tuned = Mapping[str, BaseDistribution]  # list items are JSON, as Optuna stores only plain values
 
 _DEFAULTS: dict[str, Setting] = asdict(Recipe())  # by section
 _Count = Annotated[int, Field(ge=1, strict=True)]
@@ -89,8 +88,8 @@ class VariantTable(RecipeSettings):
         return bool(self.tune.by_key) or self.range_test
 
     @cached_property
-    def tuned(self) -> Tuned:
-        """The options that are chosen from lists and ranges, with their distributions."""
+    def tuned(self) -> dict[str, BaseDistribution]:
+        """Distributions of the options that are tuned; list items are JSON, as Optuna stores only plain values."""
         return {key: distribution_of(value) for key, value in self.tune.by_key.items()}
 
     @cached_property

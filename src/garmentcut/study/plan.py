@@ -11,6 +11,7 @@ import math
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -174,23 +175,19 @@ def open_study(path: Path, manifest: Manifest, folder: Path, choice: Choice | No
         variants = variants_of(file, path, above=choice.settings, only=choice.variants)
         study = Study(file, variants, manifest, folder)
         for key in study.keys:
-            _check_photos(study, key, use_seen=choice.use_seen)
+            named, first = f"variant {key.variant.name!r}", key.variant.table.first_pass
+            study.split_of(key.variant, key.seed, key.fold)
+            if first and first.variant not in {other.name for other in variants}:
+                raise StudyError(f"{named} needs variant {first.variant!r}; choose that too")
+            if not choice.use_seen and key.seed == file.seeds[0] and (met := study.run_of(key, {}).met_before):
+                raise StudyError(
+                    f"{named} starts from weights that have learned from {counted(len(met), 'photo')} of fold"
+                    f" {key.fold}, or from others of the same garments, so its scores would be too good; set"
+                    " network.start to imagenet or scratch, or pass --seen to continue anyway"
+                )
     except (StudyError, TrainingError) as error:
         raise StudyError(f"{path}: {error}") from error
     return study
-
-
-def _check_photos(study: Study, key: RunKey, *, use_seen: bool) -> None:
-    variant, first = key.variant, key.variant.table.first_pass
-    study.split_of(variant, key.seed, key.fold)
-    if first and first.variant not in {other.name for other in study.variants}:
-        raise StudyError(f"variant {variant.name!r} needs variant {first.variant!r}; choose that too")
-    if not use_seen and key.seed == study.file.seeds[0] and (met := study.run_of(key, {}).met_before):
-        raise StudyError(
-            f"variant {variant.name!r} starts from weights that have learned from {counted(len(met), 'photo')} of fold"
-            f" {key.fold}, or from others of the same garments, so its scores would be too good; set network.start to"
-            " imagenet or scratch, or pass --seen to continue anyway"
-        )
 
 
 @dataclass(frozen=True)
@@ -238,12 +235,10 @@ class Registry:
     def record(self, name: str) -> JobRecord:
         """What is known about a job; raises StudyError if its record cannot be read."""
         if (record := self._recorded(name)).outcome == "running":
-            with self._turn():
-                if (lock := self._acquired(name)) is not None:
-                    lock.release()
-                    record = self._recorded(name)  # it may have ended meanwhile
-                    if record.outcome == "running":
-                        return replace(record, outcome="interrupted", reason="its process was killed")
+            with self._turn(), suppress(LockTakenError), self._lock_of(name):
+                record = self._recorded(name)  # it may have ended meanwhile
+                if record.outcome == "running":
+                    return replace(record, outcome="interrupted", reason="its process was killed")
         return record
 
     def take(
@@ -254,9 +249,12 @@ class Registry:
         A job that failed before this process began is tried once more if `tries_again`. `is_kept` returns False if the
         job's results are gone, so that it must be done again.
         """
-        with self._turn():
-            if (lock := self._acquired(name)) is None:
-                return None
+        lock = self._lock_of(name)
+        try:
+            with self._turn():
+                lock.acquire()
+        except LockTakenError:
+            return None
         before = self._recorded(name)
         has_failed = before.outcome == "failed" and (not tries_again or before.ended > self._began)
         if has_failed or (before.outcome in ("done", "pruned") and is_kept()):
@@ -278,14 +276,10 @@ class Registry:
         self._folder.mkdir(parents=True, exist_ok=True)
         return FolderLock(self._folder / "turn.lock")
 
-    def _acquired(self, name: str) -> FolderLock | None:
-        lock = FolderLock(self._folder / f"{name}.lock")
-        lock.path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            lock.acquire()
-        except LockTakenError:
-            return None
-        return lock
+    def _lock_of(self, name: str) -> FolderLock:
+        path = self._folder / f"{name}.lock"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FolderLock(path, timeout_s=0.0)
 
 
 @dataclass(frozen=True)
