@@ -328,7 +328,7 @@ class FolderCutter:
             self.config.output,
             self.specification,
             places={path: row.place for path, row in rows.items()},
-            owners={unsorted_output(name): path for path, row in rows.items() for name in row.written},
+            owners={unsorted_output(name, row.place): path for path, row in rows.items() for name in row.written},
         )
         done = {
             path: row
