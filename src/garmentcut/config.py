@@ -43,10 +43,12 @@ def _hexadecimal(color: str) -> str:
     from PIL import ImageColor
 
     try:
-        red, green, blue = ImageColor.getrgb(color if color.isprintable() else "")  # also refuses a colour with alpha
-        return "#" + bytes((red, green, blue)).hex()
-    except ValueError as error:
-        raise ValueError(f"{color!r} is not a colour such as '#ffffff' or white") from error
+        channels = bytes(ImageColor.getrgb(color if color.isprintable() else ""))  # refuses levels over 255
+    except ValueError:
+        channels = bytes(4)
+    if len(channels) > 3:  # also refuses a colour with alpha
+        raise ValueError(f"{color!r} is not a colour such as '#ffffff' or white")
+    return f"#{channels.hex()}"
 
 
 Color = Annotated[str, AfterValidator(_hexadecimal)]

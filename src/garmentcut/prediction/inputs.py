@@ -102,7 +102,7 @@ def _photo_of_image(image: Image.Image) -> Photo:
         alpha = (pixels[..., 0] != image.info["transparency"]).astype(pixels.dtype) * np.iinfo(pixels.dtype).max
     color = pixels if alpha is None else pixels[..., :3]
     converted = rgb_of_channels(color, alpha, profile, is_cmyk=image.mode == "CMYK")
-    sizes = dpi_of(*dpi, None) if dpi else None
+    sizes = dpi_of(dpi[0], dpi[1], None) if dpi else None
     return Photo(np.ascontiguousarray(converted.rgb), converted.profile, sizes, notes=converted.notes)
 
 
