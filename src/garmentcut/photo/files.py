@@ -14,7 +14,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Generator, Iterable, Iterator
 from concurrent.futures import Executor, Future
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any, TypeVar
 
@@ -186,27 +186,26 @@ class StagedFile:
         self._part = path.with_name(_STAGED.format(owner=owner, token=secrets.token_hex(8)))
         # Not tempfile: its files have mode 0600, but cutouts should follow the user's umask.
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-        try:
-            with os.fdopen(os.open(self._part, flags, 0o666), "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
-        except BaseException as error:
-            self._blame(error)
-            raise
+        with self._discarded_on_error(), os.fdopen(os.open(self._part, flags, 0o666), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())  # or a power cut could leave an empty file under the final name
 
     def commit(self) -> None:
         """Replace `path` by the staged bytes, atomically."""
-        try:
+        with self._discarded_on_error():
             self._part.replace(self.path)
-        except BaseException as error:
-            self._blame(error)
-            raise
 
-    def _blame(self, error: BaseException) -> None:
-        self.discard()
-        if isinstance(error, OSError):  # the hidden name means nothing to users
-            error.filename, error.filename2 = str(self.path), None
+    @contextmanager
+    def _discarded_on_error(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self.discard()
+            if isinstance(error, OSError):  # the hidden name means nothing to users
+                error.filename = str(self.path)
+                del error.filename2  # None would show in the message
+            raise
 
     def discard(self) -> None:
         """Remove the staged bytes; `path` stays as it was."""
