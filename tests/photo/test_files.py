@@ -53,6 +53,7 @@ def test_a_folder_in_the_way(tmp_path):
     with pytest.raises(OSError, match="directory") as error:
         write_atomic(tmp_path / "dress.png", b"new")
     assert (error.value.filename, error.value.filename2) == (str(tmp_path / "dress.png"), None)
+    assert str(error.value).endswith("dress.png'")
     assert list(tmp_path.iterdir()) == [tmp_path / "dress.png"]
 
 

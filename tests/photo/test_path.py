@@ -230,6 +230,13 @@ def test_a_path_beyond_the_borders_is_cut_off():
     assert alpha.sum() == pytest.approx(30 * 40, abs=0.1)
 
 
+@pytest.mark.parametrize("beside", [box(-200, 5, -150, 40), box(5000, 5, 5100, 40), box(5, -90, 20, -10)])
+def test_a_part_wholly_beside_the_picture_draws_nothing(beside):
+    # Photoshop keeps such parts when it crops the canvas.
+    np.testing.assert_array_equal(drawn([box(10, 10, 30, 40), beside]), drawn([box(10, 10, 30, 40)]))
+    assert not drawn([beside]).any()
+
+
 def saved(*paths, clips=None):
     records = [resource(2000 + k, path_records([box(0, 0, 10, 10 + k)], SIZE), name) for k, name in enumerate(paths)]
     named = [resource(2999, clipping_name(clips))] if clips else []

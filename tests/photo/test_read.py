@@ -77,6 +77,14 @@ def test_dpi_is_none_where_the_file_does_not_say():
     assert decode_photo(with_chunks(encoded(pixels(), "PNG"), chunk(b"pHYs", bytes(9)))).dpi is None
 
 
+def test_dpi_of_exif_counts_where_the_formats_own_field_is_zero():
+    jpeg = encoded(pixels(), "JPEG", dpi=(72, 72), exif=exif(dpi=(240, 240)))
+    unit = jpeg.index(b"JFIF\0") + 7
+    zero = jpeg[:unit] + b"\1" + bytes(4) + jpeg[unit + 5 :]
+    png = with_chunks(encoded(pixels(), "PNG", exif=exif(dpi=(240, 240))), chunk(b"pHYs", bytes(8) + b"\1"))
+    assert [decode_photo(data).dpi for data in (zero, png)] == [(240, 240)] * 2
+
+
 def test_dpi_of_exif_counts_where_the_jpeg_header_has_none():
     data = encoded(pixels(), "JPEG", exif=exif(dpi=(240, 240)))
     assert decode_photo(data).dpi == (240, 240)

@@ -200,6 +200,8 @@ def test_the_fingerprint_tells_what_decides_the_files(read_page, tmp_path):
         ("file.formats = ['png', 'png']", "formats: name each format only once"),
         ("file.quality = 101", "file.quality"),
         ("file.dpi = 0", "file.dpi"),
+        ("file.dpi = true", "file.dpi"),
+        ('file.dpi = "300"', "file.dpi"),
         ("file.metadata = 'some'", "file.metadata: .*'copyright', not 'some'"),
         ("file.path = 'exact'", "customer.toml.*: file.path: png cannot hold one"),
         (

@@ -10,8 +10,9 @@ from PIL import Image
 from garmentcut.config import OutputConfig, ReadConfig
 from garmentcut.errors import OutputError
 from garmentcut.naming import FORMATS
+from garmentcut.photo import metadata
 from garmentcut.photo.compose import Preparation
-from garmentcut.photo.metadata import Resource, iptc_rights_of, jpeg_resources, split_resources
+from garmentcut.photo.metadata import Resource, Tag, iptc_rights_of, jpeg_resources, parse_exif, split_resources
 from garmentcut.photo.photo import Cutout, Metadata, Photo, to_8_bit
 from garmentcut.photo.psd_format import read_document
 from garmentcut.photo.read import decode_photo, split_png
@@ -76,6 +77,14 @@ def test_background_covers_everything_and_leaves_no_alpha(cutout, format):
     corner = found[0, 0].astype(int) * 255 // np.iinfo(found.dtype).max
     assert corner[0] > 200, "red in the photo's own profile"
     assert np.ptp(found[cutout.alpha == 0], axis=0).max() == 0
+
+
+@pytest.mark.parametrize("format", ["png", "tiff", "webp", "jpeg"])
+def test_windows_own_tags_are_in_each_format(cutout, format):
+    tags = {40091: Tag(1, "Ødegård".encode("utf-16le") + bytes(2)), 40094: Tag(1, b"k\0")}
+    written = encode(replace(cutout, exif=metadata.exif_bytes(tags, {}, "<")), format)
+    _, main, _ = parse_exif(decode_photo(written).exif)
+    assert {number: main.get(number) for number in tags} == tags
 
 
 @pytest.mark.parametrize("format", ["png", "tiff", "webp", "jpeg"])

@@ -81,6 +81,13 @@ NOTICE = '<dc:rights><rdf:Alt><rdf:li xml:lang="x-default">© Åse Ødegård</rd
 TERMS = '<xmpRights:UsageTerms><rdf:Alt><rdf:li xml:lang="x-default">ask</rdf:li></rdf:Alt></xmpRights:UsageTerms>'
 
 
+def test_a_size_within_a_size_leaves_a_packet_that_can_be_read():
+    extra = ' xmlns:exif="http://ns.adobe.com/exif/1.0/"'
+    width = b'<tiff:ImageWidth exif:PixelXDimension="5">3</tiff:ImageWidth>'
+    packet = xmp_packet(1, extra)
+    assert read_xmp(packet.replace(b"<dc:creator>", width + b"<dc:creator>")).packet == packet
+
+
 def test_of_the_rights_nothing_is_lost_and_nothing_else_is_kept():
     packet = (
         xmp_packet(1, RIGHTS).decode().replace("<dc:creator>", f"{NOTICE}{TERMS}<dc:title>X</dc:title><dc:creator>")

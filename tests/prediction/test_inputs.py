@@ -116,6 +116,26 @@ def test_pil_images_are_read_as_their_files_are(mode, tmp_path):
     np.testing.assert_array_equal(photo_of(image).rgb, read_photo(path).rgb)
 
 
+@pytest.mark.parametrize("mode", ["L", "1", "I;16", "P"])
+def test_a_transparent_level_of_a_pil_image_is_laid_on_white_as_in_its_file(mode, tmp_path):
+    image = Image.fromarray(np.where(RED[..., :1] > 200, RED, 0)).convert("L" if mode == "I;16" else mode)
+    if mode == "I;16":
+        image = Image.fromarray(np.asarray(image).astype(np.uint16) * 257)
+    image.info["transparency"] = 0
+    image.save(tmp_path / "a.png")
+    photo, read = photo_of(image), read_photo(tmp_path / "a.png")
+    np.testing.assert_array_equal(photo.rgb, read.rgb)
+    assert (photo.rgb[0, 0] == np.iinfo(photo.rgb.dtype).max).all()
+    assert photo.notes == read.notes == ("transparent parts laid on white",)
+
+
+@pytest.mark.parametrize("dpi", [(0, 0), (float("nan"), 300), (1e9, 1e9)])
+def test_a_resolution_that_makes_no_sense_is_dropped_from_pil_images_as_from_files(dpi):
+    image = Image.fromarray(RED)
+    image.info["dpi"] = dpi
+    assert photo_of(image).dpi is None
+
+
 def test_pil_images_that_are_in_no_file():
     sheer = Image.fromarray(RED).convert("LA")
     sheer.putalpha(100)

@@ -1,5 +1,6 @@
 """A folder run with a model that doubts: rows, folders, heat maps, the views of a garment."""
 
+import errno
 import json
 from dataclasses import replace
 
@@ -8,7 +9,7 @@ import pytest
 from PIL import Image
 
 from garmentcut.config import CutConfig, load_config
-from garmentcut.errors import ConfigError
+from garmentcut.errors import ConfigError, FolderError
 from garmentcut.prediction.cutter import Cutter
 from garmentcut.prediction.folder import FolderCutter
 from garmentcut.prediction.results import Journal
@@ -168,3 +169,21 @@ def test_views_that_must_be_cut_again_are_not_compared_before(doubting, tmp_path
     with FolderCutter(doubting(0.95), tmp_path / "out") as run:  # with another threshold both have another verdict
         assert {row.verdict for row in run.journal.rows.values()} == {"review"}
     assert (tmp_path / "out/results.jsonl").read_text() == before
+
+
+def test_a_disk_that_is_full_when_views_are_compared(doubting, tmp_path, monkeypatch):
+    for view, cloth in (("Front", (255, 0, 0)), ("FrontRight", (255, 0, 255)), ("Back", (255, 0, 0))):
+        draw_photo(tmp_path / f"in/g1_{view}.png", cloth=cloth)
+    append = Journal.append
+
+    def append_until_full(journal, row):
+        if "color_unlike_views" in row.flags:
+            raise OSError(errno.ENOSPC, "No space left on device", str(journal.path))
+        append(journal, row)
+
+    monkeypatch.setattr(Journal, "append", append_until_full)
+    rows = []
+    with FolderCutter(doubting(), tmp_path / "out") as run, pytest.raises(FolderError, match="No space left"):
+        for row in run.cut(run.plan(find_sources([tmp_path / "in"], tmp_path / "out"))):
+            rows.append(row)
+    assert [row.ok for row in rows] == [True] * 3, "what was finished is reported first"

@@ -140,6 +140,18 @@ def test_auto_takes_the_gpu_where_there_is_one(default):
     assert load_runtime(*default).name == "onnxruntime CUDA"
 
 
+def test_auto_takes_openvino_if_the_gpu_cannot_be_used(red, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("CUDA failure 2: out of memory")
+
+    monkeypatch.setattr(runtime, "_may_have_cuda", lambda: True)
+    monkeypatch.setattr(runtime, "OnnxRuntime", fail)
+    content, card = red
+    assert load_runtime(content, card).name == "openvino CPU"
+    with pytest.raises(ModelError, match="cannot be loaded by openvino"):
+        load_runtime(b"no network", card)
+
+
 def test_a_backend_that_is_not_there_is_named(default, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ModelError, match=r"onnxruntime is not installed; install garmentcut\[gpu\]"):

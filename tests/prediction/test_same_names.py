@@ -258,3 +258,21 @@ def test_any_name_works_twice(cut, shoot, tmp_path, name):
     assert (row.ok, row.reason) == (True, "")
     assert cut() == []
     assert len(Journal(tmp_path / "out").rows) == 1
+
+
+def test_folders_named_like_those_of_verdicts_are_folders_of_photos(cut, shoot):
+    for number, name in enumerate(("Zed.jpg", "accepted/Zed.jpg", "review/Zed.jpg")):
+        shoot(name, number)
+    assert {row.outputs for row in cut()} == {("Zed.png",), ("accepted/Zed.png",), ("review/Zed.png",)}
+    assert cut() == []
+    again = cut(config=load_config(overrides={"output.trim": True}))
+    assert {row.outputs for row in again} == {("Zed.png",), ("accepted/Zed.png",), ("review/Zed.png",)}
+
+
+def test_a_photo_renamed_since_a_row_without_a_place_is_cut_as_a_new_one(cut, shoot, tmp_path):
+    path = shoot("a.jpg", 0)
+    cut()
+    results = tmp_path / "out/results.jsonl"
+    results.write_text(results.read_text().replace('"place": "a"', '"place": ""'))
+    path.rename(path.with_name("b.jpg"))
+    assert [row.outputs for row in cut()] == [("b.png",)]

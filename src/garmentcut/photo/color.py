@@ -222,18 +222,13 @@ def color_in_profile(color: str, profile: bytes | None) -> tuple[int, int, int]:
     Raises:
         PhotoError: the profile can only convert from its colours, not to them.
     """
-    srgb = bytes.fromhex(color.removeprefix("#"))
-    if profile is None or _is_srgb(profile):
-        return srgb[0], srgb[1], srgb[2]
-    dot = Image.frombytes("RGB", (1, 1), srgb)
+    levels = np.frombuffer(bytes.fromhex(color.removeprefix("#")), np.uint8)
     try:
-        out = ImageCms.profileToProfile(dot, ImageCms.createProfile("sRGB"), _open_profile(profile), outputMode="RGB")
-    except ImageCms.PyCMSError as error:
+        red, green, blue = levels if profile is None or _is_srgb(profile) else convert_colors(levels, None, profile)
+    except PhotoError as error:
         message = "the background cannot be converted to its colour profile; convert the photo to sRGB"
         raise PhotoError(message, code="color_profile") from error
-    assert out is not None  # only an in-place conversion returns None
-    red, green, blue = out.tobytes()
-    return red, green, blue
+    return int(red), int(green), int(blue)
 
 
 def _to_srgb(pixels: Pixels, mode: str, profile: bytes) -> NDArray[np.uint8]:

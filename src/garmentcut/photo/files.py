@@ -203,7 +203,8 @@ class StagedFile:
         except BaseException as error:
             self.discard()
             if isinstance(error, OSError):  # the hidden name means nothing to users
-                error.filename, error.filename2 = str(self.path), None
+                error.filename = str(self.path)
+                del error.filename2  # None would show in the message
             raise
 
     def discard(self) -> None:

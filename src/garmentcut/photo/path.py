@@ -90,7 +90,7 @@ def draw_coverage(polygons: Sequence[Points], size_hw: tuple[int, int]) -> NDArr
         np.add.at(sums, (row[part] - top, column[part]), own[part])
         np.add.at(sums, (row[part] - top, column[part] + 1), (rise - own)[part])
         winding = np.abs(np.cumsum(sums[:, :width], axis=1))
-        if winding.max() > 1:
+        if winding.max(initial=0) > 1:  # a shape beside the picture has no columns
             winding = np.abs(winding - 2 * np.rint(winding / 2))  # folded: 0, 1, 0, 1, ...
         band[:] = np.rint(winding * _LEVELS) / _LEVELS
     return alpha

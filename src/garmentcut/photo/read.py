@@ -119,7 +119,7 @@ def _photo_of(raster: "Raster") -> Photo:
     converted = rgb_of_channels(raster.color, raster.transparency, raster.profile, is_cmyk=raster.is_cmyk)
     iptc, iptc_notes = metadata.usable_iptc(raster.iptc or metadata.iptc_of(raster.resources))
     rgb = turn_upright(converted.rgb, raster.orientation)
-    dpi = metadata.dpi_of(*raster.dpi, None) if raster.dpi else raster.exif.dpi
+    dpi = (raster.dpi and metadata.dpi_of(*raster.dpi, None)) or raster.exif.dpi
     return Photo(
         np.ascontiguousarray(rgb, rgb.dtype.newbyteorder("=")),
         converted.profile,
@@ -224,7 +224,7 @@ class Raster(NamedTuple):
     profile: bytes | None  # ICC profile in the file, or made from what else it says about its colours
     exif: Exif
     xmp: Xmp
-    dpi: tuple[float, float] | None = None  # the format's own field; None: EXIF's is used
+    dpi: tuple[float, float] | None = None  # the format's own field; None, or no resolution: EXIF's is used
     is_cmyk: bool = False  # the colours are inks
     resources: bytes = b""  # Photoshop's, which may hold a clipping path
     iptc: bytes | None = None  # as found in the file, outside of `resources`

@@ -64,7 +64,7 @@ class FileSection:
     formats: Formats = ("png",)
     quality: Annotated[int, Field(ge=1, le=100, strict=True)] | None = None
     """Quality of jpeg, by default 95, and of webp, by default lossless."""
-    dpi: Annotated[float, Field(ge=1, le=10_000)] | None = None
+    dpi: Annotated[float, Field(ge=1, le=10_000, strict=True)] | None = None
     """Resolution in pixels per inch that the file states; none: the photo's."""
     metadata: Literal["keep", "none", "copyright"] = "keep"
     """EXIF, XMP and IPTC: all of it, none, or only who made the photo and who owns it (EXIF's artist and copyright,

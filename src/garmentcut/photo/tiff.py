@@ -134,7 +134,7 @@ def _refuse_kinds(page: tifffile.TiffPage) -> None:
     kind = _kind_of(page)
     if kind not in _NUM_COLORS or page.samplesperpixel < _NUM_COLORS[kind]:
         raise PhotoError(f"this {kind} TIFF with {page.samplesperpixel} channels is not supported; convert it to RGB")
-    if kind == "SEPARATED" and _tag(page, _INK_SET, 1) != 1:
+    if kind == "SEPARATED" and page.tags.valueof(_INK_SET, 1) != 1:
         raise PhotoError("a TIFF with inks other than CMYK is not supported; convert it to RGB")
     if page.compression not in _COMPRESSIONS or (kind == "YCBCR" and page.compression != _JPEG):
         name = str(getattr(page.compression, "name", page.compression))
@@ -267,12 +267,8 @@ def _kind_of(page: tifffile.TiffPage) -> str:
     return str(getattr(page.photometric, "name", page.photometric))
 
 
-def _tag(page: tifffile.TiffPage, number: int, default: Any) -> Any:
-    return page.tags[number].value if number in page.tags else default
-
-
 def _bytes_of(page: tifffile.TiffPage, number: int) -> bytes | None:
-    value = _tag(page, number, None)
+    value = page.tags.valueof(number)
     if isinstance(value, bytes):
         return value
     # IPTC is often declared as 32-bit numbers.

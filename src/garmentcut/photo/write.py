@@ -40,8 +40,9 @@ _MOST_SEGMENT_BYTES = 65_533
 _APP1, _APP13, _EXIF_MARK, _XMP_MARK = b"\xff\xe1", b"\xff\xed", b"Exif\0\0", b"http://ns.adobe.com/xap/1.0/\0"
 _RESOURCE_MARK = b"Photoshop 3.0\0"
 _XMP, _IPTC, _IMAGE_RESOURCES = 700, 33723, 34377  # TIFF tags
-_ASCII = 2  # a type of TIFF's values
-_TEXT_TAGS = (270, 271, 272, 306, 315, 33432)  # description, make, model, date, artist, copyright
+_BYTE, _ASCII = 1, 2  # types of TIFF's values
+# Description, make, model, date, artist, copyright; Windows' title, comment, author, keywords and subject.
+_TEXT_TAGS = (270, 271, 272, 306, 315, 33432, *range(40091, 40096))
 
 
 def encode_prepared(prepared: Preparation, format: str) -> bytes:
@@ -205,8 +206,9 @@ def tiff_bytes(pixels: Pixels, metadata: Metadata = NO_METADATA, resources: Sequ
 
     order, main, directories = parse_exif(metadata.exif)  # makers' notes depend on the order
     # As bytes: tifffile refuses text that is not ASCII, such as photographers' names.
-    texts = {tag: main[tag].data.rstrip(b"\0") for tag in _TEXT_TAGS if tag in main and main[tag].kind == _ASCII}
-    extratags: list[Any] = [(tag, "s", 0, text, True) for tag, text in texts.items()]
+    texts = [(tag, *main[tag]) for tag in _TEXT_TAGS if tag in main]
+    extratags: list[Any] = [(tag, "s", 0, text.rstrip(b"\0"), True) for tag, kind, text in texts if kind == _ASCII]
+    extratags += [(tag, "B", len(text), text, True) for tag, kind, text in texts if kind == _BYTE]
     extratags += [(number - 1, "I", 1, 0, True) for number in directories]
     blocks = {_XMP: metadata.xmp, _IPTC: metadata.iptc, _IMAGE_RESOURCES: _joined_resources(resources, metadata)}
     extratags += [(tag, "B", len(block), block, True) for tag, block in blocks.items() if block]

@@ -165,11 +165,12 @@ def read_xmp(found: Any, extension: bytes | None = None) -> Xmp:
 
 
 def edited(packet: bytes, edits: Iterable[tuple[slice, bytes]]) -> bytes:
-    """Replace bytes of a packet; the slices must not overlap."""
+    """Replace bytes of a packet; a slice within another one counts for nothing."""
     parts, done = [], 0
     for place, new in sorted(edits, key=lambda edit: edit[0].start):
-        parts += [packet[done : place.start], new]
-        done = place.stop
+        if place.start >= done:
+            parts += [packet[done : place.start], new]
+            done = place.stop
     return b"".join((*parts, packet[done:]))
 
 

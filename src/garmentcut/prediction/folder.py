@@ -328,7 +328,7 @@ class FolderCutter:
             self.config.output,
             self.specification,
             places={path: row.place for path, row in rows.items()},
-            owners={unsorted_output(name): path for path, row in rows.items() for name in row.written},
+            owners={unsorted_output(name, row.place): path for path, row in rows.items() for name in row.written},
         )
         done = {
             path: row
@@ -387,7 +387,8 @@ class FolderCutter:
             for part, is_alone in self._parts_of(plan)
         )
         rows = (row for part in parts for row in part)
-        yield from views.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
+        with self._written():
+            yield from views.follow(rows, ((path, named.place) for path, named in plan.todo.items()))
         self.check()
 
     def _parts_of(self, plan: Plan) -> Iterator[tuple[Plan, bool]]:

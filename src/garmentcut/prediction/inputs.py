@@ -14,6 +14,7 @@ from PIL import Image, ImageOps
 from garmentcut.config import check_kind
 from garmentcut.errors import PhotoError, code_of
 from garmentcut.photo.color import rgb_of_channels
+from garmentcut.photo.metadata import dpi_of
 from garmentcut.photo.photo import Cutout, Photo, Pixels
 from garmentcut.photo.read import damage_named, decode_photo, read_photo
 
@@ -97,9 +98,11 @@ def _photo_of_image(image: Image.Image) -> Photo:
     pixels = np.atleast_3d(np.asarray(image))
     pixels = pixels.astype(pixels.dtype.newbyteorder("="), copy=False)  # of I;16B
     alpha = pixels[..., 3] if image.mode == "RGBA" else None
+    if is_gray and has_alpha:  # of a PNG: one level is transparent
+        alpha = (pixels[..., 0] != image.info["transparency"]).astype(pixels.dtype) * np.iinfo(pixels.dtype).max
     color = pixels if alpha is None else pixels[..., :3]
     converted = rgb_of_channels(color, alpha, profile, is_cmyk=image.mode == "CMYK")
-    sizes = (float(dpi[0]), float(dpi[1])) if dpi else None
+    sizes = dpi_of(dpi[0], dpi[1], None) if dpi else None
     return Photo(np.ascontiguousarray(converted.rgb), converted.profile, sizes, notes=converted.notes)
 
 

@@ -262,7 +262,7 @@ def adopt_moved(sources: Iterable[Source], journal: Journal, has_file: Callable[
     names = dict[Path, frozenset[str]]()
     gone: dict[str, list[Row]] = defaultdict(list)
     for row in rows.values() if sizes else ():
-        if row.input_bytes in sizes and not _exists_by_name(row.input, names):
+        if row.place and row.input_bytes in sizes and not _exists_by_name(row.input, names):
             gone[row.input_sha256].append(row)
     for source in (source for group in sizes.values() for source in group) if gone else ():
         with suppress(OSError):

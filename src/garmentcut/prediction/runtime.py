@@ -8,7 +8,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -66,8 +66,9 @@ def load_runtime(
     config = config or RuntimeConfig()
     backend = config.backend
     if backend == "auto":
-        if _may_have_cuda() and (on_gpu := OnnxRuntime(model, card, config)).on_gpu:
-            return on_gpu
+        with suppress(Exception):  # what is wrong with the model, OpenVINO will say
+            if _may_have_cuda() and (on_gpu := OnnxRuntime(model, card, config)).on_gpu:
+                return on_gpu
         backend = "openvino"  # no GPU, or one that cannot be used
     load: Callable[[bytes, ModelCard, RuntimeConfig], Runtime] = OnnxRuntime
     if backend == "openvino":
@@ -102,7 +103,6 @@ class OpenVinoRuntime:
 
         self._any_shape = any_shape
         self._core = openvino.Core()
-        self._card = card
         self.streams = config.streams or 1
         # If pinned, the threads of several processes would share the first cores and leave the others idle.
         self._settings: dict[str, Any] = {

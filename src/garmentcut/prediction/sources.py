@@ -334,10 +334,11 @@ def folded_path(path: Path) -> str:
     return os.path.realpath(path).casefold()
 
 
-def unsorted_output(name: str) -> str:
-    """An output's name without the verdict's folder."""
+def unsorted_output(name: str, place: str = "") -> str:
+    """An output's name without the verdict's folder; `place`, its photo's, may itself begin with such a name."""
     first, _, rest = name.partition("/")
-    return rest if rest and first in VERDICT_FOLDERS.values() else name
+    is_own = place.startswith(f"{first}/") and name.startswith(place)
+    return rest if rest and first in VERDICT_FOLDERS.values() and not is_own else name
 
 
 class Sidecar(NamedTuple):

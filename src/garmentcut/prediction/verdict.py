@@ -340,8 +340,9 @@ class ViewComparison:
                 waiting[garment].append(row)
                 left[garment] -= 1
                 if left[garment] <= 0:
-                    yield from self._compared(garment, waiting.pop(garment))
-        except FolderError:  # what was finished is reported first
+                    yield from self._compared(garment, waiting[garment])
+                    del waiting[garment]
+        except (FolderError, OSError):  # what was finished is reported first
             yield from (row for group in waiting.values() for row in group)
             raise
         yield from (row for group in waiting.values() for row in group)
