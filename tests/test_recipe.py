@@ -38,6 +38,8 @@ def test_a_written_recipe_reads_back_equal(tmp_path):
         ({"loss.bce": "0", "loss.dice": "0"}, "at least one of bce"),
         ({"data.size_hw": "[1728]"}, "data.size_hw"),
         ({"training.batch": "true"}, "training.batch"),
+        ({"optimizer.lr": "true"}, "optimizer.lr"),
+        ({"augment.flip": "{ p = true, amount = 1 }"}, "augment.flip.p"),
     ],
 )
 def test_errors_name_the_key(overrides, says):

@@ -79,7 +79,7 @@ class RuntimeConfig:
     """`auto`: ONNX Runtime if it finds an NVIDIA GPU (extra `gpu`), else OpenVINO on the CPU."""
     threads: Annotated[_Count, Field(ge=0, le=1024)] = 0
     """Processor threads for the network; 0: all cores."""
-    streams: Annotated[int, Field(ge=0, le=64)] = 0
+    streams: Annotated[_Count, Field(ge=0, le=64)] = 0
     """Photos in the network at a time, which share the threads; each takes memory. 0: 2 for a folder, whose other work
     then fills the gaps, and 1 for a single photo, which is then faster."""
 
@@ -165,7 +165,7 @@ class FolderConfig:
     """Write accepted cutouts to `accepted/` and the others to `review/`, in the output folder."""
 
 
-_Seconds = Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)]
+_Seconds = Annotated[float, Field(ge=0, le=86_400, strict=True, allow_inf_nan=False)]
 
 
 @dataclass(frozen=True, config=STRICT)
