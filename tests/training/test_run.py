@@ -174,6 +174,16 @@ def test_before_the_first_checkpoint_nothing_is_lost(small_run):
     small_run(settings={"training.batch": 1}).check_resumable()
 
 
+def test_what_a_kill_left_half_written_is_no_obstacle_and_goes(small_run):
+    run = small_run()
+    run.folder.mkdir()
+    for name in (".garmentcut.lock", ".garmentcut--0123456789abcdef.part"):
+        (run.folder / name).write_bytes(b"{")
+    run.check_resumable()
+    with run.held():
+        assert [path.name for path in run.folder.iterdir()] == [".garmentcut.lock"]
+
+
 def test_a_folder_of_somebody_elses_is_refused(small_run):
     run = small_run()
     run.folder.mkdir()
