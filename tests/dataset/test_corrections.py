@@ -86,6 +86,15 @@ def test_corrections_become_pairs_and_nothing_else_does(decide, tmp_path):
     assert ingest(tmp_path)[0] == []  # nothing is read twice
 
 
+def test_a_correction_of_a_known_garment_belongs_to_it_in_any_case(decide, tmp_path):
+    for number in range(5):
+        decide(f"g{number}_Front")
+    ingest(tmp_path)
+    for number in range(5):
+        decide(f"G{number}_Back")
+    assert {pair.garment for pair in ingest(tmp_path)[1].usable} == {f"g{number}" for number in range(5)}
+
+
 def test_what_was_accepted_as_it_was_is_taken_if_asked_for(decide, tmp_path):
     for number in range(5):
         decide(f"g{number}_Front", "accepted")
