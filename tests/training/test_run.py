@@ -66,7 +66,9 @@ def test_a_model_knows_the_photos_of_its_start_too(small_run):
     child.state_path.parent.mkdir()
     child.state_path.write_bytes(b"a state")
     parent.best_path.unlink()  # once it has begun, a training needs its start no more
-    assert UNKNOWN in Run(child.folder, child.recipe, child.manifest, child.split).facts["trained_on"]
+    assert UNKNOWN in replace(child).facts["trained_on"]
+    save_network(child.best_path, network, child.spec(Evaluated(1, 0.5, 0.5, 0.1, is_best=True)))
+    assert replace(child).met_before == child.split.validation
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(small_run):

@@ -123,7 +123,7 @@ class ReviewSource:
     with_accepted: bool = False
 
 
-def find_reviewed(source: ReviewSource, pattern: NamePattern, spelt: dict[str, str] | None = None) -> list[Candidate]:
+def find_reviewed(source: ReviewSource, pattern: NamePattern, spelt: dict[str, str]) -> list[Candidate]:
     """A candidate for each photo whose alpha a person approved; for each name, the newest decision counts.
 
     `spelt` is as for `find_candidates`.
@@ -144,7 +144,7 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern, spelt: dict[str, s
                 newest[str(batch / stem)] = "", unread
                 continue
             if decision and (decision.state == "corrected" or (source.with_accepted and decision.state == "accepted")):
-                candidate = _candidate(batch.resolve(), decision, pattern, {} if spelt is None else spelt)
+                candidate = _candidate(batch.resolve(), decision, pattern, spelt)
                 if candidate.name not in newest or newest[candidate.name][0] <= decision.at:
                     newest[candidate.name] = decision.at, candidate
     return [candidate for _, candidate in newest.values()]

@@ -107,12 +107,7 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
 
 
 def find_candidates(
-    photos: Side,
-    cutouts: Side,
-    *,
-    out_dir: Path,
-    spelt: dict[str, str] | None = None,
-    skipped: list[tuple[str, str]] | None = None,
+    photos: Side, cutouts: Side, spelt: dict[str, str], *, out_dir: Path, skipped: list[tuple[str, str]] | None = None
 ) -> list[Candidate]:
     """Candidates sorted by name; each photo, each cutout and each unreadable folder is in exactly one of them.
 
@@ -130,7 +125,6 @@ def find_candidates(
     if skipped is not None:  # of a shared folder, what neither side reads
         first, second = (files.skipped.items() for files in both)
         skipped += sorted(first & second) if is_one_folder else (*first, *second)
-    spelt = {} if spelt is None else spelt
     for files in both:
         for (garment, _), entries in sorted(files.keyed.items()):
             spelt.setdefault(garment, entries[0][0].garment)

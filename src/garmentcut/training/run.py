@@ -243,11 +243,10 @@ class Run:
     @cached_property
     def met_before(self) -> tuple[Pair, ...]:
         """Held-out pairs that are not new to the weights that it started from; their scores are too good."""
-        met: set[str] = set()
-        for start in self._starts:
-            with suppress(ModelError):  # may be gone if the training is resumed
-                origin = origin_of(start)
-                met |= find_met(self.manifest, origin.trained_on, origin.trained_hashes)
+        origin = Origin("")
+        with suppress(ModelError):  # a study asks before its runs begin, each of which reports it
+            origin = self._origin
+        met = find_met(self.manifest, origin.trained_on, origin.trained_hashes)
         return tuple(pair for pair in self.split.validation if pair.name in met)
 
     @contextmanager
