@@ -71,6 +71,12 @@ def test_a_model_knows_the_photos_of_its_start_too(small_run):
     assert replace(child).met_before == child.split.validation
 
 
+@pytest.mark.parametrize(("window", "height"), [("photo", 96), ("garment", 128)])
+def test_drawn_photos_are_as_high_as_those_that_the_network_sees_them_among(small_run, window, height):
+    run = small_run(settings={"data.synthetic": 1, "data.window": window, "data.frame_height": 128})
+    assert [pair.size_hw[0] for pair in run.drawn] == [height]
+
+
 def test_a_run_that_cannot_start_leaves_no_folder(small_run):
     run = small_run()
     with pytest.raises(ModelError), run.held():

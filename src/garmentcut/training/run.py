@@ -176,7 +176,8 @@ class Run:
         """Drawn pairs and composites to train on in addition to the others; made on first access."""
         data = self.recipe.data
         # All stages of a model are trained on the same ones, whatever size of photos they work with.
-        height = STUDIO_HEIGHT if self.drawn_folder else data.size_hw[0]
+        own_height = data.size_hw[0] if data.window == "photo" else data.frame_height
+        height = STUDIO_HEIGHT if self.drawn_folder else own_height
         folder = self.drawn_folder or self.folder / DRAWN_NAME
         return extra_pairs(folder, data, height=height, manifest=self.manifest, pairs=self.split.train)
 
