@@ -53,6 +53,11 @@ def test_a_wrong_key_of_any_stage_is_named_at_once():
         load_recipe(Path("finetune"), {"stages.refine.training.stepz": "4"})
 
 
+def test_a_stage_has_no_stages():
+    with pytest.raises(ConfigError, match=r"stages\.segment\.stages: a stage has no stages"):
+        load_recipe(Path("finetune"), {"stages.segment.stages.folds": "4"})
+
+
 def test_errors_name_the_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("[trainin]\nsteps = 3\n")

@@ -297,6 +297,8 @@ def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
     """The recipe of one stage; raises ConfigError if `stages` has an unknown section, key or value."""
     own: dict[str, Any] = {section: dict(keys) for section, keys in getattr(recipe.stages, stage).items()}
     rename_keys(own, _OLD_KEYS)
+    if "stages" in own:  # it would be ignored
+        raise ConfigError(f"stages.{stage}.stages: a stage has no stages; write these keys under [stages]")
     sections = _laid_over({**asdict(recipe), "stages": {}}, own)
     if sections["network"].get("start") == "default":
         sections["network"] = {**sections["network"], "start": f"default/{stage}"}
