@@ -53,6 +53,8 @@ def test_a_format_goes_by_its_suffixes_too():
         ({"output.trim": "yes"}, "output.trim: .*boolean, not 'yes'"),
         ({"output.trim": 1}, "output.trim: .*boolean, not 1"),
         ({"folder.readers": "true"}, "folder.readers: .*integer, not True"),
+        ({"runtime.streams": "true"}, "runtime.streams: .*integer, not True"),
+        ({"watch.poll_s": "true"}, "watch.poll_s: .*number, not True"),
         ({"folder.readers": "2.5"}, "folder.readers: .*integer, not 2.5"),
         ({"runtime.streams": "true"}, "runtime.streams: .*integer, not True"),
         ({"watch.poll_s": "true"}, "watch.poll_s: .*number, not True"),

@@ -38,6 +38,8 @@ def test_a_written_recipe_reads_back_equal(tmp_path):
         ({"loss.bce": "0", "loss.dice": "0"}, "at least one of bce"),
         ({"data.size_hw": "[1728]"}, "data.size_hw"),
         ({"training.batch": "true"}, "training.batch"),
+        ({"optimizer.lr": "true"}, "optimizer.lr"),
+        ({"augment.flip": "{ p = true, amount = 1 }"}, "augment.flip.p"),
     ],
 )
 def test_errors_name_the_key(overrides, says):
@@ -49,6 +51,11 @@ def test_errors_name_the_key(overrides, says):
 def test_a_wrong_key_of_any_stage_is_named_at_once():
     with pytest.raises(ConfigError, match=r"stages\.refine: training\.stepz: unknown key; did you mean training\.ste"):
         load_recipe(Path("finetune"), {"stages.refine.training.stepz": "4"})
+
+
+def test_a_stage_has_no_stages():
+    with pytest.raises(ConfigError, match=r"stages\.segment\.stages: a stage has no stages"):
+        load_recipe(Path("finetune"), {"stages.segment.stages.folds": "4"})
 
 
 def test_errors_name_the_file(tmp_path):

@@ -18,9 +18,9 @@ _BUILT_IN = (Path(__file__).parent / "recipes", Path(__file__).parents[2] / "rec
 _OLD_KEYS = {"loss.rim_weight": "loss.edge_weight", "loss.rim_px": "loss.edge_px"}
 """Old names of keys, until November 2026, and their present names."""
 
-_Share = Annotated[float, Field(ge=0, le=1)]
-_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+_NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False, strict=True)]
 _Count = Annotated[int, Field(ge=1, strict=True)]
 
 
@@ -55,10 +55,10 @@ class DataConfig:
     """Soft alpha, or a hard mask made from it."""
     wrong_weight: _Share = 0.0
     """How often a cutout that was marked wrong (`garmentcut audit`) is used, relative to the others; 0: never."""
-    rare_views: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    rare_views: Annotated[float, Field(ge=1, allow_inf_nan=False, strict=True)] = 1.0
     """Draw photos of rare views (such as Back and FrontRight) at most this many times as often as those of the most
     common view; 1: all equally often."""
-    hard_photos: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    hard_photos: Annotated[float, Field(ge=1, allow_inf_nan=False, strict=True)] = 1.0
     """Draw photos with a high loss at most this many times as often, and those with a low loss down to half as often;
     1: all equally often."""
     synthetic: Annotated[int, Field(ge=0, strict=True)] = 0
@@ -159,7 +159,7 @@ class StagesConfig:
     folds: Annotated[int, Field(ge=2, le=10, strict=True)] = 2
     """Refine learns from maps of photos that the other stages have not seen. For these maps, this many more networks of
     each are trained, each without its share of the photos."""
-    fold_steps: Annotated[float, Field(gt=0, le=1)] = 0.6
+    fold_steps: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.6
     """Steps of those fold networks, as a share of the final networks' steps."""
     fold_start: str = "imagenet"
     """Where the weights of `network.start` have seen held-out photos, fold networks start from this instead:
@@ -192,11 +192,11 @@ class LossConfig:
     """L1 between Laplacian pyramids of the alphas (Hou 2019)."""
     gradient: _NotNegative = 0.0
     """L1 between the differences of neighbouring pixels of the alphas."""
-    edge_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 4.0
+    edge_weight: Annotated[float, Field(ge=1, allow_inf_nan=False, strict=True)] = 4.0
     """Weight of pixels near the target's edge in cross-entropy, focal loss and L1; 1: like all others."""
     edge_px: _Count = 7
     """Half the width of that edge band, in pixels; soft pixels belong to it too."""
-    thin_weight: Annotated[float, Field(ge=1, allow_inf_nan=False)] = 1.0
+    thin_weight: Annotated[float, Field(ge=1, allow_inf_nan=False, strict=True)] = 1.0
     """Weight of pixels on and near thin parts (straps, ties, fringe) in the same losses; 1: like all others."""
     thin_px: _Count = 17
     """A part is thin if no square with sides of this many pixels fits into it; even numbers are rounded up to odd."""
@@ -218,9 +218,9 @@ class OptimizerConfig:
     """Learning rate, at the schedule's peak."""
     weight_decay: _NotNegative = 0.01
     """Not applied to biases and norms. Decoupled in `adamw`, `lion` and `muon`; the others add it to the gradient."""
-    momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9
+    momentum: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.9
     """Momentum of SGD, RMSProp and Muon; first beta of the Adam family and of Lion."""
-    encoder_factor: Annotated[float, Field(gt=0, le=1)] = 1.0
+    encoder_factor: Annotated[float, Field(gt=0, le=1, strict=True)] = 1.0
     """Factor on the encoder's learning rate; below 1 for a pretrained encoder."""
     clip_norm: _NotNegative = 1.0
     """Gradients are clipped to this norm; 0: never."""
@@ -242,7 +242,7 @@ class ScheduleConfig:
     """Share of the steps over which the rate first rises from 0, on top of the schedule."""
     floor: _Share = 0.0
     """Lowest factor of any schedule; the minimum of the triangles."""
-    factor: Annotated[float, Field(gt=0, le=1)] = 0.1
+    factor: Annotated[float, Field(gt=0, le=1, strict=True)] = 0.1
     """`step` and `plateau`: multiplies the rate each time; `triangular`: multiplies the peak after each cycle; 1: no
     decay."""
     cycles: _Count = 4
@@ -263,7 +263,7 @@ class TrainingConfig:
     """`auto`: bfloat16 autocast on CUDA, float32 on a CPU; with stages, whichever is faster in a few trial steps."""
     compile: Literal["auto", "on", "off"] = "auto"
     """torch.compile, which takes a while at the start on CUDA. `auto`: on CUDA, from 1500 steps."""
-    ema: Annotated[float, Field(ge=0, lt=1)] = 0.998
+    ema: Annotated[float, Field(ge=0, lt=1, strict=True)] = 0.998
     """Decay of the exponential moving average of the weights, which is evaluated and saved; 0: no average."""
     evaluate_every: _Count = 250
     """Steps between evaluations on the validation photos."""
@@ -297,6 +297,8 @@ def stage_recipe(recipe: Recipe, stage: str) -> Recipe:
     """The recipe of one stage; raises ConfigError if `stages` has an unknown section, key or value."""
     own: dict[str, Any] = {section: dict(keys) for section, keys in getattr(recipe.stages, stage).items()}
     rename_keys(own, _OLD_KEYS)
+    if "stages" in own:  # it would be ignored
+        raise ConfigError(f"stages.{stage}.stages: a stage has no stages; write these keys under [stages]")
     sections = _laid_over({**asdict(recipe), "stages": {}}, own)
     if sections["network"].get("start") == "default":
         sections["network"] = {**sections["network"], "start": f"default/{stage}"}

@@ -86,6 +86,15 @@ def test_a_model_is_not_calibrated_on_its_own_training(red_model, many_garments,
     assert "guarantees nothing for new ones" in forced.stdout
 
 
+def test_runs_whose_start_may_have_seen_the_photos_guarantee_nothing(red_runs, many_garments, red_model):
+    for fold in range(3):
+        red_model(red_runs / f"fold{fold}" / "model.onnx", trained_on=("unknown", "0123456789ab"))
+    done = run(red_runs, many_garments, "--into", red_runs / "fold0" / "model.onnx")
+    assert done.exit_code == 2
+    assert "these may have been among them" in " ".join(done.stderr.split())
+    assert run(red_runs, many_garments, "--into", red_runs / "fold0" / "model.onnx", "--seen").exit_code == 1
+
+
 def test_another_networks_errors_guarantee_nothing(red_runs, many_garments, red_model, tmp_path):
     final, out = red_model(tmp_path / "final.onnx", name="final", network="another"), tmp_path / "ours.onnx"
     refused = run(red_runs, many_garments, "--into", final, "--out", out)

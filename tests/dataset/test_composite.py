@@ -1,9 +1,19 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from garmentcut.dataset.composite import FIRST_SEED, draw_pairs, extra_pairs
-from garmentcut.dataset.manifest import Manifest, read_pair
+from garmentcut.dataset.manifest import (
+    Manifest,
+    read_manifest,
+    read_pair,
+    read_target,
+    target_bytes,
+    write_manifest,
+)
 from garmentcut.errors import PhotoError
+from garmentcut.photo.files import sha256_of
 from garmentcut.recipe import DataConfig
 from garmentcut.synthetic import draw_studio_photo, studio_traits
 
@@ -87,6 +97,23 @@ def test_composites_keep_garment_and_group_of_their_photo(small_dataset, tmp_pat
     assert photo.size_hw == own.size_hw
     assert 0.005 < (alpha >= 0.5).mean() < 0.9
     assert not np.array_equal(photo.rgb, own.rgb)
+
+
+def test_composites_are_made_anew_from_a_corrected_cutout(small_dataset, tmp_path):
+    def make():
+        manifest = read_manifest(small_dataset.folder)
+        made = extra_pairs(
+            tmp_path / "made", DataConfig(composites=3), height=96, manifest=manifest, pairs=manifest.usable
+        )
+        return [pair.cutout_sha256 for pair in made]
+
+    before, first = make(), small_dataset.usable[0]
+    assert make() == before
+    path = small_dataset.path_of(first.alpha)
+    path.write_bytes(target_bytes(read_target(path, (96, 64)) * (np.arange(64) < 30).astype(np.float32)))
+    corrected = replace(first, cutout_sha256=sha256_of(path))
+    write_manifest(replace(small_dataset, pairs=(corrected, *small_dataset.pairs[1:])))
+    assert [old == new for old, new in zip(before, make(), strict=True)].count(False) == 1
 
 
 def test_nothing_is_made_where_nothing_is_asked_for(small_dataset, tmp_path):

@@ -86,12 +86,21 @@ def test_corrections_become_pairs_and_nothing_else_does(decide, tmp_path):
     assert ingest(tmp_path)[0] == []  # nothing is read twice
 
 
+def test_a_correction_of_a_known_garment_belongs_to_it_in_any_case(decide, tmp_path):
+    for number in range(5):
+        decide(f"g{number}_Front")
+    ingest(tmp_path)
+    for number in range(5):
+        decide(f"G{number}_Back")
+    assert {pair.garment for pair in ingest(tmp_path)[1].usable} == {f"g{number}" for number in range(5)}
+
+
 def test_what_was_accepted_as_it_was_is_taken_if_asked_for(decide, tmp_path):
     for number in range(5):
         decide(f"g{number}_Front", "accepted")
     decide("c_Front", "rejected")
     assert len(ingest(tmp_path, with_accepted=True)[1].usable) == 5
-    assert find_reviewed(ReviewSource((tmp_path / "batch",)), PATTERN) == []
+    assert find_reviewed(ReviewSource((tmp_path / "batch",)), PATTERN, {}) == []
 
 
 def test_a_sheer_garment_is_taken_though_its_alpha_is_no_mask(decide, tmp_path):
@@ -113,7 +122,8 @@ def test_a_photo_that_changed_or_is_gone_is_refused(decide, tmp_path):
     Image.new("RGB", (96, 144)).save(tmp_path / "photos" / "b_Front.png")
     (tmp_path / "batch" / f"{decision_stem('c_Front', '')}.alpha.png").unlink()
     found = {
-        one.name: [f.code for f in one.faults] for one in find_reviewed(ReviewSource((tmp_path / "batch",)), PATTERN)
+        one.name: [f.code for f in one.faults]
+        for one in find_reviewed(ReviewSource((tmp_path / "batch",)), PATTERN, {})
     }
     assert found == {"a_Front": ["no_photo"], "b_Front": ["other_photo"], "c_Front": ["no_cutout"]}
 
@@ -122,12 +132,12 @@ def test_of_two_batches_the_newest_decision_counts(decide, tmp_path):
     decide("a_Front", batch="late", at="2026-02-01")
     decide("a_Front", batch="early", at="2026-01-01")
     source = ReviewSource((tmp_path / "late", tmp_path / "early"))
-    assert [one.cutout.is_relative_to(tmp_path / "late") for one in find_reviewed(source, PATTERN)] == [True]
+    assert [one.cutout.is_relative_to(tmp_path / "late") for one in find_reviewed(source, PATTERN, {})] == [True]
 
 
 def test_a_folder_that_nobody_reviewed(tmp_path):
     with pytest.raises(DatasetError, match="nobody has reviewed it"):
-        find_reviewed(ReviewSource((tmp_path,)), PATTERN)
+        find_reviewed(ReviewSource((tmp_path,)), PATTERN, {})
 
 
 NAMES = "a_Front", "a_Back", "b_Front", "c_Front"
@@ -401,7 +411,7 @@ def test_a_decision_that_cannot_be_read_is_named_and_the_others_count(decide, tm
     decide("b_Front")
     (path,) = (tmp_path / "batch").rglob("a_Front.decision.json")
     path.write_bytes(content)
-    found = find_reviewed(ReviewSource((tmp_path / "batch",)), PATTERN)
+    found = find_reviewed(ReviewSource((tmp_path / "batch",)), PATTERN, {})
     faults = {candidate.name: [fault.text for fault in candidate.faults] for candidate in found}
     assert faults["b_Front"] == []
     assert f"{path}: a decision that cannot be read; put back a copy" in faults["a_Front"][0]

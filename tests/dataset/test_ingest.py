@@ -138,6 +138,22 @@ def test_garments_keep_their_split_when_others_come(shop):
     assert outcome.moved
 
 
+def test_a_garment_is_the_same_whatever_case_its_name_comes_in(shop, tmp_path, draw_pair):
+    shop.add(*(f"G{number}_Front" for number in range(8)))
+    before = {pair.name: pair.split for pair in shop.ingest().manifest.pairs}
+    more = type(shop)(tmp_path / "more", draw_pair)
+    more.out = shop.out
+    more.add(*(f"g{number}_Back" for number in range(8)))
+    pairs = more.ingest(add=True).manifest.pairs
+    assert {pair.name: pair.split for pair in pairs if pair.view == "Front"} == before
+    assert {pair.garment: pair.split for pair in pairs} == {name.partition("_")[0]: before[name] for name in before}
+    for path in [*shop.originals.iterdir(), *shop.cutouts.iterdir()]:
+        path.rename(path.with_name(path.name.lower()))
+    outcome = shop.ingest()
+    assert {pair.name: pair.split for pair in outcome.manifest.pairs} == before
+    assert shop.read == []
+
+
 def test_too_few_garments_leave_the_data_set_as_it_was(shop):
     shop.add("a_Front", "a_Back")
     with pytest.raises(DatasetError, match=r"1 garment .* cannot fill 2 splits"):

@@ -18,7 +18,7 @@ def pair(tmp_path):
                 (tmp_path / root / name).parent.mkdir(parents=True, exist_ok=True)
                 (tmp_path / root / name).touch()
         sides = sides_of(tmp_path / "originals", tmp_path / cutouts_dir, patterns)
-        return find_candidates(*sides, out_dir=tmp_path / "originals/dataset")
+        return find_candidates(*sides, {}, out_dir=tmp_path / "originals/dataset")
 
     return call
 
@@ -73,7 +73,7 @@ def test_what_is_passed_over_is_listed(pair, tmp_path):
     (tmp_path / "cutouts/done/.garmentcut.lock").touch()
     passed_over = []
     sides = sides_of(tmp_path / "originals", tmp_path / "cutouts", (DEFAULT_PATTERN, DEFAULT_PATTERN))
-    find_candidates(*sides, out_dir=tmp_path, skipped=passed_over)
+    find_candidates(*sides, {}, out_dir=tmp_path, skipped=passed_over)
     assert {path.removeprefix(f"{tmp_path}/"): code for path, code in passed_over} == {
         "originals/b_Front.CR2": "suffix",
         "originals/b_Front.psd": "suffix",
@@ -83,7 +83,7 @@ def test_what_is_passed_over_is_listed(pair, tmp_path):
     }
     passed_over = []
     sides = sides_of(tmp_path / "originals", None, (DEFAULT_PATTERN, DEFAULT_PATTERN))
-    find_candidates(*sides, out_dir=tmp_path, skipped=passed_over)
+    find_candidates(*sides, {}, out_dir=tmp_path, skipped=passed_over)
     assert [Path(path).name for path, _ in passed_over] == ["Thumbs.db", "b_Front.CR2"]
 
 
@@ -91,7 +91,7 @@ def test_one_folder_of_documents_with_what_lies_beside_them(pair, tmp_path):
     names = ["a_Front.psd", "a_Front.JPG", "b_Back.PSD", "c_Front.psd", "c_Front.jpg", "c_Front.tif", "d_Front.jpg"]
     pair([*names, "sheet.jpg", "e.psd"], ["x_Front.png"])
     sides = sides_of(tmp_path / "originals", None, (DEFAULT_PATTERN, DEFAULT_PATTERN))
-    found = {c.name: c for c in find_candidates(*sides, out_dir=tmp_path)}
+    found = {c.name: c for c in find_candidates(*sides, {}, out_dir=tmp_path)}
     misfit = next(name for name in found if name.startswith("cutouts_e.psd-"))
     assert codes(found.values()) == {"a_Front": [], "b_Back": [], "c_Front": [], misfit: ["name"]}
     assert found["a_Front"].photo.name == "a_Front.JPG"

@@ -12,7 +12,9 @@ import torch
 
 from garmentcut.dataset import samples as samples_module
 from garmentcut.dataset.samples import (
+    DRAW_STEPS,
     THREAD_NAME,
+    DrawWeights,
     Samples,
     batches,
     frame_pair,
@@ -315,6 +317,18 @@ def test_the_others_keep_their_places_and_a_resume_its_samples(samples):
         assert "g1_Back" not in after
     half = marked(samples, 0.5)
     assert names_of(half, range(10, 20)) == names_of(half, range(20))[10:]
+
+
+def test_easy_photos_are_drawn_less_often_only_where_hard_ones_are_drawn_more_often(samples):
+    def weights_of(most):
+        weights = DrawWeights(samples, replace(samples.data, rare_views=2.0, hard_photos=most))
+        for _ in range(20):
+            weights.note([0, 1], [0.1, 1.0])
+        return weights.at(DRAW_STEPS).tolist()
+
+    easy, hard, other = weights_of(3.0)
+    assert easy < 0.6 < other == 1 < 1.4 < hard
+    assert weights_of(1.0) == [1, 1, 1]
 
 
 def test_all_marked_wrong_is_no_endless_search(samples):

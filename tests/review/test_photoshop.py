@@ -186,7 +186,7 @@ def test_ingest_looks_where_the_script_saves(tmp_path):
     (tmp_path / CORRECTED_FOLDER / "looked-at.txt").write_text("day/dress_Front.psd\n")
     (tmp_path / ".garmentcut.lock").touch()  # the batch itself is passed over, this folder is not
     sides = sides_of(tmp_path / CORRECTED_FOLDER, None, (DEFAULT_PATTERN, DEFAULT_PATTERN))
-    (found,) = find_candidates(*sides, out_dir=tmp_path / "dataset")
+    (found,) = find_candidates(*sides, {}, out_dir=tmp_path / "dataset")
     assert (found.garment, found.view, found.cutout) == ("dress", "Front", saved)
 
 

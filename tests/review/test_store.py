@@ -100,8 +100,8 @@ def test_a_cutout_accepted_as_it_is_can_become_a_training_pair(cut_batch, open_r
     review = open_review(folder)
     item = item_of(review)
     review.post(f"/api/photos/{item['id']}/decision", json={"version": item["version"], "action": "accept"})
-    assert find_reviewed(ReviewSource((folder,)), NamePattern(DEFAULT_PATTERN)) == []
-    (found,) = find_reviewed(ReviewSource((folder,), with_accepted=True), NamePattern(DEFAULT_PATTERN))
+    assert find_reviewed(ReviewSource((folder,)), NamePattern(DEFAULT_PATTERN), {}) == []
+    (found,) = find_reviewed(ReviewSource((folder,), with_accepted=True), NamePattern(DEFAULT_PATTERN), {})
     assert (found.name, found.faults) == ("a_Front", ())
     alpha = gray(found.cutout.read_bytes())
     assert alpha.shape == (96, 64) and (alpha > 127).sum() == 50 * 24

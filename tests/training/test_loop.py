@@ -14,8 +14,9 @@ from garmentcut.dataset.augment import augment
 from garmentcut.errors import ModelError, PhotoError, TrainingError, TrainingStopped
 from garmentcut.model.checkpoint import load_network
 from garmentcut.recipe import load_recipe
+from garmentcut.training.devices import Devices
 from garmentcut.training.logging import Ended, Evaluated, LossError, StepDone, read_journal
-from garmentcut.training.loop import augmented, build_parts, open_feed, open_samples, take_step, train
+from garmentcut.training.loop import augmented, build_parts, open_feed, open_samples, take_step, train, train_runs
 from garmentcut.training.losses import Loss, total_loss
 from garmentcut.training.run import load_state
 
@@ -261,6 +262,24 @@ def test_a_loss_that_is_no_number_stops_it(small_run, fabric, never, monkeypatch
     assert list(train(run, fabric, never))[-1].reason == "all steps"
 
 
+def test_nothing_is_saved_before_its_losses_were_read(small_run, fabric, never, monkeypatch):
+    """On GPUs they are read every few steps only."""
+    monkeypatch.setattr("garmentcut.training.loop._STEPS_BETWEEN_LOOKS", {"cpu": 10})
+    run, steps = small_run(settings={"training.save_every": 2, "training.evaluate_every": 6}), []
+
+    def poisoned(parts, *args, **options):
+        steps.append(1)
+        done = take_step(parts, *args, **options)
+        if len(steps) == 3:
+            parts.network.load_state_dict({key: value * math.nan for key, value in parts.network.state_dict().items()})
+        return done
+
+    monkeypatch.setattr("garmentcut.training.loop.take_step", poisoned)
+    with pytest.raises(LossError, match=r"^step 4, "):
+        list(train(run, fabric, never))
+    assert load_state(run.state_path, {}).step == 2
+
+
 def test_a_full_gpu_names_batch_and_size(small_run, fabric, never, monkeypatch):
     def full(*_):
         raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB")
@@ -284,8 +303,8 @@ def fill_the_disk(monkeypatch, name):
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(data)
 
-    for module in ("garmentcut.training.run", "garmentcut.model.checkpoint", "garmentcut.training.loop"):
-        monkeypatch.setattr(f"{module}.write_atomic", full)
+    for module in ("training.run", "model.checkpoint", "training.loop", "training.logging"):
+        monkeypatch.setattr(f"garmentcut.{module}.write_atomic", full)
 
 
 @pytest.mark.parametrize("name", ["last.ckpt", "best.safetensors", "step_000006.jpg"])
@@ -303,6 +322,16 @@ def test_a_full_disk_keeps_the_last_state(small_run, fabric, never, monkeypatch,
     monkeypatch.undo()
     list(train(run, fabric, never))
     assert_same_to_the_last_bit(whole, run)
+
+
+@pytest.mark.parametrize("name", ["run.json", "recipe.toml", "journal.jsonl"])
+def test_a_disk_that_is_full_from_the_start_is_no_obstacle_later(small_run, monkeypatch, name):
+    run, devices = small_run(), Devices("cpu")
+    fill_the_disk(monkeypatch, name)
+    with pytest.raises(TrainingStopped, match=rf"{name}: No space left on device.*run the same command again"):
+        list(train_runs([run], devices))
+    monkeypatch.undo()
+    assert list(train_runs([run], devices))[-1][1].reason == "all steps"
 
 
 def test_a_photo_that_cannot_be_read_is_named(small_run, fabric, never, monkeypatch):

@@ -66,7 +66,15 @@ def test_a_model_knows_the_photos_of_its_start_too(small_run):
     child.state_path.parent.mkdir()
     child.state_path.write_bytes(b"a state")
     parent.best_path.unlink()  # once it has begun, a training needs its start no more
-    assert UNKNOWN in Run(child.folder, child.recipe, child.manifest, child.split).facts["trained_on"]
+    assert UNKNOWN in replace(child).facts["trained_on"]
+    save_network(child.best_path, network, child.spec(Evaluated(1, 0.5, 0.5, 0.1, is_best=True)))
+    assert replace(child).met_before == child.split.validation
+
+
+@pytest.mark.parametrize(("window", "height"), [("photo", 96), ("garment", 128)])
+def test_drawn_photos_are_as_high_as_those_that_the_network_sees_them_among(small_run, window, height):
+    run = small_run(settings={"data.synthetic": 1, "data.window": window, "data.frame_height": 128})
+    assert [pair.size_hw[0] for pair in run.drawn] == [height]
 
 
 def test_a_run_that_cannot_start_leaves_no_folder(small_run):
@@ -172,6 +180,16 @@ def test_pairs_that_changed_sides_are_refused(small_run):
 def test_before_the_first_checkpoint_nothing_is_lost(small_run):
     small_run().write({})  # it ran out of memory at once
     small_run(settings={"training.batch": 1}).check_resumable()
+
+
+def test_what_a_kill_left_half_written_is_no_obstacle_and_goes(small_run):
+    run = small_run()
+    run.folder.mkdir()
+    for name in (".garmentcut.lock", ".garmentcut--0123456789abcdef.part"):
+        (run.folder / name).write_bytes(b"{")
+    run.check_resumable()
+    with run.held():
+        assert [path.name for path in run.folder.iterdir()] == [".garmentcut.lock"]
 
 
 def test_a_folder_of_somebody_elses_is_refused(small_run):

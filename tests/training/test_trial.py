@@ -1,4 +1,3 @@
-import copy
 import json
 import math
 from itertools import pairwise
@@ -73,7 +72,8 @@ def test_a_page_of_augmentations(small_run, tmp_path, suffix):
 
 
 @pytest.mark.parametrize(("name", "says"), [("page.gif", "a page is a .jpg or a .png, not .gif"), ("page", "without")])
-def test_a_page_of_another_kind(small_run, tmp_path, name, says):
+def test_a_page_of_another_kind_is_refused_before_a_photo_is_read(small_run, tmp_path, monkeypatch, name, says):
+    monkeypatch.setattr(trial, "open_samples", None)
     with pytest.raises(TrainingError, match=says):
         draw_augmentations(small_run(), tmp_path / name)
 
@@ -87,10 +87,10 @@ def test_a_page_that_cannot_be_written(small_run, tmp_path):
 class Bowl:
     """A network with BatchNorm and dropout on a fixed problem, trained by SGD."""
 
-    def __init__(self, name="sgd"):
+    def __init__(self):
         torch.manual_seed(0)
         self.network = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.1), nn.Linear(8, 1))
-        self.optimizer = build_optimizer(self.network, OptimizerConfig(name=name, lr=0.05))
+        self.optimizer = build_optimizer(self.network, OptimizerConfig(name="sgd", lr=0.05))
         self.inputs = torch.randn(32, 4, generator=torch.Generator().manual_seed(1))
         self.rates = []
 
@@ -103,65 +103,9 @@ class Bowl:
         return loss.item()
 
 
-def flat(*parts):
-    return [(key, value.tolist() if torch.is_tensor(value) else value) for part in parts for key, value in walk(part)]
-
-
-def walk(tree, path=()):
-    if isinstance(tree, dict):
-        for key, value in tree.items():
-            yield from walk(value, (*path, key))
-    elif isinstance(tree, list):
-        for index, value in enumerate(tree):
-            yield from walk(value, (*path, index))
-    else:
-        yield path, tree
-
-
-@pytest.mark.parametrize("name", ["sgd", "adamw", "rmsprop", "muon"])
-@pytest.mark.parametrize("before", [0, 3])
-def test_it_leaves_no_trace(name, before):
-    bowl = Bowl(name)
-    for _ in range(before):
-        bowl.step()
-    weights, state = copy.deepcopy(bowl.network.state_dict()), copy.deepcopy(bowl.optimizer.state_dict())
-    random = torch.get_rng_state()
-    range_test(bowl.step, bowl.network, bowl.optimizer, low=1e-4, high=1e3, num_steps=20)
-    assert flat(bowl.network.state_dict()) == flat(weights)
-    assert flat(bowl.optimizer.state_dict()) == flat(state)
-    assert torch.equal(torch.get_rng_state(), random)
-    assert all(parameter.grad is None for parameter in bowl.network.parameters())
-
-
-def test_a_training_goes_on_as_if_it_had_not_been():
-    straight = Bowl("adamw")
-    torch.manual_seed(5)  # of the dropout
-    expected = [straight.step() for _ in range(4)]
-    tested = Bowl("adamw")
-    torch.manual_seed(5)
-    begun = [tested.step()]
-    range_test(tested.step, tested.network, tested.optimizer, num_steps=5)
-    assert begun + [tested.step() for _ in range(3)] == expected
-
-
-def test_it_is_undone_when_a_step_fails():
-    bowl = Bowl()
-    weights = copy.deepcopy(bowl.network.state_dict())
-
-    def step():
-        if len(bowl.rates) == 3:
-            raise RuntimeError("out of memory")
-        return bowl.step()
-
-    with pytest.raises(RuntimeError, match="out of memory"):
-        range_test(step, bowl.network, bowl.optimizer)
-    assert flat(bowl.network.state_dict()) == flat(weights)
-    assert bowl.optimizer.param_groups[0]["lr"] == 0.05
-
-
 def test_the_rate_climbs_evenly_in_all_groups():
     bowl = Bowl()
-    points = range_test(bowl.step, bowl.network, bowl.optimizer, low=1e-5, high=1e-1, num_steps=5)
+    points = range_test(bowl.step, bowl.optimizer, low=1e-5, high=1e-1, num_steps=5)
     assert [point.lr for point in points] == pytest.approx([1e-5, 1e-4, 1e-3, 1e-2, 1e-1])
     assert bowl.rates == [point.lr for point in points]
 
@@ -169,7 +113,7 @@ def test_the_rate_climbs_evenly_in_all_groups():
 def given(losses):
     bowl = Bowl()
     values = iter(losses)
-    return range_test(lambda: next(values), bowl.network, bowl.optimizer, num_steps=len(losses))
+    return range_test(lambda: next(values), bowl.optimizer, num_steps=len(losses))
 
 
 def test_it_stops_when_the_loss_diverges():
@@ -217,7 +161,7 @@ def test_smoothing_by_hand():
 
 def test_a_real_training_gets_a_rate_that_works():
     bowl = Bowl()
-    points = range_test(bowl.step, bowl.network, bowl.optimizer, low=1e-5, high=100, num_steps=80)
+    points = range_test(bowl.step, bowl.optimizer, low=1e-5, high=100, num_steps=80)
     lr = suggested_lr(points)
     assert len(points) < 80
     assert 1e-3 < lr < 1

@@ -251,7 +251,7 @@ def calibrate(
     from garmentcut.evaluation.edge import Edge, fit_edge, sample_of
     from garmentcut.evaluation.predict import refuse_seen
     from garmentcut.evaluation.uncertainty import Guarantee
-    from garmentcut.model.card import read_model, with_card
+    from garmentcut.model.card import UNKNOWN, read_model, with_card
     from garmentcut.photo.files import write_atomic
     from garmentcut.prediction.cutter import model_path
 
@@ -274,7 +274,9 @@ def calibrate(
         content = asdict(fit) | {"better": fit.is_better}
         text, changes, code = _edge_text(fit), asdict(fit.edge) if fit.is_better else {}, cli.OK
     else:
-        names, held_out = [manifest.folder.resolve().name, *splits], tried.is_dir() and not splits
+        names = [manifest.folder.resolve().name, *splits]
+        # What a run held out may still have been known to the weights that it started from.
+        held_out = tried.is_dir() and not splits and not any(UNKNOWN in trial.card.trained_on for trial in trials)
         about: dict[str, Any] = {"data": ", ".join(names), "use_seen": seen, "held_out": held_out}
         found = _calibrate(trials, manifest, Guarantee(risk, quality, confidence), foreign, about)
         code = cli.OK if found.threshold.max_doubt is not None else cli.SOME_FAILED

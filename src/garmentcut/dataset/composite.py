@@ -51,7 +51,8 @@ def extra_pairs(
             photo, alpha = read_pair(manifest, pair)
             return composite(srgb_of(to_8_bit(photo.rgb), photo.profile), alpha, seed)
 
-        path = folder.resolve() / f"composite-{seed}-{pair.name}"
+        content = f"{pair.photo_sha256[:8]}{pair.cutout_sha256[:8]}"  # a folder may outlive a correction
+        path = folder.resolve() / f"composite-{seed}-{content}-{pair.name}"
         return _pair(path, compose, view=pair.view, size_hw=pair.size_hw, group=pair.group)
 
     made = (composed(seed, pair) for seed, pair in enumerate(chosen, first_seed))

@@ -123,8 +123,10 @@ class ReviewSource:
     with_accepted: bool = False
 
 
-def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]:
+def find_reviewed(source: ReviewSource, pattern: NamePattern, spelt: dict[str, str]) -> list[Candidate]:
     """A candidate for each photo whose alpha a person approved; for each name, the newest decision counts.
+
+    `spelt` is as for `find_candidates`.
 
     Raises:
         DatasetError: a folder is not a reviewed batch, or cannot be read.
@@ -142,16 +144,17 @@ def find_reviewed(source: ReviewSource, pattern: NamePattern) -> list[Candidate]
                 newest[str(batch / stem)] = "", unread
                 continue
             if decision and (decision.state == "corrected" or (source.with_accepted and decision.state == "accepted")):
-                candidate = _candidate(batch.resolve(), decision, pattern)
+                candidate = _candidate(batch.resolve(), decision, pattern, spelt)
                 if candidate.name not in newest or newest[candidate.name][0] <= decision.at:
                     newest[candidate.name] = decision.at, candidate
     return [candidate for _, candidate in newest.values()]
 
 
-def _candidate(batch: Path, decision: Decision, pattern: NamePattern) -> Candidate:
+def _candidate(batch: Path, decision: Decision, pattern: NamePattern, spelt: dict[str, str]) -> Candidate:
     place = PurePosixPath(decision.place)
     key = pattern.read(place.with_name(f"{place.name}.photo"))  # so that no dot in the name starts a suffix
     garment, text = (key.garment, key.view) if key else (place.name, "")
+    garment = spelt.setdefault(garment.casefold(), garment)
     view, faults = view_of(text)
     photo, name = Path(decision.input), decision.alpha if decision.state == "corrected" else decision.prediction
     try:

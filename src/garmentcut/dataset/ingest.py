@@ -164,8 +164,10 @@ class Ingest:
             DatasetError: one of the two folders cannot be read, or holds no file of a known format.
         """
         skipped: list[tuple[str, str]] = []
-        found = find_candidates(*self._sides, out_dir=self.folder, skipped=skipped) if self._sides else ()
-        reviewed = find_reviewed(self.options.review, NamePattern(self.options.pattern))
+        # So that a garment keeps its split, whatever case its name comes in.
+        spelt = {pair.garment.casefold(): pair.garment for pair in self.earlier.usable}
+        found = find_candidates(*self._sides, spelt, out_dir=self.folder, skipped=skipped) if self._sides else ()
+        reviewed = find_reviewed(self.options.review, NamePattern(self.options.pattern), spelt)
         named = {candidate.name: candidate for candidate in (*found, *reviewed)}  # reviewed ones count
         candidates = [named[name] for name in sorted(named)]
         # Unreadable pairs are tried again: a network share that was not mounted may be back.

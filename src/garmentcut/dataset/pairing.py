@@ -107,13 +107,14 @@ def sides_of(originals: Path, cutouts: Path | None, patterns: tuple[str, str]) -
 
 
 def find_candidates(
-    photos: Side, cutouts: Side, *, out_dir: Path, skipped: list[tuple[str, str]] | None = None
+    photos: Side, cutouts: Side, spelt: dict[str, str], *, out_dir: Path, skipped: list[tuple[str, str]] | None = None
 ) -> list[Candidate]:
     """Candidates sorted by name; each photo, each cutout and each unreadable folder is in exactly one of them.
 
     If both sides share one folder, each layered document gets a candidate, and other images count only if a document
     has the same name, because the folder may hold cutouts in other formats too. Hidden files, `out_dir`, and one side's
-    folder inside the other's are passed over. `skipped` gets what else is: paths, and why (see `walk_files`).
+    folder inside the other's are passed over. `skipped` gets what else is: paths, and why (see `walk_files`). `spelt`
+    has each known garment's spelling by its case-folded one, and gets those of the others: as its first photo has it.
 
     Raises:
         DatasetError: one of the two folders cannot be read, or holds no file of a known format.
@@ -124,7 +125,6 @@ def find_candidates(
     if skipped is not None:  # of a shared folder, what neither side reads
         first, second = (files.skipped.items() for files in both)
         skipped += sorted(first & second) if is_one_folder else (*first, *second)
-    spelt: dict[str, str] = {}  # each garment's name as its first photo spells it
     for files in both:
         for (garment, _), entries in sorted(files.keyed.items()):
             spelt.setdefault(garment, entries[0][0].garment)

@@ -242,7 +242,9 @@ class DrawWeights:
         return self._fixed * self._used
 
     def note(self, indices: Sequence[int], losses: Sequence[float]) -> None:
-        """Record the losses of the samples with these indices."""
+        """Record the losses of the samples with these indices; they count only if `hard_photos` is above 1."""
+        if self._most_hard == 1:
+            return
         mean = sum(losses) / len(losses)
         self._mean_loss = 0.98 * self._mean_loss + 0.02 * mean if self._mean_loss else mean
         for index, loss in zip(indices, losses, strict=True):

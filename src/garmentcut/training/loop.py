@@ -52,7 +52,7 @@ from garmentcut.training.optim import Schedule, build_optimizer, follow, open_em
 from garmentcut.training.run import Progress, Run, load_state, save_state
 from garmentcut.training.validation import draw_sheet, validate
 
-_DEVICE_STEPS_BETWEEN_LOOKS = 10
+_STEPS_BETWEEN_LOOKS = {"cpu": 1, "cuda": 10}
 _TIMED_STEPS = 5
 
 
@@ -108,7 +108,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
         parts, progress, reason = session.parts, session.progress, ""
         steps_left = range(progress.step, training.steps)
         # Reading the losses makes the processor wait for the device.
-        look_every = 1 if fabric.device.type == "cpu" else _DEVICE_STEPS_BETWEEN_LOOKS
+        look_every = _STEPS_BETWEEN_LOOKS[fabric.device.type]
         watch = LossWatch(fabric, training.steps, training.batch)
         for step, batch in open_feed(session.learn_from, recipe, steps_left, fabric=fabric, weights=parts.weights):
             # ------------------------------------ one step ------------------------------------
@@ -124,9 +124,10 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
             if parts.weights is not None:
                 note_losses(parts.weights, batch, logits, targets, fabric=fabric)
             is_due = progress.step % training.evaluate_every == 0 or progress.step == training.steps
+            is_saved = is_due or progress.step % training.save_every == 0
 
-            # Every few steps: check the losses and whether to stop.
-            if is_due or progress.step % look_every == 0:
+            # Every few steps, and before a save: check the losses and whether to stop.
+            if is_saved or progress.step % look_every == 0:
                 yield from _write_steps(session, watch.read())
                 reason = agreed_reason(stop, fabric)
 
@@ -136,7 +137,7 @@ def train(run: Run, fabric: Fabric, stop: StopRequest) -> Generator[Event, None,
                 watch.skip_time()
             if progress.ended or reason:
                 break
-            if is_due or progress.step % training.save_every == 0:
+            if is_saved:
                 _save(session)
         yield _end(session, progress.ended or reason)
 
@@ -148,17 +149,14 @@ def _open_session(run: Run, fabric: Fabric) -> "Iterator[Session]":
         parts = build_parts(run.recipe, fabric, with_start=not run.state_path.exists())
         samples = open_samples(run)
         parts = replace(parts, weights=DrawWeights.of(samples[0], run.recipe.data))
-        progress = load_state(run.state_path, parts.states)
-        journals = (
-            TrainingJournal(run.folder, last_step=progress.step, options=run.options) if fabric.is_global_zero else None
-        )
+        progress, journals = load_state(run.state_path, parts.states), None
+        if fabric.is_global_zero:
+            num, started = fabric.world_size, run.read().get("started", _now())
+            where = {"machine": machine_in_words(fabric), "device": fabric.device.type, "num_devices": num}
+            run.write({"started": started, "finished": None, **where})
+            journals = TrainingJournal(run.folder, last_step=progress.step, options=run.options)
         with journals or nullcontext() as journal:
-            session = Session(run, fabric, parts, progress, *samples, journal, progress.seconds)
-            if journal is not None:
-                num, started = fabric.world_size, run.read().get("started", _now())
-                where = {"machine": machine_in_words(fabric), "device": fabric.device.type, "num_devices": num}
-                run.write({"started": started, "finished": None, **where})
-            yield session
+            yield Session(run, fabric, parts, progress, *samples, journal, progress.seconds)
 
 
 @contextmanager

@@ -28,14 +28,14 @@ from garmentcut.dataset.split import find_met, hashes_of, packed_hashes, unpacke
 from garmentcut.errors import ConfigError, LockTakenError, ModelError, TrainingError
 from garmentcut.model.card import UNKNOWN
 from garmentcut.model.checkpoint import NetworkSpec, Origin, origin_of, read_weights
-from garmentcut.photo.files import FolderLock, json_of, write_atomic
+from garmentcut.photo.files import FolderLock, json_of, remove_staged, write_atomic
 from garmentcut.recipe import STAGES, Recipe, load_recipe, recipe_toml, stage_recipe
 from garmentcut.training.logging import Ended, Evaluated
 
 RECIPE_NAME, RUN_NAME, BEST_NAME, STATE_NAME = "recipe.toml", "run.json", "best.safetensors", "last.ckpt"
 FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME = "folds", "maps", "synthetic", "plan.json"
 LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME = ".garmentcut.lock", "range_test.svg", "range_test.jsonl"
-_NO_RUN_YET = {LOCK_NAME, RANGE_CURVE_NAME, RANGE_POINTS_NAME, FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME, *STAGES}
+_NO_RUN_YET = {RANGE_CURVE_NAME, RANGE_POINTS_NAME, FOLDS_NAME, MAPS_NAME, DRAWN_NAME, PLAN_NAME, *STAGES}
 STUDIO_HEIGHT = 1728  # height of drawn photos in pixels, as studios shoot today
 _PACKAGES = ("torch", "torchvision", "timm", "lightning", "numpy")
 _DIGITS_OF_A_PHOTO = 12
@@ -176,7 +176,8 @@ class Run:
         """Drawn pairs and composites to train on in addition to the others; made on first access."""
         data = self.recipe.data
         # All stages of a model are trained on the same ones, whatever size of photos they work with.
-        height = STUDIO_HEIGHT if self.drawn_folder else data.size_hw[0]
+        own_height = data.size_hw[0] if data.window == "photo" else data.frame_height
+        height = STUDIO_HEIGHT if self.drawn_folder else own_height
         folder = self.drawn_folder or self.folder / DRAWN_NAME
         return extra_pairs(folder, data, height=height, manifest=self.manifest, pairs=self.split.train)
 
@@ -243,11 +244,10 @@ class Run:
     @cached_property
     def met_before(self) -> tuple[Pair, ...]:
         """Held-out pairs that are not new to the weights that it started from; their scores are too good."""
-        met: set[str] = set()
-        for start in self._starts:
-            with suppress(ModelError):  # may be gone if the training is resumed
-                origin = origin_of(start)
-                met |= find_met(self.manifest, origin.trained_on, origin.trained_hashes)
+        origin = Origin("")
+        with suppress(ModelError):  # a study asks before its runs begin, each of which reports it
+            origin = self._origin
+        met = find_met(self.manifest, origin.trained_on, origin.trained_hashes)
         return tuple(pair for pair in self.split.validation if pair.name in met)
 
     @contextmanager
@@ -262,6 +262,7 @@ class Run:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FolderLock(self.folder / LOCK_NAME)
             lock.acquire()
+            remove_staged(self.folder)  # what a killed session was writing
         except LockTakenError as error:
             message = f"{self.folder}: another training is at work there; wait, or choose another --out"
             raise TrainingError(message, code=error.code) from error
@@ -281,7 +282,8 @@ class Run:
         """Raise TrainingError unless the folder is empty or holds an earlier state of this run."""
         before = self.read()
         if not before:
-            if self.folder.is_dir() and any(path.name not in _NO_RUN_YET for path in self.folder.iterdir()):
+            names = {path.name for path in self.folder.iterdir()} if self.folder.is_dir() else set()
+            if any(not name.startswith(".garmentcut") for name in names - _NO_RUN_YET):
                 raise TrainingError(f"{self.folder} is not empty, and not a training's folder; choose another --out")
             return
         if not self.is_begun:
@@ -312,11 +314,12 @@ class Run:
             raise TrainingError(f"{path} cannot be read ({error}); choose another --out") from error
 
     def write(self, changes: Mapping[str, Any]) -> None:
-        """Write `recipe.toml`, and `run.json` with these changes; if that fails, the old files are unchanged."""
+        """Write `run.json` with these changes, and `recipe.toml`; if that fails, the old files are unchanged."""
         known = {key: value for key, value in self.facts.items() if key not in _LEFT_OUT_FACTS}
         content = {**known, **self.read(), **known, **changes}
-        write_atomic(self.folder / RECIPE_NAME, recipe_toml(self.recipe).encode())
+        # First, as without this file no training is continued in a folder that has others.
         write_atomic(self.folder / RUN_NAME, (json.dumps(content, indent=1, ensure_ascii=False) + "\n").encode())
+        write_atomic(self.folder / RECIPE_NAME, recipe_toml(self.recipe).encode())
 
     def summary(self, end: Ended) -> dict[str, Any]:
         """A summary of the training for machines."""

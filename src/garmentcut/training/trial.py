@@ -4,23 +4,19 @@ The range test is a short training with an increasing rate: Smith, "Cyclical lea
 networks", WACV 2017 (arXiv 2015), section 3.3.
 """
 
-import copy
 import io
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.ndimage import convolve1d
 from scipy.signal.windows import triang
-from torch import nn
 from torch.optim import Optimizer
 
 from garmentcut.dataset.augment import augmentation_page
@@ -60,7 +56,7 @@ def try_rates(run: Run, fabric: Fabric) -> float | None:
             photos, targets = augmented(batch, recipe, number, fabric=fabric)
             return float(take_step(parts, photos, targets, recipe, fabric=fabric)[1].total.detach())
 
-        points = range_test(step, parts.network, parts.optimizer, num_steps=_NUM_STEPS)
+        points = range_test(step, parts.optimizer, num_steps=_NUM_STEPS)
         if len(points) < 2:
             raise TrainingError("the loss is not finite from the start; check the recipe's [loss] and [network]")
         suggested = suggested_lr(points)
@@ -79,13 +75,13 @@ def draw_augmentations(run: Run, path: Path) -> None:
         TrainingError: the page cannot be written.
         PhotoError: a photo cannot be read; the message names the file.
     """
+    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}.get(path.suffix.lower())
+    if kind is None:
+        raise TrainingError(f"{path}: a page is a .jpg or a .png, not {path.suffix or 'a file without suffix'}")
     run = _single(run)
     samples = open_samples(run)[0]
     chosen = [samples[index] for index in range(0, len(samples), -(-len(samples) // _NUM_EXAMPLES))]
     page = augmentation_page(chosen, run.recipe.augment, run.recipe.training.seed)
-    kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG"}.get(path.suffix.lower())
-    if kind is None:
-        raise TrainingError(f"{path}: a page is a .jpg or a .png, not {path.suffix or 'a file without suffix'}")
     content = io.BytesIO()
     try:
         Image.fromarray(page).save(content, kind, quality=_JPEG_QUALITY)
@@ -108,35 +104,27 @@ class RangePoint:
 
 
 def range_test(
-    step: Callable[[], float],
-    network: nn.Module,
-    optimizer: Optimizer,
-    *,
-    low: float = 1e-6,
-    high: float = 1.0,
-    num_steps: int = _NUM_STEPS,
+    step: Callable[[], float], optimizer: Optimizer, *, low: float = 1e-6, high: float = 1.0, num_steps: int
 ) -> list[RangePoint]:
-    """Train with a rate that grows exponentially from step to step until the loss diverges, then undo everything.
+    """Train with a rate that grows exponentially from step to step until the loss diverges.
 
     The test stops when the loss is not finite or its running mean exceeds four times the lowest one. `step` must take
-    one optimizer step on the next batch and return its loss. In the end the network's weights and buffers and the
-    optimizer's state and rates are restored, and gradients are dropped. Returns one point per step, all finite; fewer
-    than `num_steps` if the loss diverged.
+    one optimizer step on the next batch and return its loss. Returns one point per step, all finite; fewer than
+    `num_steps` if the loss diverged.
     """
     points: list[RangePoint] = []
-    with _undone(network, optimizer):
-        lowest = mean = math.inf
-        for lr in np.geomspace(low, high, num_steps).tolist():
-            for group in optimizer.param_groups:
-                group["lr"] = lr * group.get("lr_scale", 1.0)
-            loss = step()
-            if not math.isfinite(loss):
-                break
-            points.append(RangePoint(lr, loss))
-            mean = loss if math.isinf(mean) else _MEMORY * mean + (1 - _MEMORY) * loss
-            lowest = min(lowest, mean)
-            if mean > _DIVERGED * lowest:
-                break
+    lowest = mean = math.inf
+    for lr in np.geomspace(low, high, num_steps).tolist():
+        for group in optimizer.param_groups:
+            group["lr"] = lr * group.get("lr_scale", 1.0)
+        loss = step()
+        if not math.isfinite(loss):
+            break
+        points.append(RangePoint(lr, loss))
+        mean = loss if math.isinf(mean) else _MEMORY * mean + (1 - _MEMORY) * loss
+        lowest = min(lowest, mean)
+        if mean > _DIVERGED * lowest:
+            break
     return points
 
 
@@ -163,20 +151,6 @@ def smoothed_losses(points: Sequence[RangePoint]) -> NDArray[np.float64]:
     window = triang(2 * math.ceil(len(points) / 20) + 1)
     losses = np.array([point.loss for point in points])
     return np.asarray(convolve1d(losses, window / window.sum(), mode="nearest"))
-
-
-@contextmanager
-def _undone(network: nn.Module, optimizer: Optimizer) -> Iterator[None]:
-    """A context after which weights, buffers, optimizer and random number generators are as before."""
-    weights, state = copy.deepcopy((network.state_dict(), optimizer.state_dict()))
-    devices = {parameter.device for parameter in network.parameters() if parameter.device.type == "cuda"}
-    with torch.random.fork_rng(devices):
-        try:
-            yield
-        finally:
-            network.load_state_dict(weights)
-            optimizer.load_state_dict(state)
-            optimizer.zero_grad()
 
 
 def curve_svg(points: Sequence[RangePoint], suggested: float | None) -> str:
