@@ -79,7 +79,7 @@ def test_serve_needs_no_folder(monkeypatch):
     monkeypatch.setattr(review_app, "serve_cuts", serve_cuts)
     result = CliRunner().invoke(app, ["serve", "--port", "0", "--token", "long-enough-a-token"])
     assert (result.exit_code, result.stdout) == (0, "http://127.0.0.1:1/cut\n")
-    assert result.stderr.startswith("next: send a photo: curl --data-binary")
+    assert result.stderr.startswith("next: send a photo: curl --data-binary @photo.jpg FIRST_ADDRESS")
     assert calls[0][1:] == ("127.0.0.1", "long-enough-a-token")
     assert CliRunner().invoke(app, ["serve", "--token", "short"]).exit_code == 2
 

@@ -368,6 +368,21 @@ def test_a_refused_newcomer_does_not_take_the_place_of_a_good_pair(studio_of):
     assert codes(rows)["a_Front"] == ["uncorrected"], "without --add the folders alone decide"
 
 
+def test_what_was_refused_by_its_name_is_refused_no_longer_once_it_is_renamed_or_named_by_a_pattern(studio_of):
+    studio_of.add(*NAMES, "IMG1", "IMG2", "IMG3")
+    assert sum(row.refused for row in studio_of.ingest().values()) == 3
+    (studio_of.psds / "IMG1.psd").rename(studio_of.psds / "d_Front.psd")
+    (studio_of.psds / "IMG2.psd").unlink()
+    rows = studio_of.ingest(add=True)
+    assert [row.cutout for row in rows.values() if row.refused] == ["../psds/IMG3.psd"] and "d_Front" in rows
+    away = studio_of.psds.parent / "away"
+    away.mkdir()
+    for name in (*NAMES, "d_Front"):
+        (studio_of.psds / f"{name}.psd").rename(away / f"{name}.psd")
+    rows = studio_of.ingest(add=True, pattern="<garment>", cutout_pattern="<garment>")
+    assert not any(row.refused for row in rows.values()) and "IMG3_unknown" in rows
+
+
 def test_rows_whose_photos_are_gone_are_not_kept(studio_of):
     studio_of.add(*NAMES)
     studio_of.add_original(*NAMES)

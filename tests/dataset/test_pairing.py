@@ -57,6 +57,12 @@ def test_every_file_that_cannot_be_paired_is_refused_with_a_reason(pair):
     assert all(c.refused for c in found)
 
 
+def test_documents_in_one_folder_are_named_by_the_option_that_also_names_their_photos(tmp_path):
+    (tmp_path / "IMG_1.psd").touch()
+    (found,) = find_candidates(*sides_of(tmp_path, None, (DEFAULT_PATTERN, DEFAULT_PATTERN)), out_dir=tmp_path / "out")
+    assert found.faults[0].text.endswith("it is not named <garment>_<view>; rename it, or give --pattern")
+
+
 def test_names_that_a_camera_used_again_are_told_apart_by_their_folders(pair):
     names = [f"{job}/IMG_1{place}" for job in ("a", "b") for place in ("", "_cut")]
     photos, cutouts = [f"{name}.jpg" for name in names[::2]], [f"{name}.png" for name in names[1::2]]

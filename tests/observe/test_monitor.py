@@ -1,5 +1,6 @@
 import doctest
 import json
+import logging
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from garmentcut.errors import FAILURES
 from garmentcut.observe import monitor as module
-from garmentcut.observe.monitor import LOGGER, Health, Metrics, Monitor, StopRequest, start_logging
+from garmentcut.observe.monitor import LOGGER, EventLines, Health, Metrics, Monitor, StopRequest, start_logging
 
 
 @pytest.fixture
@@ -37,6 +38,17 @@ def test_a_photo_is_one_line(events):
     )
     assert (bad["level"], bad["code"], bad["reason"]) == ("warning", "empty", "empty file; copy it again")
     assert "doubt" not in bad
+
+
+def test_a_line_for_people_shows_lists_and_letters_as_they_are():
+    record = logging.makeLogRecord({"msg": "photo", "levelname": "INFO", "created": 0})
+    record.fields = {"input": "/in/Größe 1.tif", "outputs": ["Größe 1.png"], "size_hw": (1728, 1152), "reason": 'a="b"'}
+    assert EventLines("text").format(record) == (
+        '1970-01-01T00:00:00.000Z info photo input="/in/Größe 1.tif" outputs=["Größe 1.png"] size_hw=[1728, 1152] '
+        'reason="a=\\"b\\""'
+    )
+    record.fields = {"folders": ["a\nb\x1b\u202e\udcff"]}
+    assert EventLines("text").format(record).endswith(r' folders=["a\nb\u001b\u202e\udcff"]')
 
 
 def test_a_problem_is_logged_when_it_begins_and_ends(events):

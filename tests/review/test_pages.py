@@ -34,10 +34,11 @@ def test_names_cannot_break_out_of_the_page(cut_batch, open_review):
         assert "<script>alert" not in client.get(path).text
 
 
-@pytest.mark.parametrize("path", ["/photos/999", "/nothing"])
-def test_an_error_is_a_page_for_a_person(review, path):
+@pytest.mark.parametrize(("path", "reason"), [("/photos/999", "photo"), ("/nothing", "nothing is at this address")])
+def test_an_error_is_a_page_for_a_person(review, path, reason):
     answer = review.get(path)
     assert answer.status_code == 404 and answer.headers["content-type"].startswith("text/html")
+    assert reason in answer.text and "Not Found" not in answer.text
 
 
 def test_a_name_that_is_no_text(cut_batch, open_review, draw, tmp_path, png):

@@ -105,7 +105,7 @@ def serve(
     settings = cli.load_settings(config, set)
     try:
         with bind(host, port) as listening:
-            cli.say("next: send a photo: curl --data-binary @photo.jpg ADDRESS --output cutout.png", err=True)
+            cli.say("next: send a photo: curl --data-binary @photo.jpg FIRST_ADDRESS --output cutout.png", err=True)
             serve_cuts(Model(model, settings.runtime, settings.cut), listening, token=token, say=cli.say)
     except KeyboardInterrupt:  # handed on once the server has ended
         pass

@@ -229,8 +229,9 @@ class Ingest:
     def _joined_by_earlier(self, rows: list[Pair], hashes: dict[str, bytes]) -> list[Pair]:
         """Add the rows of earlier runs. If a name is in both, the new row counts, unless only the older is usable."""
         joined = {row.name: row for row in rows}
+        found = {str(at) for row in rows for of in (row.photo, row.cutout) for at in (Path(of), *Path(of).parents)}
         for earlier in self.earlier.pairs:
-            new, kept = joined.get(earlier.name), self._kept(earlier)
+            new, kept = joined.get(earlier.name), self._kept(earlier, found)
             if kept is None or (new is not None and (kept.refused or not new.refused)):
                 continue
             if new is not None:
@@ -240,15 +241,13 @@ class Ingest:
                 hashes[kept.name] = bytes.fromhex(self.ledger.entries[kept.name].fingerprint)
         return list(joined.values())
 
-    def _kept(self, earlier: Pair) -> Pair | None:
-        """The row of an earlier run, as its files were found then; None: the files are gone."""
+    def _kept(self, earlier: Pair, found: set[str]) -> Pair | None:
+        """The row of an earlier run, as its files were found then; None: they are gone, or in a row of now."""
         entry = self.ledger.entries.get(earlier.name)
         if entry is None:  # refused because of its name, so never read
-            return earlier if earlier.refused else None
-        try:
-            is_there = entry.has_own_files(self.folder) and (self.folder / entry.pair.photo).is_file()
-        except OSError:
-            is_there = False
+            left = [file for file in (earlier.photo, earlier.cutout) if file not in ("", *found)]
+            return earlier if earlier.refused and any(map(os.path.exists, map(self.folder.joinpath, left))) else None
+        is_there = entry.has_own_files(self.folder) and os.access(self.folder / entry.pair.photo, os.F_OK)
         named = tuple(fault for fault in earlier.faults if fault.code == "view")
         return replace(entry.pair, faults=named + entry.pair.faults) if is_there else None
 

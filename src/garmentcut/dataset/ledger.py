@@ -57,13 +57,12 @@ class LedgerEntry:
     __pydantic_config__: ClassVar[ConfigDict] = ConfigDict(extra="forbid")
 
     def has_own_files(self, folder: Path) -> bool:
-        """Whether the files that were written for this entry still have the length that they were written with.
-
-        Raises:
-            OSError: one of them is missing.
-        """
+        """Whether the files that were written for this entry are there, as long as they were written."""
         own = ((self.pair.alpha, self.alpha_bytes), (self.pair.photo, self.photo_bytes))
-        return all((folder / text).stat().st_size == num_bytes for text, num_bytes in own if num_bytes)
+        try:
+            return all((folder / text).stat().st_size == num_bytes for text, num_bytes in own if num_bytes)
+        except OSError:
+            return False
 
 
 _ENTRIES = TypeAdapter(LedgerEntry)

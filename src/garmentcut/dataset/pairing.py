@@ -62,8 +62,8 @@ class Side:
 
     @property
     def option(self) -> str:
-        """The command line option that sets the pattern."""
-        return "--pattern" if self.kind == "photo" else "--cutout-pattern"
+        """The command line option that sets the pattern; in one folder it sets that of photos and cutouts."""
+        return "--pattern" if self.kind == "photo" or self.suffixes == LAYERED_SUFFIXES else "--cutout-pattern"
 
 
 class _Files(NamedTuple):

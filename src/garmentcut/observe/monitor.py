@@ -66,7 +66,7 @@ class EventLines(logging.Formatter):
     """Formats an event as one line, and an exception after it, in one of two forms.
 
     `json`: `{"time": ISO 8601 in UTC, "level", "event", ...fields}`, in ASCII. `text`: `TIME LEVEL event key=value
-    ...`; a value with blanks is quoted.
+    ...`; text with blanks is quoted, a list is JSON.
     """
 
     def __init__(self, form: LogFormat) -> None:
@@ -86,11 +86,11 @@ class EventLines(logging.Formatter):
 
 
 def _quoted(value: Any) -> str:
-    text = value if isinstance(value, str) else json.dumps(value, default=str)
+    text = value if isinstance(value, str) else json.dumps(value, default=str, ensure_ascii=False)
     text = text.encode("utf-8", "backslashreplace").decode()
-    if re.fullmatch(r"[^\s\"=]+", text) and text.isprintable():
-        return text
-    return printable(json.dumps(text, ensure_ascii=False))
+    if isinstance(value, str) and not (re.fullmatch(r"[^\s\"=]+", text) and text.isprintable()):
+        text = json.dumps(text, ensure_ascii=False)
+    return printable(text)
 
 
 class StopRequest(threading.Event):

@@ -87,6 +87,7 @@ _ERRORS: tuple[type[Exception], ...] = (
     *(ReviewError, RequestValidationError, HTTPException, ModelError, DatabaseError, DBAPIError, OSError),
     Exception,  # also logged, with its traceback
 )
+_SENTENCES = {"Not Found": "nothing is at this address", "Method Not Allowed": "this address takes another method"}
 
 
 def _answer_error(request: Request, error: Exception) -> Response:
@@ -103,6 +104,7 @@ def _answer_error(request: Request, error: Exception) -> Response:
             status, message, code = 422, f"{where}: {first['msg']}" if where else str(first["msg"]), "unfit"
         case HTTPException():
             status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
+            message = _SENTENCES.get(message, message)
             code = "not_found" if status == 404 else "bad_request"
         case ModelError() | DatabaseError():
             code = error.code
