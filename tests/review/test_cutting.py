@@ -348,3 +348,18 @@ def test_all_bodies_together_take_so_many_bytes(queue, run_async, monkeypatch):
     assert len(first) == len(third) == 903
     assert second.code == "queue_full"
     assert not queue._uploads
+
+
+def test_a_slow_body_that_is_too_much_with_its_last_part_is_to_be_sent_again(queue, run_async, monkeypatch):
+    """Before, it was given up for room and then taken for an empty one: `not a photo`."""
+    monkeypatch.setattr(cutting, "MAX_BYTES", 1000)
+    monkeypatch.setattr(cutting, "UNJUDGED_S", 0.005)
+
+    async def run():
+        rest = asyncio.Event()
+        task = asyncio.create_task(upload(queue, b"x" * 999, rest))
+        await asyncio.sleep(0.01)
+        rest.set()
+        return (await asyncio.gather(task, return_exceptions=True))[0]
+
+    assert run_async(run()).code == "queue_full"

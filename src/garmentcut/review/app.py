@@ -104,8 +104,8 @@ def _answer_error(request: Request, error: Exception) -> Response:
         case HTTPException():
             status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
             code = "not_found" if status == 404 else "bad_request"
-        case ModelError() | DatabaseError():
-            code = error.code
+        case ModelError() | DatabaseError():  # the page asks a server again and again that answers 503
+            status, code = 500 if isinstance(error, ModelError) else 503, error.code
         case DBAPIError():
             message, code = f"the database does not respond ({reason_of(error)}); {_LOOK}", "database"
         case OSError():

@@ -99,8 +99,12 @@ class Store:
     def refresh(self) -> None:
         """Read what `cut` has written since the last call."""
         if rows := self._feed.rows():
-            with self.database.write() as session:
-                take_rows(session, self._locked_batch(session), rows, self.folder)
+            try:
+                with self.database.write() as session:
+                    take_rows(session, self._locked_batch(session), rows, self.folder)
+            except BaseException:
+                self._feed = Feed(self.folder)  # so that the next call reads them again
+                raise
 
     def recover(self) -> None:
         """Complete what an earlier server did not do, because it was killed or failed."""
