@@ -343,6 +343,7 @@ def _quiet_log():
         ([EXAMPLE, "--metrics-port", "http"], "'http' is neither a port such as 9464"),
         ([EXAMPLE, "--metrics-port", "70000"], "'70000' is neither a port"),
         ([EXAMPLE, "--metrics-port", "192.0.2.1:9464"], "choose another"),
+        ([EXAMPLE, "--metrics-port", "a..b:9464"], "choose another"),
         ([EXAMPLE, "--set", "watch.poll_s=0"], "watch.poll_s"),
     ],
 )

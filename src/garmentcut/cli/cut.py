@@ -360,8 +360,9 @@ def _observed(order: _Order) -> Iterator[Monitor]:
         monitor.health.problem("start", "the model is being loaded")
         try:
             stack.enter_context(StatusServer(monitor, host=host.strip("[]") or _HOST, port=int(port)))
-        except OSError as error:
-            cli.fail(f"--metrics-port {order.metrics_port}: {error.strerror or error}; choose another")
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host can have this name
+            reason = getattr(error, "strerror", None) or error
+            cli.fail(f"--metrics-port {order.metrics_port}: {reason}; choose another")
         yield monitor
 
 
