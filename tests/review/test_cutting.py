@@ -122,8 +122,9 @@ def serve(red_cutter):  # noqa: ARG001 - so that no server loads a model file
     clients = []
 
     def start(*, token=None, host="127.0.0.1"):
-        app = make_app(CutService(Model(), open_access(None, host, 8321, token)))
-        clients.append(TestClient(app, base_url="http://127.0.0.1:8321").__enter__())
+        service = CutService(Model(), open_access(None, host, 8321, token))
+        service.open()
+        clients.append(TestClient(make_app(service), base_url="http://127.0.0.1:8321").__enter__())
         return clients[-1]
 
     yield start
@@ -148,7 +149,7 @@ def test_curl_as_removebgs_and_rembgs_documentation_calls_it(red_cutter, picture
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         app = make_app(CutService(Model(), open_access(None, "127.0.0.1", listening.getsockname()[1], TOKEN)))
-        server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, ws="none", log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
 

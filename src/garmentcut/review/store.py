@@ -214,31 +214,23 @@ class Store:
             done = select(ActionRow).where(ActionRow.photo_id == photo_id).order_by(ActionRow.id.desc())
             return session.scalars(done).all()
 
-    def decide(self, basis: Basis, kind: ActionKind, note: str | None = None) -> Item:
-        """Accept, reject or reopen a photo, or discard its correction.
+    def decide(self, basis: Basis, kind: ActionKind | Literal["note"], note: str | None = None) -> Item:
+        """Accept, reject or reopen a photo, or discard its correction, or only replace its note.
 
         Raises:
             ReviewError: there is no such photo, it was never cut, or somebody else has changed it.
         """
         with self.database.write() as session:
             photo = self._claimed(session, basis)
-            if photo.state == "failed":
+            if photo.state == "failed" and kind != "note":
                 message = "It was not cut, so there is nothing to decide"
                 raise ReviewError(message, code="conflict", item=item_of(photo, self.folder))
             photo.note = photo.note if note is None else note
             if kind == "revert":
                 photo.alpha_sha256, photo.edge_share = "", None
             accepted = "corrected" if photo.alpha_sha256 else "accepted"
-            photo.state = {"accept": accepted, "reject": "rejected"}.get(kind, "open")
+            photo.state = {"accept": accepted, "reject": "rejected", "note": photo.state}.get(kind, "open")
             log_action(session, photo, kind, seconds=basis.seconds)
-        return self._applied(basis.photo_id)
-
-    def write_note(self, basis: Basis, note: str) -> Item:
-        """Replace a photo's note; raises as `decide`."""
-        with self.database.write() as session:
-            photo = self._claimed(session, basis)
-            photo.note = note
-            log_action(session, photo, "note", seconds=basis.seconds)
         return self._applied(basis.photo_id)
 
     def save_alpha(self, basis: Basis, png: bytes, *, accept: bool) -> Item:
