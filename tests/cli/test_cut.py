@@ -467,6 +467,13 @@ def test_ray_may_stand_alone(monkeypatch, tmp_path, args, address):
         assert asked == [(["photos"], "out", address)]
 
 
+def test_a_photo_may_have_the_name_of_an_option(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cut_module, "_cut_on_cluster", lambda photos, *_, address: asked.append((photos, address)))
+    assert run_cluster("--out", "out", "--ray", "--", "--ray").exit_code == 0
+    assert asked == [(["--ray"], "local")]
+
+
 def test_what_ray_prints_does_not_get_into_the_json(monkeypatch, tmp_path):
     pytest.importorskip("ray")
     from garmentcut.cluster import run

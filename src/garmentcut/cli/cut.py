@@ -49,9 +49,10 @@ class _CutCommand(cli.Command):
     """A command whose `--ray` may be given without a value, which means a cluster of this machine's cores."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        pairs = pairwise([*args, ""])  # each argument with the next one
+        end = [*args, "--"].index("--")  # behind it stand names of files
+        pairs = pairwise([*args[:end], ""])  # each argument with the next one
         filled = ["--ray=local" if arg == "--ray" and not _ADDRESS.fullmatch(after) else arg for arg, after in pairs]
-        return super().parse_args(ctx, filled)
+        return super().parse_args(ctx, [*filled, *args[end:]])
 
 
 class _Order(NamedTuple):
