@@ -246,8 +246,8 @@ def titled(text: str) -> str:
 
 def svg_of(axes: Axes) -> str:
     """A figure as an inline `svg` element, without ids and URLs of its own, and with the titles of its marks."""
-    figure, file = axes.get_figure(root=True), io.StringIO()
-    assert figure is not None  # `new_axes` made it
+    figure: Any = axes.get_figure(root=True)
+    file = io.StringIO()
     setp(figure.findobj(Text), parse_math=False)  # a dollar sign in a name does not start a formula
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings(action="ignore", category=UserWarning):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

@@ -438,7 +438,6 @@ class Store:
         if (delivered, reason) == (photo.delivered_sha256, photo.undelivered):
             return
         with self.database.write() as session:
-            changed = update(BatchRow).where(BatchRow.id == self.batch_id).values(revision=BatchRow.revision + 1)
-            revision = session.scalar(changed.returning(BatchRow.revision))
-            values = {"delivered_sha256": delivered, "undelivered": reason, "revision": revision}
-            session.execute(update(PhotoRow).where(PhotoRow.id == photo.id).values(values))
+            batch, stored = self._locked_batch(session), self.photo(session, photo.id)
+            batch.revision += 1
+            stored.delivered_sha256, stored.undelivered, stored.revision = delivered, reason, batch.revision
