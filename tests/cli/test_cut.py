@@ -343,6 +343,7 @@ def _quiet_log():
         ([EXAMPLE, "--metrics-port", "http"], "'http' is neither a port such as 9464"),
         ([EXAMPLE, "--metrics-port", "70000"], "'70000' is neither a port"),
         ([EXAMPLE, "--metrics-port", "192.0.2.1:9464"], "choose another"),
+        ([EXAMPLE, "--metrics-port", "a..b:9464"], "choose another"),
         ([EXAMPLE, "--set", "watch.poll_s=0"], "watch.poll_s"),
     ],
 )
@@ -464,6 +465,13 @@ def test_ray_may_stand_alone(monkeypatch, tmp_path, args, address):
     else:
         assert result.exit_code == 0
         assert asked == [(["photos"], "out", address)]
+
+
+def test_a_photo_may_have_the_name_of_an_option(monkeypatch):
+    asked = []
+    monkeypatch.setattr(cut_module, "_cut_on_cluster", lambda photos, *_, address: asked.append((photos, address)))
+    assert run_cluster("--out", "out", "--ray", "--", "--ray").exit_code == 0
+    assert asked == [(["--ray"], "local")]
 
 
 def test_what_ray_prints_does_not_get_into_the_json(monkeypatch, tmp_path):

@@ -1,11 +1,13 @@
 import csv
 import hashlib
+import io
 import itertools
 import json
 import re
 import subprocess
 import sys
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -106,7 +108,7 @@ def test_the_main_job(tmp_path, model, dataset):
     assert re.findall(r"</span> (\w+)</h3>", text) == ["b_Back", "b_Front", "a_Back"]
 
 
-def test_photos_that_the_model_knows_are_refused_or_told_in_red(tmp_path, model, dataset):
+def test_photos_that_the_model_knows_are_refused_or_told_in_red(tmp_path, model, dataset, monkeypatch):
     marks = tuple(pair.photo_sha256[:12] for pair in read_manifest(dataset).usable if pair.name == "a_Front")
     learned = tmp_path / "learned.onnx"
     learned.write_bytes(with_card(model.read_bytes(), replace(CARD, trained_on=marks)))
@@ -119,6 +121,10 @@ def test_photos_that_the_model_knows_are_refused_or_told_in_red(tmp_path, model,
     assert told.exit_code == 0
     assert "\x1b[31m" in told.stderr and "2 of 4 photos were in the training data" in told.stderr
     assert run("evaluate", learned, dataset, "--split", "fold1").exit_code == 0
+    with monkeypatch.context() as patch:
+        closed = Mock(spec=io.StringIO, write=Mock(side_effect=BrokenPipeError), isatty=lambda: False, encoding="utf-8")
+        patch.setattr(sys, "stderr", closed)
+        assert not app(["evaluate", str(learned), str(dataset), "--seen"], standalone_mode=False)
 
 
 def test_json_is_for_machines(model, dataset):

@@ -61,6 +61,7 @@ def test_options(batch, served, tmp_path):
         (["--set", "runtime.threds=1"], "did you mean runtime.threads?"),
         (["--database", "mysql://x/y"], "mysql: not a supported database"),
         (["--host", "203.0.113.7"], "cannot listen on 203.0.113.7:0"),
+        (["--host", "a..b"], "cannot listen on a..b:0"),
     ],
 )
 def test_misuse_is_said_in_a_line(batch, options, reason):

@@ -31,6 +31,7 @@ from garmentcut.prediction.results import Journal, Row
 @pytest.fixture(params=["folder", "s3"])
 def target(request, tmp_path):
     if request.param == "folder":
+        (tmp_path / "target").mkdir()
         return open_storage(str(tmp_path / "target"))
     return open_storage(request.getfixturevalue("bucket") + "/target")
 
@@ -185,6 +186,18 @@ def test_who_is_taken_for_dead(target, changes, may_begin):
     else:
         with pytest.raises(SourceError, match="another run is at work there"):
             Lease(target).__enter__()
+
+
+def test_a_claim_that_a_full_disk_left_empty_is_dead_after_a_while(tmp_path):
+    """Before, it was taken for alive for ever."""
+    path = tmp_path / ".garmentcut/runs/000004.json"
+    path.parent.mkdir(parents=True)
+    path.touch()
+    with pytest.raises(SourceError, match="another run is at work there"):
+        Lease(open_storage(str(tmp_path))).__enter__()
+    os.utime(path, (0, 0))
+    with Lease(open_storage(str(tmp_path))) as lease:
+        assert lease.number == 5
 
 
 def test_a_process_of_this_machine_that_is_gone_is_dead_at_once(target):

@@ -116,6 +116,8 @@ def test_a_file_that_is_not_ours_is_kept_beside_one_that_is_gone_and_among_those
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_file_that_is_not_ours_is_replaced_only_if_asked_for(cut_here, places, overwrite):
     target = open_storage(places[1])
+    if target.folder is not None:
+        target.folder.mkdir()
     target.put("c.png", b"a retoucher's")
     row = cut_here(*places, overwrite=overwrite)["c.png"]
     assert row.ok == overwrite

@@ -16,6 +16,7 @@ from garmentcut.prediction.sources import find_sources
 @pytest.fixture(params=["folder", "s3"])
 def storage(request, tmp_path):
     if request.param == "folder":
+        (tmp_path / "target").mkdir()
         return open_storage(str(tmp_path / "target"))
     return open_storage(request.getfixturevalue("bucket") + "/target")
 
@@ -32,6 +33,13 @@ def test_files_are_written_listed_read_and_removed(storage):
         storage.delete(name)
     with pytest.raises(FileNotFoundError):
         storage.read("deep/a.png")
+
+
+def test_a_share_that_is_not_mounted_is_not_made_up(tmp_path):
+    """Before, a worker wrote to its machine's own disk, and rows and cutouts were missing in the target."""
+    with pytest.raises(OSError):
+        Storage(str(tmp_path / "share" / "target")).put("deep/a.png", b"")
+    assert not any(tmp_path.iterdir())
 
 
 def test_only_one_creates(storage):

@@ -16,7 +16,9 @@ from garmentcut.evaluation.report import (
     comparison_text,
     histogram,
     interval,
+    new_axes,
     render_report,
+    svg_of,
     threshold_chart,
     totals_text,
 )
@@ -142,6 +144,10 @@ def test_names_that_are_no_formula_and_no_xml():
     titles = [title for title, _, _ in marks_of(chart.svg)]
     assert titles[0].endswith("1 $\\frac{")
     assert titles[1].endswith("1 bad\ufffd\ufffd")
+    axes = new_axes()
+    axes.plot([0, 1], [0, 1], label="$\\b$")
+    axes.legend()
+    assert ">$\\b$<" in svg_of(axes)
 
 
 class Page(HTMLParser):

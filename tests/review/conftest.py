@@ -110,6 +110,7 @@ def open_review(red_cutter):  # noqa: ARG001 - so that no server loads a model f
     def start(folder: Path, *, database=None, token=None, host="127.0.0.1") -> TestClient:
         access = open_access(folder, host, PORT, token)
         service = Service(Settings(folder, database), access)
+        service.open()
         client = TestClient(
             make_app(service),
             base_url=f"http://127.0.0.1:{PORT}",
@@ -123,6 +124,7 @@ def open_review(red_cutter):  # noqa: ARG001 - so that no server loads a model f
     yield start
     for client in clients:
         client.__exit__(None, None, None)
+        client.service.close()
 
 
 @pytest.fixture

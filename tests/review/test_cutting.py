@@ -122,8 +122,9 @@ def serve(red_cutter):  # noqa: ARG001 - so that no server loads a model file
     clients = []
 
     def start(*, token=None, host="127.0.0.1"):
-        app = make_app(CutService(Model(), open_access(None, host, 8321, token)))
-        clients.append(TestClient(app, base_url="http://127.0.0.1:8321").__enter__())
+        service = CutService(Model(), open_access(None, host, 8321, token))
+        service.open()
+        clients.append(TestClient(make_app(service), base_url="http://127.0.0.1:8321").__enter__())
         return clients[-1]
 
     yield start
@@ -148,7 +149,7 @@ def test_curl_as_removebgs_and_rembgs_documentation_calls_it(red_cutter, picture
     with socket.create_server(("127.0.0.1", 0)) as listening:
         address = f"http://127.0.0.1:{listening.getsockname()[1]}"
         app = make_app(CutService(Model(), open_access(None, "127.0.0.1", listening.getsockname()[1], TOKEN)))
-        server = uvicorn.Server(uvicorn.Config(app, ws="none", lifespan="on", log_config=None))
+        server = uvicorn.Server(uvicorn.Config(app, ws="none", log_config=None))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
 
@@ -348,3 +349,18 @@ def test_all_bodies_together_take_so_many_bytes(queue, run_async, monkeypatch):
     assert len(first) == len(third) == 903
     assert second.code == "queue_full"
     assert not queue._uploads
+
+
+def test_a_slow_body_that_is_too_much_with_its_last_part_is_to_be_sent_again(queue, run_async, monkeypatch):
+    """Before, it was given up for room and then taken for an empty one: `not a photo`."""
+    monkeypatch.setattr(cutting, "MAX_BYTES", 1000)
+    monkeypatch.setattr(cutting, "UNJUDGED_S", 0.005)
+
+    async def run():
+        rest = asyncio.Event()
+        task = asyncio.create_task(upload(queue, b"x" * 999, rest))
+        await asyncio.sleep(0.01)
+        rest.set()
+        return (await asyncio.gather(task, return_exceptions=True))[0]
+
+    assert run_async(run()).code == "queue_full"

@@ -29,6 +29,15 @@ def test_names_of_this_machine_do(review, host):
     assert review.get("/api/photos", headers={"host": host}).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("address", "port", "host"),
+    [("127.0.0.1", 80, "127.0.0.1"), ("::1", 80, "[::1]"), ("127.0.0.2", 8321, "127.0.0.2:8321")],
+)
+def test_the_address_that_the_server_prints_is_its_own(address, port, host):
+    """Browsers leave port 80 out of the name."""
+    guard.open_access(None, address, port, None).check("GET", "/", {"host": host}, "")
+
+
 def test_writing_needs_the_pages_token(review):
     assert accept(review, {"x-garmentcut-token": ""}).status_code == 403
     assert accept(review, {"x-garmentcut-token": "0" * 64}).status_code == 403

@@ -1,9 +1,11 @@
 import base64
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from garmentcut.errors import ModelError
 from garmentcut.photo.photo import Photo
 from garmentcut.review.redraw import Canvas, Stroke, redraw
 
@@ -154,6 +156,12 @@ class TestRoute:
             json={"box_xyxy": [0, 0, 2, 2], "stroke": "data:image/png;base64,xx", "alpha": ""},
         )
         assert (answer.status_code, answer.json()["error"]) == (422, "stroke: not base64")
+
+    def test_a_model_that_cannot_be_loaded_is_told_to_the_page(self, review, item, png, monkeypatch):
+        """Before, the answer was 503: the page tried again for ever, and said that the server did not respond."""
+        monkeypatch.setattr(review.service.model, "tiles", Mock(side_effect=ModelError("gone.onnx: no such file")))
+        answer = self.post(review, item, png)
+        assert (answer.status_code, answer.json()) == (500, {"error": "gone.onnx: no such file", "code": "model"})
 
     def test_too_many_strokes_are_told_to_wait(self, review, item, png):
         tiles = review.service.model.tiles()

@@ -59,6 +59,17 @@ def test_new_results_appear_while_cut_still_runs(review, cut_batch):
     assert review.get("/api/changes").json()["running"] is False, "of a run that has ended, there come no more"
 
 
+def test_results_that_the_database_could_not_take_are_read_again(review, monkeypatch):
+    """Before, a row that came while the database was locked or its disk full was never shown."""
+    journal = Journal(review.service.folder)
+    row = next(iter(journal.rows.values()))
+    journal.append(replace(row, input=f"{row.input}2", place="c_Front"))
+    with monkeypatch.context() as patch:
+        patch.setattr(review.service.database, "write", Mock(side_effect=OperationalError("", {}, Exception("locked"))))
+        assert review.get("/api/photos").status_code == 503
+    assert item_of(review, "c_Front")["state"] == "open"
+
+
 def test_the_same_command_again_leaves_a_correction_alone(review, cut_batch, gray, png, red_cutter):
     alpha = correct(review, gray, png)
     calls = len(red_cutter.runtime.calls)

@@ -270,6 +270,13 @@ def test_a_failed_job_is_tried_again_by_the_next_command_only(tmp_path):
     assert registry.record("runs/job").reason == "again"
 
 
+def test_a_job_fails_once_even_if_the_clock_is_set_back(registry, monkeypatch):
+    """Before, it was tried again and again until the clock had caught up."""
+    monkeypatch.setattr("garmentcut.study.plan.time.time", lambda: 1.0)
+    registry.take("runs/job").close("failed", "no memory")
+    assert registry.take("runs/job") is None
+
+
 def test_an_interrupted_job_goes_on(registry):
     registry.take("runs/job").close("interrupted", "time is up")
     assert registry.record("runs/job").outcome == "interrupted"

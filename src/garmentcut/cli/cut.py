@@ -49,9 +49,10 @@ class _CutCommand(cli.Command):
     """A command whose `--ray` may be given without a value, which means a cluster of this machine's cores."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        pairs = pairwise([*args, ""])  # each argument with the next one
+        end = [*args, "--"].index("--")  # behind it stand names of files
+        pairs = pairwise([*args[:end], ""])  # each argument with the next one
         filled = ["--ray=local" if arg == "--ray" and not _ADDRESS.fullmatch(after) else arg for arg, after in pairs]
-        return super().parse_args(ctx, filled)
+        return super().parse_args(ctx, [*filled, *args[end:]])
 
 
 class _Order(NamedTuple):
@@ -360,8 +361,9 @@ def _observed(order: _Order) -> Iterator[Monitor]:
         monitor.health.problem("start", "the model is being loaded")
         try:
             stack.enter_context(StatusServer(monitor, host=host.strip("[]") or _HOST, port=int(port)))
-        except OSError as error:
-            cli.fail(f"--metrics-port {order.metrics_port}: {error.strerror or error}; choose another")
+        except (OSError, UnicodeError) as error:  # UnicodeError: no host can have this name
+            reason = getattr(error, "strerror", None) or error
+            cli.fail(f"--metrics-port {order.metrics_port}: {reason}; choose another")
         yield monitor
 
 

@@ -105,7 +105,8 @@ def evaluate(
         next_step=f"open {report}" if report else f"{again} to see the worst photos",
     )
     if totals.num_seen:
-        typer.secho(f"{seen_sentence(totals)} This says nothing about new ones.", fg="red", bold=True, err=True)
+        warning = f"{seen_sentence(totals)} This says nothing about new ones."
+        cli.say(typer.style(warning, fg="red", bold=True), err=True)
     return cli.SOME_FAILED if totals.num_failed else cli.OK
 
 

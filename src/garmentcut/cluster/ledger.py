@@ -245,8 +245,9 @@ class Lease:
             return Claim(**json.loads(self._target.read(_claim_name(number))))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError):  # is just being written
-            return Claim("", "a machine unknown", 0, time.time())
+        except (ValueError, TypeError):  # it is just being written to a folder, or could not be
+            began = self._target.folder and (self._target.folder / _claim_name(number)).stat().st_mtime
+            return Claim("", "a machine unknown", 0, began or 0.0)
 
     def _renew(self, *, ended: bool = False) -> None:
         self._claim = replace(self._claim, renewed=time.time(), ended=ended)

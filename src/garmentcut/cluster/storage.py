@@ -92,9 +92,12 @@ class Storage:
         return _persistently(read_first) if most_bytes else bytes(_persistently(lambda: fs.cat_file(path)))
 
     def put(self, name: str, data: bytes) -> None:
-        """Write a file atomically; an existing one is replaced. Raises OSError if several tries fail."""
+        """Write a file atomically; an existing one is replaced. Raises OSError if several tries fail.
+
+        The folder must exist, because it may be a share that is not mounted on this machine.
+        """
         if self.folder is not None:
-            write_atomic(self.folder / name, data)
+            write_atomic(self.folder / name, data, root=self.folder)
             return
         fs, path = self._at(name)
         if urlsplit(self.url).scheme in _PUT_AT_ONCE:

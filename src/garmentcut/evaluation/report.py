@@ -13,8 +13,10 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+from matplotlib.artist import setp
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from matplotlib.ticker import MaxNLocator
 
 from garmentcut.errors import counted
@@ -54,7 +56,6 @@ _STYLE: Any = {
     "grid.color": _INK,
     "grid.alpha": 0.25,
     "text.color": _INK,
-    "text.parse_math": False,  # a dollar sign in a name does not start a formula
     "xtick.color": _INK,
     "ytick.color": _INK,
 }
@@ -245,8 +246,9 @@ def titled(text: str) -> str:
 
 def svg_of(axes: Axes) -> str:
     """A figure as an inline `svg` element, without ids and URLs of its own, and with the titles of its marks."""
-    figure, file = axes.get_figure(root=True), io.StringIO()
-    assert figure is not None  # `new_axes` made it
+    figure: Any = axes.get_figure(root=True)
+    file = io.StringIO()
+    setp(figure.findobj(Text), parse_math=False)  # a dollar sign in a name does not start a formula
     with matplotlib.rc_context(_STYLE), warnings.catch_warnings(action="ignore", category=UserWarning):
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
     root = ElementTree.fromstring(_NOT_XML.sub("\ufffd", file.getvalue()))

@@ -5,8 +5,8 @@ import math
 import re
 import socket
 import webbrowser
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any
 from urllib.parse import quote
 
@@ -14,7 +14,6 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import DBAPIError
-from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -48,18 +47,13 @@ _FINISH_S = 60
 
 
 def make_app(service: CutService) -> ASGIApp:
-    """Build the application: for reviewing a batch, or only for cutting photos that are sent to it."""
+    """Build the application: for reviewing a batch, or only for cutting photos that are sent to it.
 
-    @asynccontextmanager
-    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        await run_in_threadpool(service.open)
-        yield
-        await run_in_threadpool(service.close)
-
+    The service must be open while it runs: errors in a lifespan of its own would be printed as tracebacks.
+    """
     app = FastAPI(
         title="garmentcut",
         version=__version__,
-        lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
         description="What `garmentcut review` and `garmentcut serve` answer; see docs/review-api.md.",
@@ -106,8 +100,8 @@ def _answer_error(request: Request, error: Exception) -> Response:
             status, message, headers = error.status_code, str(error.detail), dict(error.headers or {})
             message = _SENTENCES.get(message, message)
             code = "not_found" if status == 404 else "bad_request"
-        case ModelError() | DatabaseError():
-            code = error.code
+        case ModelError() | DatabaseError():  # the page asks a server again and again that answers 503
+            status, code = 500 if isinstance(error, ModelError) else 503, error.code
         case DBAPIError():
             message, code = f"the database does not respond ({reason_of(error)}); {_LOOK}", "database"
         case OSError():
@@ -261,8 +255,9 @@ def bind(host: str, port: int) -> socket.socket:
         except BaseException:
             listening.close()
             raise
-    except OSError as error:
-        raise UsageError(f"cannot listen on {host}:{port}: {error.strerror}; choose another --port") from error
+    except (OSError, UnicodeError) as error:  # UnicodeError: no host can have this name
+        reason = getattr(error, "strerror", None) or error
+        raise UsageError(f"cannot listen on {host}:{port}: {reason}; choose another --host or --port") from error
     return listening
 
 
@@ -343,7 +338,7 @@ def _run(service: CutService, listening: socket.socket, announce: Callable[[], N
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=_FINISH_S,
     )
-    service.open()  # not in the application's lifespan, whose errors are printed as tracebacks
+    service.open()
     try:
         _Announcing(config, announce).run(sockets=[listening])
     finally:

@@ -4,9 +4,11 @@ Each write increments the batch's revision and the photo's version in the same t
 """
 
 import base64
+import itertools
 import json
 import sqlite3
 import time
+import unicodedata
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -244,6 +246,7 @@ def _engine_of(url: sa.URL) -> sa.Engine:
 
 def _set_up_sqlite(connection: sqlite3.Connection, _: Any) -> None:
     connection.isolation_level = None  # otherwise the driver begins transactions itself, and too late
+    connection.create_function("lower", 1, str.lower, deterministic=True)  # SQLite's own knows only ASCII
     cursor = connection.cursor()
     for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
         cursor.execute(f"PRAGMA {pragma}")
@@ -359,10 +362,10 @@ def _matching(batch_id: str, query: QueueQuery) -> list[sa.ColumnElement[bool]]:
     columns = (PhotoRow.state, query.state), (PhotoRow.view, query.view), (PhotoRow.garment, query.garment)
     wanted += [column.in_(values) for column, values in (*columns, (PhotoRow.verdict, verdicts)) if values]
     if text := query.text.strip().replace("\0", ""):
+        forms = {unicodedata.normalize(form, text) for form in ("NFC", "NFD")}  # names of files have either
         # icontains with autoescape ignores case, and takes % and _ literally.
-        wanted.append(
-            sa.or_(PhotoRow.place.icontains(text, autoescape=True), PhotoRow.note.icontains(text, autoescape=True))
-        )
+        tried = itertools.product((PhotoRow.place, PhotoRow.note), forms)
+        wanted.append(sa.or_(*(column.icontains(form, autoescape=True) for column, form in tried)))
     return wanted
 
 
@@ -395,7 +398,7 @@ def _write_cursor(photo: PhotoRow) -> str:
 def _read_cursor(cursor: str) -> tuple[float, str]:
     try:
         doubt, key = json.loads(base64.urlsafe_b64decode(cursor))
-        return float(doubt), str(key)
+        return float(doubt), str(key).encode().decode()
     except (ValueError, TypeError, RecursionError) as error:
         raise ReviewError("after is not the cursor of a page; ask for the first page again") from error
 

@@ -113,7 +113,7 @@ class Access:
         if not port.isdigit():
             name, port = host, ""
         if name.lower() in _LOOPBACK_NAMES | self._names:
-            return bool(self.token) or port == str(self.port)
+            return bool(self.token) or (port or "80") == str(self.port)  # browsers leave 80 out
         return bool(self.token) and _address_of(name) is not None
 
     def _derived(self, purpose: str) -> str:
@@ -143,7 +143,7 @@ def open_access(folder: Path | None, host: str, port: int, token: str | None) ->
     drawn = hmac.new(secret.encode(), b"link", hashlib.sha256).hexdigest()[:32]
     chosen = token if token is not None else "" if is_loopback(host) else drawn
     # Of this machine, if others can reach it; addresses need not be listed.
-    names = () if is_loopback(host) else (host, socket.gethostname(), socket.getfqdn())
+    names = (host,) if is_loopback(host) else (host, socket.gethostname(), socket.getfqdn())
     return Access(secret, host, port, chosen, _names=frozenset(map(str.lower, names)))
 
 

@@ -252,7 +252,7 @@ def content_keys(subject: ReviewPhoto) -> dict[str, str]:
         "photo": row.input_sha256[:16] or fingerprint(row.input),
         "predicted": prediction,
         "alpha": alpha,
-        "thumbnail": fingerprint(row.input_sha256, alpha, "garment"),
+        "thumbnail": fingerprint(row.input_sha256 or row.input, alpha, "garment"),
     }
 
 

@@ -49,12 +49,6 @@ class Tiles:
         self._room = threading.BoundedSemaphore(_MAX_WAITING)
         self._turn = threading.Lock()
 
-    def warm_up(self) -> None:
-        """Compile for both sizes, so that the first stroke is as fast as the others."""
-        for side in _SIDES_PX:
-            with self._turn:
-                self._predict(np.zeros((side, side, 3), np.uint8))
-
     def predict(self, photo: Photo, box_xyxy: tuple[int, int, int, int]) -> NDArray[np.float32]:
         """The model's alpha of a box, averaged over a tile and its mirror image; larger boxes are shrunk to a tile.
 
@@ -93,7 +87,8 @@ def load_tiles(path: Path | None, config: RuntimeConfig | None) -> Tiles:
         garmentcut.errors.ModelError: it cannot be used.
     """
     tiles = Tiles(Cutter.load(path, config=config))
-    tiles.warm_up()
+    for side in _SIDES_PX:  # compiles it, so that the first stroke is as fast as the others
+        tiles._predict(np.zeros((side, side, 3), np.uint8))
     return tiles
 
 

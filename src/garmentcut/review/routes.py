@@ -159,7 +159,7 @@ def decide(service: Serving, who: Person, photo_id: PhotoId, body: DecisionBody)
 @api.post("/photos/{photo_id}/note", responses=_FAULTS)
 def write_note(service: Serving, who: Person, photo_id: PhotoId, body: NoteBody) -> dict[str, Any]:
     """Replace a photo's note."""
-    return service.store.write_note(Basis(photo_id, body.version, who, body.seconds), body.note)
+    return service.store.decide(Basis(photo_id, body.version, who, body.seconds), "note", body.note)
 
 
 @media.get("/{photo_id}/thumbnail.jpg")

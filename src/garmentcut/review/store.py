@@ -99,8 +99,12 @@ class Store:
     def refresh(self) -> None:
         """Read what `cut` has written since the last call."""
         if rows := self._feed.rows():
-            with self.database.write() as session:
-                take_rows(session, self._locked_batch(session), rows, self.folder)
+            try:
+                with self.database.write() as session:
+                    take_rows(session, self._locked_batch(session), rows, self.folder)
+            except BaseException:
+                self._feed = Feed(self.folder)  # so that the next call reads them again
+                raise
 
     def recover(self) -> None:
         """Complete what an earlier server did not do, because it was killed or failed."""
@@ -210,31 +214,23 @@ class Store:
             done = select(ActionRow).where(ActionRow.photo_id == photo_id).order_by(ActionRow.id.desc())
             return session.scalars(done).all()
 
-    def decide(self, basis: Basis, kind: ActionKind, note: str | None = None) -> Item:
-        """Accept, reject or reopen a photo, or discard its correction.
+    def decide(self, basis: Basis, kind: ActionKind | Literal["note"], note: str | None = None) -> Item:
+        """Accept, reject or reopen a photo, or discard its correction, or only replace its note.
 
         Raises:
             ReviewError: there is no such photo, it was never cut, or somebody else has changed it.
         """
         with self.database.write() as session:
             photo = self._claimed(session, basis)
-            if photo.state == "failed":
+            if photo.state == "failed" and kind != "note":
                 message = "It was not cut, so there is nothing to decide"
                 raise ReviewError(message, code="conflict", item=item_of(photo, self.folder))
             photo.note = photo.note if note is None else note
             if kind == "revert":
                 photo.alpha_sha256, photo.edge_share = "", None
             accepted = "corrected" if photo.alpha_sha256 else "accepted"
-            photo.state = {"accept": accepted, "reject": "rejected"}.get(kind, "open")
+            photo.state = {"accept": accepted, "reject": "rejected", "note": photo.state}.get(kind, "open")
             log_action(session, photo, kind, seconds=basis.seconds)
-        return self._applied(basis.photo_id)
-
-    def write_note(self, basis: Basis, note: str) -> Item:
-        """Replace a photo's note; raises as `decide`."""
-        with self.database.write() as session:
-            photo = self._claimed(session, basis)
-            photo.note = note
-            log_action(session, photo, "note", seconds=basis.seconds)
         return self._applied(basis.photo_id)
 
     def save_alpha(self, basis: Basis, png: bytes, *, accept: bool) -> Item:
@@ -442,7 +438,6 @@ class Store:
         if (delivered, reason) == (photo.delivered_sha256, photo.undelivered):
             return
         with self.database.write() as session:
-            changed = update(BatchRow).where(BatchRow.id == self.batch_id).values(revision=BatchRow.revision + 1)
-            revision = session.scalar(changed.returning(BatchRow.revision))
-            values = {"delivered_sha256": delivered, "undelivered": reason, "revision": revision}
-            session.execute(update(PhotoRow).where(PhotoRow.id == photo.id).values(values))
+            batch, stored = self._locked_batch(session), self.photo(session, photo.id)
+            batch.revision += 1
+            stored.delivered_sha256, stored.undelivered, stored.revision = delivered, reason, batch.revision

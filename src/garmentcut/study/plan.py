@@ -230,7 +230,7 @@ class Registry:
     """The jobs of a study's folder by name, such as `runs/adam/seed0-fold1` or `tune/adam/lr-0.1`."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder, self._began = folder / "jobs", time.time()
+        self._folder, self._began, self._taken = folder / "jobs", time.time(), set[str]()
 
     def record(self, name: str) -> JobRecord:
         """What is known about a job; raises StudyError if its record cannot be read."""
@@ -256,10 +256,12 @@ class Registry:
         except LockTakenError:
             return None
         before = self._recorded(name)
-        has_failed = before.outcome == "failed" and (not tries_again or before.ended > self._began)
+        is_new = name in self._taken or before.ended > self._began  # the clock may have been set back since
+        has_failed = before.outcome == "failed" and (is_new or not tries_again)
         if has_failed or (before.outcome in ("done", "pruned") and is_kept()):
             lock.release()
             return None
+        self._taken.add(name)
         claim = JobClaim(name, before, self._folder / f"{name}.json", lock)
         claim.save(outcome="running", reason="", dice=None, curve=())
         return claim

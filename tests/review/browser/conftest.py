@@ -89,7 +89,8 @@ def serving(folder, *, token=None, port=0):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Cutter, "load", lambda *_args, **_kwargs: Cutter(CARD, RedRuntime()))
         service = Service(Settings(folder), access)
-        config = uvicorn.Config(make_app(service), ws="none", lifespan="on", log_config=None, access_log=False)
+        service.open()
+        config = uvicorn.Config(make_app(service), ws="none", lifespan="off", log_config=None, access_log=False)
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
@@ -101,6 +102,7 @@ def serving(folder, *, token=None, port=0):
     finally:
         server.should_exit = True
         thread.join(20)
+        service.close()
         listening.close()
 
 

@@ -48,8 +48,8 @@ export class Query {
 
   /** True if a photo matches, as on the server; for photos that arrive later. @param {Item} item */
   takes(item) {
-    const text = this.get("text").toLowerCase();
-    if (!item.place.toLowerCase().includes(text) && !item.note.toLowerCase().includes(text)) return false;
+    const [text, ...places] = [this.get("text"), item.place, item.note].map((words) => words.normalize().toLowerCase());
+    if (!places.some((place) => place.includes(text))) return false;
     const { state, view, garment } = item;
     return Object.entries({ state, view, garment, verdict: item.verdict || "none" }).every(([key, value]) => {
       const wanted = this.values.getAll(key);
