@@ -59,7 +59,8 @@ def test_every_file_that_cannot_be_paired_is_refused_with_a_reason(pair):
 
 def test_documents_in_one_folder_are_named_by_the_option_that_also_names_their_photos(tmp_path):
     (tmp_path / "IMG_1.psd").touch()
-    (found,) = find_candidates(*sides_of(tmp_path, None, (DEFAULT_PATTERN, DEFAULT_PATTERN)), out_dir=tmp_path / "out")
+    sides = sides_of(tmp_path, None, (DEFAULT_PATTERN, DEFAULT_PATTERN))
+    (found,) = find_candidates(*sides, {}, out_dir=tmp_path / "out")
     assert found.faults[0].text.endswith("it is not named <garment>_<view>; rename it, or give --pattern")
 
 
