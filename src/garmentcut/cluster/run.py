@@ -11,7 +11,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, NamedTuple
 
 from garmentcut.cluster.ledger import RESULTS, Lease, Ledger, finish, fits_parquet
 from garmentcut.cluster.storage import is_url, list_photos, open_storage, read_photo
@@ -35,8 +35,7 @@ _TOLERATED = 0.02  # share of batches that may fail; their photos are tried agai
 Group = tuple[Job, ...]  # photos of one garment
 
 
-@dataclass(frozen=True)
-class ClusterPlan:
+class ClusterPlan(NamedTuple):
     """What a run will do."""
 
     groups: tuple[Group, ...]  # photos to cut, those of one garment together

@@ -6,7 +6,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -43,8 +43,7 @@ _JUDGE_DICE = 0.9  # median below which the predictions themselves are wrong
 _TURNED = 0.5  # cosine of the angle up to which two shifts confirm each other
 
 
-@dataclass(frozen=True)
-class Clue:
+class Clue(NamedTuple):
     """One indication that a cutout is wrong."""
 
     kind: str  # `region`, `shift`, `whole`
@@ -52,8 +51,7 @@ class Clue:
     text: str
 
 
-@dataclass(frozen=True)
-class Suspect:
+class Suspect(NamedTuple):
     """A cutout and the indications that it is wrong."""
 
     name: str
@@ -159,7 +157,7 @@ def row_of(suspect: Suspect, pair: Pair) -> dict[str, Any]:
             {"kind": clue.kind, "strength": round(clue.strength, 3), "text": clue.text} for clue in suspect.clues
         ],
         "doubt": suspect.doubt,
-        "evidence": asdict(suspect.evidence),
+        "evidence": suspect.evidence._asdict(),
     }
 
 

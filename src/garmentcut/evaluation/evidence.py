@@ -8,7 +8,6 @@ edge, and whether the region has the colours of the garment or of the background
 found by the distances of its border from the prediction's border and from the photo's edges.
 """
 
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import cv2
@@ -61,8 +60,7 @@ class Region(NamedTuple):
         return self.area_px * self.confidence**2 * support * (_UNTRACED - (_UNTRACED - _TRACED) * self.traced)
 
 
-@dataclass(frozen=True)
-class Evidence:
+class Evidence(NamedTuple):
     """The evidence against one cutout."""
 
     dice: float  # of cutout and prediction, `alpha >= 0.5`
@@ -128,8 +126,7 @@ def softmin_confidence(alpha: Alpha, theirs: Mask) -> float:
     return float((own * weights).sum() / weights.sum())
 
 
-@dataclass(frozen=True, eq=False)
-class Scene:
+class Scene(NamedTuple):
     """The part of the photo around the garment, and what is derived from it."""
 
     colors: NDArray[np.float32]  # `(h, w, 3)` float32, the photo
@@ -152,8 +149,7 @@ def inside_of(mask: Mask) -> NDArray[np.float32]:
     return np.where(mask, distance + np.float32(0.5), np.float32(0.5) - distance)
 
 
-@dataclass(frozen=True, eq=False)
-class EdgesMet:
+class EdgesMet(NamedTuple):
     """Points of the cutout's border, and where the photo's steepest edge lies along the normal of each."""
 
     yx: NDArray[np.intp]  # `(N, 2)`

@@ -270,8 +270,7 @@ def share_interval(num: int, out_of: int) -> tuple[float, float, float]:
     return num / out_of, float(interval.low), float(interval.high)
 
 
-@dataclass(frozen=True)
-class Guarantee:
+class Guarantee(NamedTuple):
     """What is to be guaranteed."""
 
     risk: float = 0.05  # share of the accepted garments that may fall short

@@ -1,7 +1,6 @@
 """Estimates doubt, 1 - expected surface Dice at 2 px, from features: for `cutter`, `verdict` and calibration."""
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from weakref import WeakKeyDictionary
 
 import cv2
@@ -28,8 +27,7 @@ Plane = NDArray[np.float32]
 """`(h, w)` float32."""
 
 
-@dataclass(frozen=True, eq=False)
-class Maps:
+class Maps(NamedTuple):
     """The part of a photo in which there is alpha, at reduced size."""
 
     step: int  # side, in pixels of the network's frame, of the square that a pixel of the map stands for
@@ -140,8 +138,7 @@ _HAZE = 0.02
 _SMALL = 1e-3  # added before a logarithm
 
 
-@dataclass(frozen=True, eq=False)
-class Observation:
+class Observation(NamedTuple):
     """What was measured of a cutout."""
 
     maps: Maps  # the maps that were measured

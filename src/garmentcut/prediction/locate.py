@@ -1,9 +1,9 @@
 """Scales photos for `cutter` and finds the garment: the locate stage, crops, corrections based on that stage."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -69,8 +69,7 @@ Box = tuple[float, float, float, float]
 """Left, top, right, bottom."""
 
 
-@dataclass(frozen=True, eq=False)
-class Frame:
+class Frame(NamedTuple):
     """A photo as the network sees it."""
 
     rgb: NDArray[np.uint8]  # `(h, w, 3)` uint8 sRGB, padded on the right and at the bottom
@@ -78,8 +77,7 @@ class Frame:
     photo_hw: tuple[int, int]  # size of the photo
 
 
-@dataclass(frozen=True)
-class Crop:
+class Crop(NamedTuple):
     """A rectangle of the photo, and the size at which the network sees it."""
 
     box_xyxy: tuple[int, int, int, int]  # in pixels of the photo, right and bottom exclusive
@@ -122,8 +120,7 @@ def crop_pixels(photo: Photo, frame: Frame, crop: Crop) -> NDArray[np.uint8]:
     return srgb_of(resize_rgb(to_8_bit(photo.rgb[top:bottom, left:right]), crop.content_hw), photo.profile)
 
 
-@dataclass(frozen=True, eq=False)
-class Place:
+class Place(NamedTuple):
     """Where the garment is."""
 
     box_xyxy: Box  # around it, in fractions of the photo's width and height

@@ -3,9 +3,8 @@
 import tomllib
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import cv2
 import numpy as np
@@ -84,8 +83,7 @@ def dot(vectors: Floats, direction: Floats) -> Floats:
     return np.asarray(vectors[..., 0] * x + vectors[..., 1] * y + vectors[..., 2] * z)
 
 
-@dataclass(frozen=True)
-class Patch:
+class Patch(NamedTuple):
     """Coverage of a small part of the frame."""
 
     top: int  # Row of the frame where the patch begins
@@ -99,8 +97,7 @@ class Patch:
         return slice(self.top, self.top + height), slice(self.left, self.left + width)
 
 
-@dataclass(frozen=True)
-class PaintLayer:
+class PaintLayer(NamedTuple):
     """A layer with premultiplied colour, (H, W, 3), and its coverage, (H, W), both float32 in [0, 1]."""
 
     rgb: Floats

@@ -1,6 +1,6 @@
 """Draws the garment in one view, for `render`: the coverage of its layers, and both sides of its cloth."""
 
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -24,8 +24,7 @@ _WEAVE_CELLS = 4.0  # lattices of the weave in one body unit
 Window = tuple[slice, slice]  # A part of the frame: its rows and columns
 
 
-@dataclass(frozen=True)
-class Coverage:
+class Coverage(NamedTuple):
     """Shares of each pixel, float32 (h, w), where the near side of the tube is cloth, the far side, or both."""
 
     near: Floats
@@ -53,7 +52,7 @@ def slices_of(garment: GarmentDesign, y: Floats, yaw: float) -> Slices:
     down, amount = y[:, None] * 1.1, garment.bulge(y)[:, None].astype(np.float32)
     right = plain.right + half * amount * sample(garment.bulges, around, down)
     left = plain.left - half * amount * sample(garment.bulges, around + 0.5, down)
-    return replace(plain, left=left, right=right)
+    return plain._replace(left=left, right=right)
 
 
 def measure_coverage(garment: GarmentDesign, place: FigurePlacement, window: Window) -> Coverage:
@@ -128,16 +127,14 @@ def _turn_lapels(rgb: Floats, lapel: Floats, opening: Floats, theta: Floats, y: 
     return np.asarray(rgb * (1 - 0.35 * crease)[..., None])
 
 
-@dataclass(frozen=True)
-class ClothSide:
+class ClothSide(NamedTuple):
     """One side of the garment in a window: colour (h, w, 3) and opacity (h, w), float32 in [0, 1]."""
 
     rgb: Floats
     opacity: Floats
 
 
-@dataclass(frozen=True)
-class _Spots:
+class _Spots(NamedTuple):
     """The cloth under each pixel, (h, w): angle, body y, place along the cloth, relief, and normals (h, w, 3)."""
 
     theta: Floats

@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, NamedTuple, cast
 
+import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -32,8 +33,7 @@ class Finish:
 FINISHES = read_table(dict[str, tuple[Finish, float]], "finishes")
 
 
-@dataclass(frozen=True)
-class FabricDesign:
+class FabricDesign(NamedTuple):
     """One fabric."""
 
     rgb: Floats  # (3,) ground colour, sRGB in [0, 1]
@@ -272,19 +272,14 @@ def _lace(fabric: FabricDesign, size: tuple[int, int], finer: float) -> Image.Im
 
 
 def look_up(texture: Floats, around: Floats, down: Floats) -> Floats:
-    """Sample the texture bilinearly at places of the cloth, float32 (..., 4).
+    """Sample the texture bilinearly at places of the cloth, (h, w), float32 (h, w, 4).
 
     `around` is in body units along the cloth from the middle of the front, and repeats; `down` is body y, clipped.
     """
     rows, columns = texture.shape[:2]
-    x = (around / TEXTURE_WIDTH + 0.5) * columns - 0.5
-    y = np.clip(down * rows - 0.5, 0, rows - 1.001)
-    left, top = np.floor(x).astype(np.int32), np.floor(y).astype(np.int32)
-    u, v = (x - left)[..., None].astype(np.float32), (y - top)[..., None].astype(np.float32)
-    left, right = left % columns, (left + 1) % columns
-    upper = texture[top, left] * (1 - u) + texture[top, right] * u
-    lower = texture[top + 1, left] * (1 - u) + texture[top + 1, right] * u
-    return np.asarray(upper * (1 - v) + lower * v)
+    x: Any = np.asarray((around / TEXTURE_WIDTH + 0.5) % 1 * columns - 0.5, np.float32)
+    y: Any = np.asarray(np.clip(down * rows - 0.5, 0, rows - 1), np.float32)
+    return np.asarray(cv2.remap(cast(Any, texture), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), np.float32)
 
 
 @dataclass(frozen=True)
@@ -298,8 +293,7 @@ class Silhouette:
     gathers: float  # Height of the fine gathers where the widths begin
 
 
-@dataclass(frozen=True)
-class FoldDesign:
+class FoldDesign(NamedTuple):
     """The relief of one garment."""
 
     pleats: Floats  # (n, 5) hanging folds: angle, half width in radians, height, body y of the start, drift in radians

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -33,8 +34,7 @@ KINDS = {"dress": 6.0, "skirt": 2.2, "top": 1.0, "vest": 1.0}
 _BUST, _WAIST, _CROTCH = 0.155, 0.25, 0.452
 
 
-@dataclass(frozen=True)
-class Strap:
+class Strap(NamedTuple):
     """A band over the shoulder, mirrored on both sides: its x at the top and at the bodice, and its half width."""
 
     x_top: float
@@ -43,8 +43,7 @@ class Strap:
     in_front: bool
 
 
-@dataclass(frozen=True)
-class Hole:
+class Hole(NamedTuple):
     """An elliptical opening: angle, height and half axes (radians, body units)."""
 
     theta: float
@@ -53,8 +52,7 @@ class Hole:
     half_height: float
 
 
-@dataclass(frozen=True)
-class Slit:
+class Slit(NamedTuple):
     """An opening from the hem up: its angle, body y of its upper end, and half width at the hem in radians."""
 
     theta: float
@@ -62,8 +60,7 @@ class Slit:
     half_angle: float
 
 
-@dataclass(frozen=True)
-class SheerBand:
+class SheerBand(NamedTuple):
     """A sheer part: body y of its top and bottom, and its opacity in [0, 1]."""
 
     top: float
@@ -145,8 +142,7 @@ def cloth_density(cut: Cut, y: Floats, unit_px: float) -> Floats:
     return density
 
 
-@dataclass(frozen=True)
-class Brief:
+class Brief(NamedTuple):
     """What a cut depends on: kind, heights of waist and hem (body y), name of the length, kind of cloth."""
 
     kind: str
@@ -269,8 +265,7 @@ def _sheer_parts(rng: np.random.Generator, brief: Brief, cut: Cut) -> tuple[tupl
     return (band,), {"sheer", f"sheer {where}"}
 
 
-@dataclass(frozen=True)
-class Trims:
+class Trims(NamedTuple):
     """What is sewn onto a garment."""
 
     belt: Floats | None = None  # (3,) colour of a belt or waistband, or None

@@ -6,6 +6,7 @@ viewer, all in the same unit, for a figure that faces the camera. Yaw turns it t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +32,7 @@ SKINS = read_table(dict[str, tuple[tuple[int, int, int], float]], "skins")
 _TORSO, _LEG, _ARM, _HEAD = (np.array(read_table(list[list[float]], name)) for name in ("torso", "leg", "arm", "head"))
 
 
-@dataclass(frozen=True)
-class Profile:
+class Profile(NamedTuple):
     """A smooth function of y: `values` (N,) at equal steps from `start` to `end`; constant beyond."""
 
     start: float
@@ -62,8 +62,7 @@ def profile(points: Sequence[tuple[float, float]] | Floats, smoothness: float = 
     return Profile(float(ys[0]), float(ys[-1]), soften(np.interp(fine, ys, values)[:, None], reach)[:, 0])
 
 
-@dataclass(frozen=True)
-class Tube:
+class Tube(NamedTuple):
     """A stack of ellipses from `top` to `bottom`; every profile is in body units along y."""
 
     top: float
@@ -74,8 +73,7 @@ class Tube:
     half_depth: Profile
 
 
-@dataclass(frozen=True)
-class Slices:
+class Slices(NamedTuple):
     """The cross-sections of a tube at some rows, seen at a yaw; every array is (rows, 1)."""
 
     left: Floats  # Where the outline begins in the picture
@@ -89,8 +87,7 @@ class Slices:
     yaw: float  # Radians
 
 
-@dataclass(frozen=True)
-class Surface:
+class Surface(NamedTuple):
     """Where the lines of sight meet a tube; every array is (rows, columns)."""
 
     inside: np.typing.NDArray[np.bool_]  # The line of sight meets the tube

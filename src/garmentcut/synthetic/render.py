@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -120,8 +121,7 @@ def _contact_shade(coverage: Coverage, part: tuple[slice, slice], place: FigureP
     return shade
 
 
-@dataclass(frozen=True)
-class StudioPhoto:
+class StudioPhoto(NamedTuple):
     """One synthetic studio photo and its exact alpha."""
 
     rgb: npt.NDArray[np.uint8]  # uint8 (H, W, 3) sRGB

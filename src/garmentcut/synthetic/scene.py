@@ -3,7 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
@@ -64,8 +66,7 @@ FURNITURE = read_table(dict[str, tuple[Piece, ...]], "furniture")
 STUDIOS = read_table(dict[str, Studio], "studios")
 
 
-@dataclass(frozen=True)
-class FigurePlacement:
+class FigurePlacement(NamedTuple):
     """Maps body coordinates to pixels."""
 
     size_hw: tuple[int, int]  # The frame in pixels
@@ -142,8 +143,7 @@ def shine(light: Light, normals: Floats, softness: float = 0.62) -> Floats:
     return np.asarray(softness + (1.06 - softness) * lit, np.float32)
 
 
-@dataclass(frozen=True)
-class SceneDesign:
+class SceneDesign(NamedTuple):
     """One studio."""
 
     name: str  # Its key in the table of studios
@@ -287,11 +287,9 @@ def expose(rgb: Floats, alpha: Floats, light: Light, *, seed: int, view: str) ->
 
 def _blur(image: Floats, side_weight: float) -> Floats:
     """Blur rows and columns with weights (side, 1 - 2 side, side); edges repeat."""
-    for axis in (0, 1):
-        place, last = np.arange(image.shape[axis]), image.shape[axis] - 1
-        before, after = (image.take((place + step).clip(0, last), axis=axis) for step in (-1, 1))
-        image = image + np.float32(side_weight) * (before + after - 2 * image)
-    return np.asarray(image, np.float32)
+    kernel: Any = np.array([side_weight, 1 - 2 * side_weight, side_weight], np.float32)
+    picture: Any = np.asarray(image, np.float32)
+    return np.asarray(cv2.sepFilter2D(picture, -1, kernel, kernel, borderType=cv2.BORDER_REPLICATE), np.float32)
 
 
 def paint_ground(seed: int, name: str, size_hw: tuple[int, int]) -> Floats:
