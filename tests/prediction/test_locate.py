@@ -116,6 +116,7 @@ def test_a_garment_of_like_size_beside_it_is_another_garment_not_furniture():
         (((40, 120, 10, 50), (60, 80, 80, 90)), 1),  # and something small
         (((40, 120, 4, 30), (40, 120, 50, 76), (40, 120, 96, 124)), 3),
         (((30, 120, 40, 65), (32, 118, 80, 106)), 1),  # the fronts of an open vest
+        (((30, 120, 40, 65), (32, 118, 83, 108)), 1),  # the same of a wide-open one
         (((30, 120, 40, 65), (30, 120, 90, 116)), 2),  # too far apart for these
         (((30, 120, 40, 65), (50, 120, 80, 106)), 2),  # not equally long
         (((20, 60, 4, 60), (20, 60, 70, 124), (80, 120, 30, 100)), 1),  # the third hangs below both
