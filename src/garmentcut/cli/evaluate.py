@@ -397,7 +397,7 @@ def _edge_text(fit: "EdgeFit") -> str:
     return (
         f"fitted on {counted(fit.num_photos, 'photo')} of {counted(fit.num_garments, 'garment')}\n"
         f"edge: threshold {edge.edge_bias:g}, steepness {edge.edge_gain:g}, choke {edge.choke_px:g} px{own}\n"
-        f"off by, in pixels: {before.edge_error_px:.3f} before, {after.edge_error_px:.3f} after\n"
-        f"mean Dice, alpha >= 128: {before.dice:.4f} before, {after.dice:.4f} after\n"
-        "after: each half of the garments with the edge of the other half"
+        f"off by, in pixels: {before.edge_error_px:.3f} with the model's own edge, {after.edge_error_px:.3f} fitted\n"
+        f"mean Dice, alpha >= 128: {before.dice:.4f} with its own, {after.dice:.4f} fitted\n"
+        "fitted: each half of the garments with the edge of the other half"
     )
