@@ -123,7 +123,7 @@ def test_a_shift_that_photo_and_model_do_not_agree_on_is_none():
 def test_where_the_prediction_scatters_disagreement_is_expected():
     evidence = [ordinary() for _ in range(60)]
     plain = Evidence(0.98, 0.1, (region(3500, support=0.2),), (0.0, 0.0), (0.0, 0.0), 0.0, 1.0)
-    evidence[3], evidence[57] = plain, replace(plain, spread_px=2.4)
+    evidence[3], evidence[57] = plain, plain._replace(spread_px=2.4)
     score = {one.name: one.score for one in ranked(evidence)}
     assert score["p3"] > score["p57"] + 1
 
@@ -131,7 +131,7 @@ def test_where_the_prediction_scatters_disagreement_is_expected():
 def test_the_label_quality_score_counts_too():
     evidence = [ordinary() for _ in range(60)]
     plain = Evidence(0.98, 0.3, (region(3500, support=0.2),), (0.0, 0.0), (0.0, 0.0), 0.0, 1.0)
-    evidence[3], evidence[57] = plain, replace(plain, softmin_confidence=0.01)
+    evidence[3], evidence[57] = plain, plain._replace(softmin_confidence=0.01)
     score = {one.name: one.score for one in ranked(evidence)}
     assert score["p57"] > score["p3"] + 1
 
@@ -159,7 +159,7 @@ def test_the_cutout_that_lies_off_is_the_first_suspect(trials, red_dataset):
     assert {suspect.name for suspect in found.suspects} == {pair.name for pair in red_dataset.usable}
     assert not found.uses_doubt  # six garments teach nothing
     assert (len(told), found.failures, found.warning) == (12, {}, "")
-    blind = [replace(one, evidence=replace(one.evidence, dice=0.0)) for one in found.suspects]
+    blind = [one._replace(evidence=one.evidence._replace(dice=0.0)) for one in found.suspects]
     weak = replace(found, suspects=tuple(blind))
     assert weak.warning.startswith("the model agrees with these cutouts at a median Dice of 0.00 only: do not trust")
     assert weak.warning in render_page(weak, {}, dataset=red_dataset.folder, models="red")
@@ -230,7 +230,7 @@ def test_verdicts_that_are_kept_are_shown(audited):
 def test_names_cannot_break_out(audited):
     found, pictures = audited
     first, evil = found.suspects[0].name, "</script><b>x"
-    suspects = (replace(found.suspects[0], name=evil), *found.suspects[1:])
+    suspects = (found.suspects[0]._replace(name=evil), *found.suspects[1:])
     pairs = {**found.pairs, evil: replace(found.pairs[first], verdict="right")}
     page = render_page(
         replace(found, suspects=suspects, pairs=pairs),
