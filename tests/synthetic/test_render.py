@@ -180,7 +180,7 @@ def test_no_variation_is_the_studio_itself(draw):
     assert draw(6).garment == plain.garment
 
 
-LIMBS = {"sleeves": Variation(arms="sleeves"), "trousers": Variation(has_legs=True)}
+LIMBS = {"sleeves": Variation(arms="sleeves"), "trousers": Variation(trousers=True)}
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -202,7 +202,7 @@ def test_trousers_have_two_legs_apart_from_each_other():
     """Whatever the kind of garment, there are two runs of cloth above the hem of some trousers, and one at the hip."""
     counts = set()
     for seed in range(3):
-        alpha = draw_studio_photo(seed, size_hw=(288, 192), variation=Variation(has_legs=True)).alpha
+        alpha = draw_studio_photo(seed, size_hw=(288, 192), variation=Variation(trousers=True)).alpha
         rows = np.flatnonzero((alpha >= 0.5).any(axis=1))
         for share in (0.05, 0.85):
             row = alpha[rows[0] + round(share * (rows[-1] - rows[0]))] >= 0.5

@@ -52,7 +52,7 @@ _NAMESPACE = uuid.UUID("6f1f5c0e-52a8-4f0f-9a39-5c0a8b8f3c11")
 _JPEG_QUALITY = 95
 _SHARES, _MOST_SCALE = (0.35, 0.97), 1.5  # of the garment's largest size in the frame; enlargement
 _SHOULDER, _WAIST = 0.05, 0.24  # body y
-_IN_FRONT, _FADE_IN = 0.03, 0.055  # body units: a sleeve so far from the axis is before the body; of limbs' upper ends
+_IN_FRONT, _FADE_IN = 0.03, 0.055  # body units: a sleeve this near the camera covers the body; height of a blended seam
 _SHADOW = 0.3  # share of the light behind the garment that its shadow may take
 
 
@@ -76,7 +76,7 @@ def compose(
         window = find_window(limb, place)
         outside = drape_side(limb, texture, weave, place, window, light, near=True)
         cover = measure_coverage(limb, place, window).near * outside.opacity
-        # Sleeves lie under the body's cloth unless they are in front of it; others show from their upper end down.
+        # A sleeve that is not in front of the body is hidden by its cloth; any other limb blends into it at the seam.
         is_under = limb.cut.top < _WAIST and depth_of(limb.tube, place.yaw) < _IN_FRONT
         below = (place.of_window(window)[1] - limb.cut.top) / _FADE_IN * (not is_under)
         cover *= 1 - alpha[window] * (1 - np.clip(below, 0, 1).astype(np.float32)[:, None])
@@ -141,7 +141,7 @@ class Variation:
     details: tuple[str, ...] = ()  # Names of `DETAILS`: thin things that belong to the garment
     like_skin: bool = False  # The cloth has the colour of the bare figure
     arms: str = ""  # One of `ARMS`; empty: the figure has stumps
-    has_legs: bool = False  # The garment is a pair of trousers or a jumpsuit
+    trousers: bool = False  # The garment is a pair of trousers, or a jumpsuit
 
 
 DETAILS = ("straps", "ties", "cords", "fringe")
@@ -159,7 +159,7 @@ def draw_variation(seed: int) -> Variation:
         details=tuple(name for name in DETAILS if happens(rng, 0.2)),
         like_skin=happens(rng, 0.12),
         arms=pick(rng, {"": 2.0, "bare": 1.0, "sleeves": 3.0}),
-        has_legs=happens(rng, 0.35),
+        trousers=happens(rng, 0.35),
     )
 
 
@@ -199,9 +199,9 @@ def draw_studio_photo(
     if own.ground == "white":  # as in shops' photos
         light = replace(light, tint=np.ones(3, np.float32))
     fabric = design_fabric(seed, mannequin.skin, scene.backdrop, rgb=fabric_rgb, print_name=print_name)
-    if garment_kind is None and own.has_legs and happens(named_stream(seed, "trousers", "kind"), 0.6):
+    if garment_kind is None and own.trousers and happens(named_stream(seed, "trousers", "kind"), 0.6):
         garment_kind = "skirt"
-    legs, arms = mannequin.legs if own.has_legs else (), mannequin.arms if own.arms == "sleeves" else ()
+    legs, arms = mannequin.legs if own.trousers else (), mannequin.arms if own.arms == "sleeves" else ()
     garment = design_garment(seed, garment_kind or pick_kind(seed), mannequin.torso, fabric, legs=legs, arms=arms)
 
     place = place_figure(seed, view, size_hw)
